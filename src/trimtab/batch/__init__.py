@@ -1,0 +1,1 @@
+"""Batch scoring: the same path as online, a manifest, one file an engine."""

@@ -1,0 +1,5 @@
+"""``python -m trimtab.cli``."""
+
+from trimtab.cli.main import main
+
+main()

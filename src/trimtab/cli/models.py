@@ -1,0 +1,147 @@
+"""register, list, show."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from trimtab.cli import words
+from trimtab.cli.session import Session, command
+from trimtab.store.columnar import read_frame
+from trimtab.types import Task, Version
+from trimtab.wiring.overview import overview
+from trimtab.wiring.registration import Training
+from trimtab.wiring.registration import register as register_version
+
+file = click.Path(path_type=Path, exists=True, dir_okay=False)
+
+
+@command()
+@click.argument("model")
+@click.argument("artifact", type=file)
+@click.option("--reference", type=file, required=True, help="Rows the model was trained on.")
+@click.option("--holdout", type=file, help="Rows it was not trained on, with outcomes.")
+@click.option("--outcome", help="Column of outcomes in those files.")
+@click.option("--time", "time_column", help="Column of event times, Unix seconds.")
+@click.option("--ignore", multiple=True, help="A column that is no feature; repeatable.")
+@click.option("--task", type=click.Choice([t.value for t in Task]), default=Task.BINARY.value)
+@click.option("--label", "labels", multiple=True, help="A class, in the model's order; repeatable.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True)
+@click.option("--unit", "units", multiple=True, help="feature=unit; repeatable.")
+@click.option("--view", "views", multiple=True, help="A feature view it reads; repeatable.")
+@click.option("--description", default="", help="What is new in this version.")
+@click.option(
+    "--trust", is_flag=True, help="Allow this artifact to run code when it is loaded (pickle)."
+)
+def register(
+    session: Session,
+    model: str,
+    artifact: Path,
+    reference: Path,
+    holdout: Path | None,
+    outcome: str | None,
+    time_column: str | None,
+    ignore: tuple[str, ...],
+    task: str,
+    labels: tuple[str, ...],
+    threshold: float,
+    units: tuple[str, ...],
+    views: tuple[str, ...],
+    description: str,
+    trust: bool,
+) -> None:
+    """Register ARTIFACT (a model file) as the next version of MODEL."""
+    training = Training(
+        reference=read_frame(reference),
+        holdout=None if holdout is None else read_frame(holdout),
+        outcome=outcome,
+        time=time_column,
+        ignore=ignore,
+        task=Task(task),
+        labels=labels,
+        threshold=threshold,
+        units=dict(_pair(unit) for unit in units),
+    )
+    with session.deployment() as deployment:
+        version = register_version(
+            deployment,
+            model,
+            artifact,
+            training,
+            views=views,
+            author=session.actor,
+            description=description,
+            lineage={"reference": reference.name},
+            trust=trust,
+        )
+    session.emit(version, lambda console: show_version(console, version))
+
+
+@command("list")
+def list_models(session: Session) -> None:
+    """List models, their versions, aliases and traffic."""
+    with session.deployment() as deployment, deployment.state.reading() as state:
+        found = [overview(state, name, verdict_limit=1) for name in state.registry.models()]
+
+    def show(console: Console) -> None:
+        if not found:
+            console.print("No models yet. `trimtab register NAME FILE …` adds one.")
+            return
+        table = Table("model", "version", "aliases", "registered", "size", "predictions", box=None)
+        for model in found:
+            for view in model.versions:
+                version = view.version
+                table.add_row(
+                    model.model,
+                    str(version.version),
+                    ", ".join(view.aliases),
+                    words.moment(version.created_at),
+                    words.size(version.size_bytes),
+                    f"{view.predictions:,}",
+                )
+        console.print(table)
+
+    session.emit([view.version for model in found for view in model.versions], show)
+
+
+@command()
+@click.argument("model")
+@click.argument("version", default="champion")
+def show(session: Session, model: str, version: str) -> None:
+    """Show VERSION (a number or alias; champion unless named) of MODEL."""
+    with session.deployment() as deployment:
+        found = deployment.version(model, int(version) if version.isdecimal() else version)
+    session.emit(found, lambda console: show_version(console, found))
+
+
+def show_version(console: Console, version: Version) -> None:
+    """How a version is printed."""
+    console.print(f"[bold]{version.model} v{version.version}[/bold]  {version.description}")
+    rows = {
+        "digest": version.digest,
+        "format": f"{version.format}, {words.size(version.size_bytes)}",
+        "registered": f"{words.moment(version.created_at)} UTC by {version.author}",
+        "task": f"{version.signature.task.value}, threshold {version.signature.threshold:g}",
+        "views": ", ".join(version.views) or "none",
+        "trusted by": version.trusted_by or "nobody (not needed, or not allowed to run code)",
+        **version.lineage,
+        **{f"held-out {name}": f"{value:.4g}" for name, value in version.metrics.items()},
+    }
+    facts = Table.grid(padding=(0, 2))
+    for name, value in rows.items():
+        facts.add_row(name, value)
+    console.print(facts)
+    table = Table("feature", "kind", "may be missing", "unit", box=None)
+    for spec in version.signature.features:
+        table.add_row(spec.name, spec.kind.value, "yes" if spec.nullable else "no", spec.unit or "")
+    console.print(table)
+
+
+def _pair(text: str) -> tuple[str, str]:
+    name, separator, value = text.partition("=")
+    if not separator:
+        raise click.BadParameter(f"{text!r} is not of the form feature=unit.")
+    return name, value

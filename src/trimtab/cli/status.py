@@ -1,0 +1,112 @@
+"""status, events."""
+
+from __future__ import annotations
+
+import click
+from rich.console import Console
+from rich.table import Table
+
+from trimtab.cli import words
+from trimtab.cli.session import FAILED_STATUS, Session, command
+from trimtab.rollout import audit
+from trimtab.wiring.overview import Health, ModelOverview, overview
+
+COLOURS = {Health.HEALTHY: "green", Health.WATCH: "yellow", Health.ACT: "red"}
+SUBJECTS = ("data_drift", "prediction_drift", "performance")
+
+
+@command()
+@click.argument("model", required=False)
+def status(session: Session, model: str | None) -> None:
+    """How every model (or MODEL) is, in plain words."""
+    with session.deployment() as deployment, deployment.state.reading() as state:
+        names = [model] if model else list(state.registry.models())
+        found = [overview(state, name, verdict_limit=200) for name in names]
+
+    def show(console: Console) -> None:
+        if not found:
+            console.print("No models yet. `trimtab register NAME FILE …` adds one.")
+        for one in found:
+            show_overview(console, one)
+
+    session.emit(
+        [
+            {
+                "model": one.model,
+                "health": one.health,
+                "because": one.because,
+                "route": one.route and {"epoch": one.route.epoch, "arms": one.route.arms},
+                "rollout": one.running,
+                "verdicts": [v for v in map(one.latest, SUBJECTS) if v is not None],
+            }
+            for one in found
+        ],
+        show,
+    )
+
+
+def show_overview(console: Console, one: ModelOverview) -> None:
+    """How a model's state is printed."""
+    colour = COLOURS[one.health]
+    console.print(f"[bold]{one.model}[/bold]  [{colour}]{one.health.value}[/{colour}]")
+    for reason in one.because:
+        console.print(f"  {reason}", markup=False)
+    facts = Table.grid(padding=(0, 2))
+    if one.route is not None:
+        split = ", ".join(
+            f"{arm.name} v{arm.version} {words.percent(arm.share)}" for arm in one.route.arms
+        )
+        facts.add_row("  traffic", split)
+    if one.running is not None:
+        steps = len(one.running.plan.steps)
+        facts.add_row(
+            "  rollout", f"{one.running.state.value}, step {one.running.step + 1}/{steps}"
+        )
+    for subject in SUBJECTS:
+        verdict = one.latest(subject)
+        if verdict is not None:
+            facts.add_row(
+                f"  {subject.replace('_', ' ')}",
+                f"{verdict.state.value}, score {verdict.score:.2f}, "
+                f"window to {words.day(verdict.end)}, {verdict.rows:,} rows",
+            )
+    for view in one.versions:
+        facts.add_row(
+            f"  v{view.version.version}",
+            f"{view.predictions:,} predictions, {view.outcomes:,} outcomes"
+            + (f"  ({', '.join(view.aliases)})" if view.aliases else ""),
+        )
+    console.print(facts)
+
+
+@command()
+@click.argument("model", required=False)
+@click.option("--limit", default=50, show_default=True, help="How many of the newest to show.")
+@click.option("--verify", is_flag=True, help="Check the whole chain of hashes.")
+def events(session: Session, model: str | None, limit: int, verify: bool) -> int:
+    """Show who changed what, when and why."""
+    with session.deployment() as deployment, deployment.state.reading() as state:
+        shown = state.audit.entries(model, limit=limit)
+        broken = audit.verify(state.audit.entries(limit=2**62)) if verify else None
+
+    def show(console: Console) -> None:
+        table = Table("seq", "when (UTC)", "who", "what", "model", "why", box=None)
+        for entry in shown:
+            table.add_row(
+                str(entry.seq),
+                words.moment(entry.at),
+                entry.actor,
+                entry.action,
+                entry.model,
+                entry.reason,
+            )
+        console.print(table)
+        if verify:
+            console.print(
+                "The chain is whole."
+                if broken is None
+                else f"[red]The chain is broken at entry {broken}.[/red]"
+            )
+
+    session.emit({"events": shown, "broken_at": broken} if verify else shown, show)
+    return FAILED_STATUS if broken is not None else 0

@@ -1,0 +1,306 @@
+"""Every setting: type, unit, bounds, meaning. Precedence: CLI > environment > file > default.
+
+A setting ``[serve] port`` is overridden by the environment variable ``TRIMTAB_SERVE__PORT``; two
+underscores go one level down. Values from the environment are read as TOML, or else as text.
+Secrets are written as ``env:NAME`` or ``file:PATH`` and are never printed.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+import msgspec
+from msgspec import Meta
+
+from trimtab.errors import InvalidConfig
+from trimtab.types import RolloutPlan, Scalar
+
+Port = Annotated[int, Meta(ge=0, le=65535)]
+Positive = Annotated[float, Meta(gt=0)]
+NonNegative = Annotated[float, Meta(ge=0)]
+Share = Annotated[float, Meta(ge=0, le=1)]
+Count = Annotated[int, Meta(ge=1)]
+
+
+class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A table of settings; unknown keys are refused."""
+
+
+class StateConfig(Section, frozen=True):
+    """Where state lives. ``url`` is empty for SQLite in ``dir``, or a ``postgresql://`` URL."""
+
+    dir: str = ".trimtab"
+    url: str = ""
+
+
+class ServeConfig(Section, frozen=True):
+    """The HTTP edge.
+
+    ``max_body_bytes`` and ``max_rows`` bound one request; ``max_in_flight`` bounds a worker's open
+    predictions, above which requests are refused with 503; ``drain_seconds`` is how long a stopping
+    worker waits for requests in flight; ``unknown_features`` refuses or ignores unknown names;
+    ``max_future_seconds`` is how far an event time may lie ahead of the server's clock.
+    """
+
+    host: str = "127.0.0.1"
+    port: Port = 8400
+    workers: Count = 2
+    max_body_bytes: Count = 8 * 1024 * 1024
+    max_rows: Count = 10_000
+    max_in_flight: Count = 256
+    drain_seconds: Positive = 10.0
+    unknown_features: Literal["refuse", "ignore"] = "refuse"
+    max_future_seconds: NonNegative = 300.0
+
+
+class JournalConfig(Section, frozen=True):
+    """The prediction journal.
+
+    ``mode`` ``durable``: the reply waits for the disk. ``bounded``: the record is in the kernel
+    before the reply, and on disk within ``sync_ms``. ``on_full`` says what happens to predictions
+    when the disk refuses: ``refuse`` answers 503, ``drop`` answers and counts the loss. A segment
+    is closed when it reaches ``segment_bytes``.
+    """
+
+    mode: Literal["durable", "bounded"] = "bounded"
+    sync_ms: Positive = 50.0
+    segment_bytes: Count = 64 * 1024 * 1024
+    on_full: Literal["refuse", "drop"] = "refuse"
+
+
+class WatchConfig(Section, frozen=True):
+    """How traffic is watched; all spans are in event time.
+
+    ``window_seconds`` long windows close ``lateness_seconds`` after their end, and need
+    ``min_rows``. A performance window closes when ``maturity_ratio`` of its predictions have their
+    outcome, or ``outcome_delay_seconds`` after its end.
+
+    A subject has drifted when two flagged windows in a row score ``drift_threshold`` or more, or when
+    its evidence reaches ``run_length_windows``: without drift that happens at most once in so many
+    windows on average. An alarm of data drift whose score is ``retrain_threshold`` or more calls for
+    retraining. Every ``poll_ms`` the watcher takes at most ``batch_rows`` records.
+    """
+
+    poll_ms: Positive = 200.0
+    batch_rows: Count = 5_000
+    window_seconds: Positive = 86_400.0
+    lateness_seconds: NonNegative = 3_600.0
+    min_rows: Count = 100
+    outcome_delay_seconds: NonNegative = 172_800.0
+    maturity_ratio: Share = 0.99
+    drift_threshold: Share = 0.1
+    retrain_threshold: Share = 0.3
+    run_length_windows: Positive = 1_000.0
+
+
+class StoreConfig(Section, frozen=True):
+    """A feature store: ``kind`` is a plugin name, ``url`` and ``options`` are its own."""
+
+    kind: str
+    url: str = ""
+    options: dict[str, Scalar] = {}
+
+
+class ViewFeature(Section, frozen=True):
+    """One feature of a view. Without ``default``, absence everywhere is an error."""
+
+    name: str
+    kind: Literal["numeric", "integer", "boolean", "categorical"] = "numeric"
+    unit: str = ""
+    default: Scalar = None
+
+
+class ViewConfig(Section, frozen=True):
+    """A feature view: for the entity named by ``entity``, read ``realtime``, else ``batch``.
+
+    ``entity`` is the name of the request's feature or field that holds the key. A realtime value older
+    than ``ttl_seconds`` of event time counts as missing.
+    """
+
+    entity: str
+    features: tuple[ViewFeature, ...]
+    realtime: str = ""
+    batch: str = ""
+    ttl_seconds: Positive | None = None
+
+
+class FeaturesConfig(Section, frozen=True):
+    """Feature stores and views. ``deadline_ms`` bounds the feature step of a request.
+
+    A store's breaker opens after ``breaker_failures`` failures in a row and tries one read again
+    after ``breaker_seconds``.
+    """
+
+    deadline_ms: Positive = 100.0
+    breaker_failures: Count = 5
+    breaker_seconds: Positive = 1.0
+    stores: dict[str, StoreConfig] = {}
+    views: dict[str, ViewConfig] = {}
+
+
+class ModelConfig(Section, frozen=True):
+    """What one model has of its own. ``outcome`` names what becomes known later, in words.
+
+    A candidate that needs longer than ``deadline_ms`` is left behind, and the champion answers.
+    ``trainer`` is ``package.module:function``, for ``trimtab retrain``. ``owner`` and ``purpose``
+    stand in the report.
+    """
+
+    deadline_ms: Positive = 1_000.0
+    rollout: RolloutPlan | None = None
+    trainer: str = ""
+    owner: str = ""
+    purpose: str = ""
+    outcome: str = "outcome"
+
+
+class ChannelConfig(Section, frozen=True):
+    """An alert channel: ``kind`` is a plugin name; ``min_severity`` bounds what it gets."""
+
+    kind: str
+    url: str = ""
+    min_severity: Literal["info", "ticket", "page"] = "info"
+    timeout_seconds: Positive = 5.0
+    options: dict[str, Scalar] = {}
+
+
+class AlertsConfig(Section, frozen=True):
+    """Where alerts go; they are always on the dashboard and in ``trimtab events``."""
+
+    channels: dict[str, ChannelConfig] = {}
+
+
+class TokenConfig(Section, frozen=True):
+    """A bearer token of the control plane; ``secret`` is ``env:NAME`` or ``file:PATH``."""
+
+    name: str
+    role: Literal["viewer", "operator", "admin"]
+    secret: str
+
+
+class AuthConfig(Section, frozen=True):
+    """Who may change state over HTTP. Without tokens nobody may; the command line always can.
+
+    ``allow_code`` names versions (``model`` or ``model:version``) whose artifacts may run code when
+    they are loaded (pickle, joblib) without a trusted signer.
+    """
+
+    tokens: tuple[TokenConfig, ...] = ()
+    allow_code: tuple[str, ...] = ()
+
+
+class Config(Section, frozen=True):
+    """The whole of ``trimtab.toml``."""
+
+    state: StateConfig = StateConfig()
+    serve: ServeConfig = ServeConfig()
+    journal: JournalConfig = JournalConfig()
+    watch: WatchConfig = WatchConfig()
+    features: FeaturesConfig = FeaturesConfig()
+    models: dict[str, ModelConfig] = {}
+    alerts: AlertsConfig = AlertsConfig()
+    auth: AuthConfig = AuthConfig()
+
+
+T = TypeVar("T")
+FILE_NAME = "trimtab.toml"
+PREFIX = "TRIMTAB_"
+
+
+def load(
+    path: Path | None = None,
+    *,
+    environ: Mapping[str, str] = os.environ,
+    overrides: Mapping[str, Any] | None = None,
+) -> Config:
+    """Read the configuration.
+
+    Args:
+        path: The file; None means ``trimtab.toml`` in the working directory if there is one.
+        environ: Where ``TRIMTAB_*`` variables are looked up.
+        overrides: Settings by dotted path, for example ``{"serve.port": 0}``; they win.
+
+    Raises:
+        InvalidConfig: a file is missing or malformed, a key unknown, a value out of bounds.
+    """
+    tree: dict[str, Any] = {}
+    if path is None and Path(FILE_NAME).is_file():
+        path = Path(FILE_NAME)
+    if path is not None:
+        tree = _read(path)
+    for name, text in sorted(environ.items()):
+        if name.startswith(PREFIX) and name != PREFIX:
+            _put(tree, name.removeprefix(PREFIX).lower().split("__"), _value(text), name)
+    for dotted, value in (overrides or {}).items():
+        _put(tree, dotted.split("."), value, dotted)
+    return convert(tree, Config)
+
+
+def convert(tree: Any, kind: type[T]) -> T:
+    """Check a decoded tree against a struct.
+
+    Raises:
+        InvalidConfig: naming the path of the offending key.
+    """
+    try:
+        return msgspec.convert(tree, kind)
+    except msgspec.ValidationError as wrong:
+        message, _, where = str(wrong).partition(" - at `$")
+        raise InvalidConfig(
+            f"{message}.",
+            path=where.strip("`.") or None,
+            hint="`trimtab config schema` lists every setting with its bounds.",
+        ) from wrong
+
+
+def secret(reference: str, *, environ: Mapping[str, str] = os.environ) -> str:
+    """The text behind ``env:NAME`` or ``file:PATH``.
+
+    Raises:
+        InvalidConfig: it is neither form, or there is nothing behind it.
+    """
+    kind, _, name = reference.partition(":")
+    if kind == "env":
+        found = environ.get(name, "")
+    elif kind == "file":
+        file = Path(name)
+        found = file.read_text().strip() if file.is_file() else ""
+    else:
+        raise InvalidConfig(
+            "A secret must not stand in the configuration itself.",
+            hint="Write it as 'env:NAME' or 'file:PATH'.",
+        )
+    if not found:
+        raise InvalidConfig(f"The secret {reference!r} is empty or missing.", hint="Set it first.")
+    return found
+
+
+def _read(path: Path) -> dict[str, Any]:
+    try:
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError as missing:
+        raise InvalidConfig(
+            f"There is no configuration file {str(path)!r}.", hint="`trimtab init` writes one."
+        ) from missing
+    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as wrong:
+        raise InvalidConfig(f"{path} is not valid TOML: {wrong}.", path=str(path)) from wrong
+
+
+def _value(text: str) -> Any:
+    try:
+        return tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        return text
+
+
+def _put(tree: dict[str, Any], path: list[str], value: Any, name: str) -> None:
+    for part in path[:-1]:
+        below = tree.setdefault(part, {})
+        if not isinstance(below, dict):
+            raise InvalidConfig(f"{name} goes below {part!r}, which is a single value.", path=part)
+        tree = below
+    tree[path[-1]] = value

@@ -1,0 +1,1 @@
+"""Features: stored values for what a request leaves out, within a deadline."""

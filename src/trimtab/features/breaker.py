@@ -1,0 +1,84 @@
+"""A circuit breaker: a store that keeps failing is left alone, and tried again now and then."""
+
+from __future__ import annotations
+
+import logging
+from threading import Lock
+
+from trimtab.config import FeaturesConfig
+from trimtab.protocols import Clock
+from trimtab.telemetry import Event, Metrics
+
+logger = logging.getLogger(__name__)
+
+
+class Breaker:
+    """Decides whether a store is worth a read; thread-safe.
+
+    Closed, every read is allowed. ``breaker_failures`` failures in a row open it. Open, one read
+    every ``breaker_seconds`` is allowed as a probe (half-open), and the first success closes it. A
+    probe that never reports back therefore cannot keep it open.
+
+    Args:
+        store: The store's name, for metrics and logs.
+        metrics: Failures are counted, and the state is shown.
+        clock: Monotonic time.
+        config: Its two bounds.
+    """
+
+    def __init__(self, store: str, metrics: Metrics, clock: Clock, config: FeaturesConfig) -> None:
+        self._store = store
+        self._limit = config.breaker_failures
+        self._seconds = config.breaker_seconds
+        self._metrics = metrics
+        self._clock = clock
+        self._lock = Lock()
+        self._failures = 0
+        self._probe_at: float | None = None
+        self._metrics.gauge("ml_feature_breaker_open", 0, store=store)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether reads are refused but for probes."""
+        return self._probe_at is not None
+
+    def allow(self) -> bool:
+        """Whether a read may start now."""
+        if not self.is_open:
+            return True
+        with self._lock:
+            now = self._clock.monotonic()
+            if self._probe_at is not None and now < self._probe_at:
+                return False
+            if self._probe_at is not None:
+                self._probe_at = now + self._seconds
+            return True
+
+    def succeeded(self) -> None:
+        """A read came back in time."""
+        if self._failures == 0 and self._probe_at is None:
+            return
+        with self._lock:
+            closes = self._probe_at is not None
+            self._failures = 0
+            self._probe_at = None
+        if closes:
+            self._metrics.gauge("ml_feature_breaker_open", 0, store=self._store)
+            logger.warning(Event.BREAKER_CLOSED, extra={"store": self._store})
+
+    def failed(self, reason: str) -> None:
+        """A read failed, or did not come back in time."""
+        self._metrics.count("ml_feature_store_failures_total", store=self._store)
+        with self._lock:
+            was_open = self._probe_at is not None
+            self._failures += 1
+            opens = not was_open and self._failures >= self._limit
+            if opens:
+                self._probe_at = self._clock.monotonic() + self._seconds
+        if not was_open:
+            logger.warning(Event.STORE_FAILED, extra={"store": self._store, "reason": reason})
+        if opens:
+            self._metrics.gauge("ml_feature_breaker_open", 1, store=self._store)
+            logger.warning(
+                Event.BREAKER_OPENED, extra={"store": self._store, "failures": self._limit}
+            )

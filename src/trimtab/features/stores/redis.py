@@ -1,0 +1,158 @@
+"""Features in Redis or Valkey: one MGET of packed rows a read, one script a write."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from urllib.parse import quote
+
+from redis.asyncio import BlockingConnectionPool, Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
+from redis.exceptions import RedisError
+
+from trimtab.config import Count, Positive, Section, StoreConfig, convert
+from trimtab.errors import InvalidConfig, Unavailable
+from trimtab.features.stores.packed import pack, unpack
+from trimtab.protocols import Clock
+from trimtab.types import StoredRow
+
+_WRITE = """
+local kept = 0
+for i, key in ipairs(KEYS) do
+    local held = redis.call('GETRANGE', key, 0, 7)
+    if #held < 8 or struct.unpack('>d', held) <= struct.unpack('>d', ARGV[i]) then
+        redis.call('SET', key, ARGV[i])
+        kept = kept + 1
+    end
+end
+return kept
+"""
+_CHUNK = 500
+
+
+class RedisOptions(Section, frozen=True):
+    """What ``[features.stores.<name>.options]`` may say.
+
+    ``prefix`` leads every key; ``connections`` bounds the pool; ``timeout_ms`` bounds connecting,
+    pings and each script call of a write. Reads have the deadline of their caller.
+    """
+
+    prefix: str = "trimtab"
+    connections: Count = 32
+    timeout_ms: Positive = 1_000.0
+
+
+def create(config: StoreConfig, state_dir: Path, clock: Clock) -> RedisStore:  # noqa: ARG001
+    """The store at ``url``, for example ``redis://localhost:6379/0``.
+
+    Raises:
+        InvalidConfig: the URL or an option cannot be used.
+    """
+    return RedisStore(config.url, convert(config.options, RedisOptions))
+
+
+class RedisStore:
+    """Rows under the keys ``<prefix>:<view>:<entity>``.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``.
+        options: Prefix and bounds.
+
+    Raises:
+        InvalidConfig: the URL cannot be used.
+    """
+
+    def __init__(self, url: str, options: RedisOptions) -> None:
+        self._prefix = options.prefix
+        self._seconds = options.timeout_ms / 1e3
+        try:
+            pool = BlockingConnectionPool.from_url(
+                url,
+                max_connections=options.connections,
+                timeout=None,
+                socket_timeout=None,
+                socket_connect_timeout=self._seconds,
+                retry=Retry(NoBackoff(), 0),
+                protocol=2,
+            )
+        except ValueError as wrong:
+            raise InvalidConfig(
+                f"A redis store cannot use its URL: {wrong}.",
+                path="features.stores",
+                hint="Write it as redis://host:port/database.",
+            ) from wrong
+        self._client = Redis.from_pool(pool)
+        self._script = self._client.register_script(_WRITE)
+
+    async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
+        """The rows of those entities that exist, in order, in one round trip.
+
+        Raises:
+            Unavailable: the server cannot be reached or answers nonsense.
+        """
+        if not entities:
+            return {}
+        keys = self._keys(view, entities)
+        with self._explained():
+            blobs: object = await self._client.mget(keys)
+        if not isinstance(blobs, list) or len(blobs) != len(keys):
+            raise self._unavailable("the reply is none to MGET")
+        return {
+            entity: row
+            for entity, blob in zip(entities, blobs, strict=True)
+            if blob is not None and (row := unpack(blob)) is not None
+        }
+
+    async def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
+        """Keep rows unless a newer event is there already; how many were kept.
+
+        Raises:
+            Unavailable: the server cannot be reached or refuses; some rows may be kept already.
+        """
+        keys = self._keys(view, rows)
+        blobs = [pack(row) for row in rows.values()]
+        kept = 0
+        for start in range(0, len(keys), _CHUNK):
+            chunk = slice(start, start + _CHUNK)
+            with self._explained():
+                async with asyncio.timeout(self._seconds):
+                    kept += int(await self._script(keys=keys[chunk], args=blobs[chunk]))
+        return kept
+
+    async def ping(self) -> None:
+        """Return if the server answers.
+
+        Raises:
+            Unavailable: it does not.
+        """
+        with self._explained():
+            async with asyncio.timeout(self._seconds):
+                await self._client.ping()
+
+    async def close(self) -> None:
+        """Release the connections; idempotent."""
+        await self._client.aclose()
+
+    def _keys(self, view: str, entities: Mapping[str, StoredRow] | Sequence[str]) -> list[str]:
+        # A quoted view has no colon, so no view and entity can read like another pair.
+        lead = f"{self._prefix}:{quote(view, safe='')}:"
+        return [lead + entity for entity in entities]
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except TimeoutError as late:
+            raise self._unavailable(f"no answer within {self._seconds:g} s") from late
+        except (RedisError, OSError) as wrong:
+            raise self._unavailable(str(wrong) or type(wrong).__name__) from wrong
+
+    def _unavailable(self, reason: str) -> Unavailable:
+        return Unavailable(
+            f"The feature store in Redis does not work: {reason}.",
+            code="store_unavailable",
+            hint="Is the server up, and is it the one that the store's url names?",
+        )

@@ -1,0 +1,126 @@
+"""Features in one SQLite file: the online store that needs no server.
+
+Reads run on the event loop: a point read takes a few microseconds, a small part of a switch to a
+thread and back. They cannot wait for a lock: the file is in WAL mode, where readers never wait for
+writers, and the busy time-out of the read-only connection is zero, so whatever lock there may be is
+an error at once. Writes wait for their turn in a thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+from trimtab.config import StoreConfig
+from trimtab.errors import Unavailable
+from trimtab.features.stores.packed import pack, unpack
+from trimtab.protocols import Clock
+from trimtab.types import StoredRow
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS features (
+    view TEXT NOT NULL,
+    entity TEXT NOT NULL,
+    event_time REAL NOT NULL,
+    row BLOB NOT NULL,
+    PRIMARY KEY (view, entity)
+) WITHOUT ROWID
+"""
+_READ = "SELECT row FROM features WHERE view = ? AND entity = ?"
+_WRITE = """
+INSERT INTO features (view, entity, event_time, row) VALUES (?, ?, ?, ?)
+ON CONFLICT (view, entity) DO UPDATE SET event_time = excluded.event_time, row = excluded.row
+WHERE excluded.event_time >= features.event_time
+"""
+
+_CHUNK = 64
+_WRITE_TIMEOUT_SECONDS = 10.0
+
+
+def create(config: StoreConfig, state_dir: Path, clock: Clock) -> SqliteStore:  # noqa: ARG001
+    """The store in the file ``url``, or in ``features.sqlite`` of the state directory."""
+    return SqliteStore(Path(config.url) if config.url else state_dir / "features.sqlite")
+
+
+class SqliteStore:
+    """Rows in the table ``features``, shared by all processes of this machine.
+
+    Args:
+        path: The file; it and its folder are created.
+
+    Raises:
+        Unavailable: the file cannot be opened, or is no SQLite database.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with self._explained(), closing(self._writer()) as connection:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute(_SCHEMA)
+        with self._explained():
+            self._reader = sqlite3.connect(
+                f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None
+            )
+
+    async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
+        """The rows of those entities that exist, in order; lets others run between many."""
+        found: dict[str, StoredRow] = {}
+        for start in range(0, len(entities), _CHUNK):
+            if start:
+                await asyncio.sleep(0)
+            with self._explained():
+                for entity in entities[start : start + _CHUNK]:
+                    packed = self._reader.execute(_READ, (view, entity)).fetchone()
+                    row = unpack(packed[0]) if packed else None
+                    if row is not None:
+                        found[entity] = row
+        return found
+
+    async def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
+        """Keep rows unless a newer event is there already, all in one transaction."""
+        return await asyncio.to_thread(self._write, view, dict(rows))
+
+    async def ping(self) -> None:
+        """Return if the file can be read.
+
+        Raises:
+            Unavailable: it cannot.
+        """
+        with self._explained():
+            self._reader.execute("SELECT 1 FROM features LIMIT 1").fetchone()
+
+    async def close(self) -> None:
+        """Release the file; idempotent."""
+        self._reader.close()
+
+    def _write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
+        with self._explained(), closing(self._writer()) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            connection.executemany(
+                _WRITE,
+                ((view, entity, row.event_time, pack(row)) for entity, row in rows.items()),
+            )
+            connection.execute("COMMIT")
+            return connection.total_changes
+
+    def _writer(self) -> sqlite3.Connection:
+        connection = sqlite3.connect(
+            self._path, timeout=_WRITE_TIMEOUT_SECONDS, isolation_level=None
+        )
+        connection.execute("PRAGMA synchronous = NORMAL")
+        return connection
+
+    @contextmanager
+    def _explained(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as wrong:
+            raise Unavailable(
+                f"The feature store {str(self._path)!r} does not work: {wrong}.",
+                code="store_unavailable",
+                hint="Is it a SQLite file that this process may read, on a disk with space left?",
+            ) from wrong

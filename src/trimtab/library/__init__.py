@@ -1,0 +1,30 @@
+"""The in-process classes: the same rooms as the server, no server needed."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from trimtab import plugins
+from trimtab.library.deployment import ModelDeployment
+from trimtab.library.detector import DriftDetector
+from trimtab.library.feature_pipeline import ProductionFeaturePipeline
+from trimtab.library.production import ProductionModel
+
+if TYPE_CHECKING:
+    from trimtab.library.optimized import OptimizedModel
+
+__all__ = [
+    "DriftDetector",
+    "ModelDeployment",
+    "OptimizedModel",
+    "ProductionFeaturePipeline",
+    "ProductionModel",
+]
+
+
+def __getattr__(name: str) -> object:
+    """Optimisation needs scikit-learn, which is an extra; the other classes do not wait for it."""
+    if name == "OptimizedModel":
+        return plugins.by_path("trimtab.library.optimized:OptimizedModel")
+    message = f"module 'trimtab.library' has no attribute {name!r}"
+    raise AttributeError(message)

@@ -1,0 +1,1 @@
+"""Models: artifacts in several formats, and the registry that knows their versions."""

@@ -1,0 +1,114 @@
+"""Artifacts: which format writes a model, and which reads a file, found without running its code."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from functools import partial
+from pathlib import Path
+
+from trimtab import plugins
+from trimtab.errors import InvalidConfig, InvalidInput, NotFound
+from trimtab.protocols import ModelFormat
+
+GROUP = "trimtab.formats"
+
+
+def digest_of(path: Path) -> str:
+    """``sha256:<hex>`` over a file's bytes."""
+    with path.open("rb") as file:
+        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+
+
+class Formats:
+    """The model formats that can be used here, each made when it is first wanted.
+
+    Args:
+        makers: How to make each format, by name.
+    """
+
+    def __init__(self, makers: Mapping[str, Callable[[], ModelFormat]]) -> None:
+        self._makers = makers
+        self._made: dict[str, ModelFormat] = {}
+
+    @classmethod
+    def installed(cls) -> Formats:
+        """All formats that are installed as plugins."""
+        return cls({name: partial(_plugin, name) for name in plugins.names(GROUP)})
+
+    def named(self, name: str) -> ModelFormat:
+        """The format of that name.
+
+        Raises:
+            NotFound: there is none.
+            InvalidConfig: its package is not installed.
+        """
+        if name not in self._makers:
+            raise NotFound(
+                f"There is no model format {name!r}.",
+                hint=f"Known: {', '.join(sorted(self._makers))}.",
+                code="unknown_format",
+            )
+        if name not in self._made:
+            self._made[name] = self._makers[name]()
+        return self._made[name]
+
+    def sniff(self, path: Path) -> str:
+        """The name of the format that a file is in; no code from the file runs.
+
+        Raises:
+            NotFound: there is no such file.
+            InvalidInput: no format that is installed knows it.
+        """
+        if not path.is_file():
+            raise NotFound(f"There is no file {str(path)!r}.", code="no_such_file", path=str(path))
+        for candidate in self._usable():
+            if candidate.sniff(path):
+                return candidate.name
+        raise InvalidInput(
+            f"No installed model format knows the file {path.name!r}.",
+            hint=f"Installed: {', '.join(each.name for each in self._usable())}.",
+            code="unknown_format",
+            path=str(path),
+        )
+
+    def save(self, model: object, path: Path, name: str | None = None) -> str:
+        """Write an in-memory model.
+
+        Args:
+            model: A fitted model.
+            path: The file to write.
+            name: The format; None takes the first that accepts it, those without code before others.
+
+        Returns:
+            The format's name.
+
+        Raises:
+            InvalidInput: no format accepts it, or not this one.
+        """
+        candidates = self._usable() if name is None else [self.named(name)]
+        for candidate in candidates:
+            if candidate.accepts(model):
+                candidate.save(model, path)
+                return candidate.name
+        kind = f"{type(model).__module__}.{type(model).__qualname__}"
+        raise InvalidInput(
+            f"A {kind} cannot be written as {name or 'any installed model format'}.",
+            hint=f"Installed: {', '.join(each.name for each in self._usable())}.",
+            code="unknown_format",
+        )
+
+    def _usable(self) -> list[ModelFormat]:
+        """The formats whose packages are installed; those that run code come last."""
+        found = []
+        for name in sorted(self._makers):
+            try:
+                found.append(self.named(name))
+            except InvalidConfig:
+                continue
+        return sorted(found, key=lambda each: each.runs_code)
+
+
+def _plugin(name: str) -> ModelFormat:
+    made: ModelFormat = plugins.load(GROUP, name)()
+    return made

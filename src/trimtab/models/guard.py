@@ -1,0 +1,90 @@
+"""A loaded model behind a guard: whatever it does, callers see an answer or a ModelFailure."""
+
+from __future__ import annotations
+
+import logging
+from pathlib import Path
+
+import numpy as np
+
+from trimtab.errors import ModelFailure, TrimtabError
+from trimtab.protocols import ModelFormat, Predictor
+from trimtab.telemetry import Event
+from trimtab.types import Columns, FloatArray, Signature, Task
+
+log = logging.getLogger(__name__)
+
+TOLERANCE = 1e-6
+"""How far rounding may carry a probability out of [0, 1]."""
+
+
+class Guarded:
+    """A predictor whose answers are checked; a :class:`~trimtab.protocols.Predictor`.
+
+    Args:
+        predictor: The format's own.
+        signature: What it must answer.
+        model: Its name, for messages.
+    """
+
+    def __init__(self, predictor: Predictor, signature: Signature, model: str) -> None:
+        self._predictor = predictor
+        self._model = model
+        self._probabilities = signature.task is not Task.REGRESSION
+        self._width = (len(signature.labels) or 2) if self._probabilities else 1
+
+    def predict(self, columns: Columns) -> FloatArray:
+        """Score rows.
+
+        Returns:
+            Shape ``(rows, k)``, finite; probabilities lie in [0, 1].
+
+        Raises:
+            ModelFailure: the model raised, or answered something else.
+        """
+        try:
+            values = self._predictor.predict(columns)
+        except Exception as error:
+            raise _failure("raised", self._model, error) from error
+        wrong = self._wrong(values, columns.rows)
+        if wrong:
+            log.warning(Event.MODEL_FAILED, extra={"model": self._model, "error": wrong})
+            raise ModelFailure(f"The model {self._model} answered {wrong}.", code="model_nonsense")
+        return values
+
+    def _wrong(self, values: object, rows: int) -> str:
+        if not isinstance(values, np.ndarray) or values.dtype != np.float64:
+            return f"{type(values).__name__} where a float64 array was due"
+        if values.shape != (rows, self._width):
+            return f"an array of shape {values.shape} where {(rows, self._width)} was due"
+        if not np.isfinite(values).all():
+            return "values that are not finite"
+        if self._probabilities and rows:
+            low, high = values.min(), values.max()
+            if low < -TOLERANCE or high > 1 + TOLERANCE:
+                return f"probabilities between {low:g} and {high:g}"
+        return ""
+
+
+def opened(kind: ModelFormat, path: Path, signature: Signature, model: str) -> Guarded:
+    """Open an artifact whose digest and trust the caller has checked.
+
+    Raises:
+        TrimtabError: the format's own refusal.
+        ModelFailure: whatever else went wrong.
+    """
+    try:
+        return Guarded(kind.load(path, signature), signature, model)
+    except TrimtabError:
+        raise
+    except Exception as error:
+        raise _failure("cannot be opened:", model, error) from error
+
+
+def _failure(what: str, model: str, error: Exception) -> ModelFailure:
+    log.warning(Event.MODEL_FAILED, extra={"model": model}, exc_info=error)
+    return ModelFailure(
+        f"The model {model} {what} {type(error).__name__}: {str(error)[:200]}",
+        hint="The log has the traceback.",
+        code="model_raised" if what == "raised" else "model_unreadable",
+    )

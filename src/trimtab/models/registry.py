@@ -1,0 +1,329 @@
+"""The registry: immutable versions, movable aliases, and loading only what is vouched for."""
+
+from __future__ import annotations
+
+import logging
+import re
+import tempfile
+from collections.abc import Collection, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trimtab.errors import InvalidInput, ModelFailure, NotFound, Refused
+from trimtab.models.artifact import Formats
+from trimtab.models.guard import opened
+from trimtab.protocols import BlobStore, Clock, ModelFormat, Predictor, StateStore, StateTx
+from trimtab.telemetry import Event
+from trimtab.types import Alias, Array, Columns, FeatureKind, Record, Signature, Version
+
+log = logging.getLogger(__name__)
+
+_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.IGNORECASE)
+
+
+class LoadedModel(Record, frozen=True):
+    """A version and its predictor, guarded."""
+
+    version: Version
+    predictor: Predictor
+
+
+class Registry:
+    """Versions, aliases and artifacts.
+
+    Args:
+        state: Where versions and aliases are kept.
+        blobs: Where artifacts are kept, by digest.
+        allow_code: ``model`` or ``model:version`` whose artifacts may run code when loaded.
+        clock: Dates versions and aliases.
+        formats: The formats that can be used; None means all that are installed.
+    """
+
+    def __init__(
+        self,
+        state: StateStore,
+        blobs: BlobStore,
+        allow_code: Collection[str],
+        clock: Clock,
+        formats: Formats | None = None,
+    ) -> None:
+        self._state = state
+        self._blobs = blobs
+        self._allow_code = frozenset(allow_code)
+        self._clock = clock
+        self._formats = Formats.installed() if formats is None else formats
+
+    def register(  # noqa: PLR0913 - each is a fact of the version
+        self,
+        model: str,
+        artifact: object,
+        *,
+        signature: Signature,
+        profile: bytes | None = None,
+        metrics: Mapping[str, float] | None = None,
+        lineage: Mapping[str, str] | None = None,
+        author: str = "",
+        description: str = "",
+        views: Sequence[str] = (),
+        trust: str = "",
+        file_format: str | None = None,
+    ) -> Version:
+        """Keep a model as a new version; the same bytes and signature again are the same version.
+
+        Args:
+            model: The model's name: letters, digits, ``_`` and ``-``, at most 63.
+            artifact: A path to a file, or a fitted model in memory.
+            signature: What it takes and answers.
+            profile: The reference profile of its training data.
+            metrics: Held-out figures, for example ``{"roc_auc": .71}``.
+            lineage: What it came from: data, code, parent.
+            author: Who made it.
+            description: What is new about it, for people.
+            views: The feature views that fill its features.
+            trust: Who vouches for an artifact that can run code; empty if nobody.
+            file_format: The format; None finds it out.
+
+        Raises:
+            InvalidInput: a name is malformed, or no format knows the artifact.
+            NotFound: there is no such file or format.
+        """
+        _check_name(model, "model")
+        with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
+            path, kind = self._written(artifact, file_format, Path(directory))
+            digest, size = self._blobs.put(path)
+            profile_digest = None
+            if profile is not None:
+                (Path(directory) / "profile").write_bytes(profile)
+                profile_digest, _ = self._blobs.put(Path(directory) / "profile")
+        with self._state.transaction() as tx:
+            for known in tx.registry.versions(model):
+                vouched = not trust or known.trusted_by == trust
+                if known.digest == digest and known.signature == signature and vouched:
+                    return known
+            version = Version(
+                model=model,
+                version=tx.registry.next_version(model),
+                digest=digest,
+                format=kind.name,
+                size_bytes=size,
+                signature=signature,
+                created_at=self._clock.now(),
+                author=author,
+                description=description,
+                metrics=dict(metrics or {}),
+                lineage=dict(lineage or {}),
+                profile_digest=profile_digest,
+                views=tuple(views),
+                trusted_by=trust,
+            )
+            tx.registry.add_version(version)
+            return version
+
+    def models(self) -> Sequence[str]:
+        """The names of all models."""
+        with self._state.reading() as tx:
+            return tx.registry.models()
+
+    def list(self, model: str) -> Sequence[Version]:
+        """All versions of a model, oldest first.
+
+        Raises:
+            NotFound: no such model.
+        """
+        with self._state.reading() as tx:
+            versions = tx.registry.versions(model)
+            if not versions:
+                raise _no_model(model, tx.registry.models())
+            return versions
+
+    def get(self, model: str, reference: int | str) -> Version:
+        """A version by its number, the number as text, or an alias such as ``champion``.
+
+        Raises:
+            NotFound: no such model, version or alias.
+        """
+        with self._state.reading() as tx:
+            return _find(tx, model, reference)
+
+    def aliases(self, model: str) -> Sequence[Alias]:
+        """The aliases of a model."""
+        with self._state.reading() as tx:
+            return tx.registry.aliases(model)
+
+    def set_alias(
+        self,
+        model: str,
+        alias: str,
+        reference: int | str,
+        *,
+        actor: str,
+        reason: str,
+        tx: StateTx | None = None,
+    ) -> Alias:
+        """Move an alias to a version; writing the audit log is the caller's.
+
+        Args:
+            model: The model.
+            alias: The alias; not a number.
+            reference: The version, as in :meth:`get`.
+            actor: Who moves it.
+            reason: Why.
+            tx: A transaction to do it in; None makes one.
+
+        Raises:
+            InvalidInput: the alias is malformed.
+            NotFound: no such model or version.
+        """
+        _check_name(alias, "alias")
+        if alias.isdigit():
+            raise InvalidInput(
+                f"The alias {alias!r} looks like a version.", code="invalid_name", path="alias"
+            )
+        if tx is None:
+            with self._state.transaction() as own:
+                return self.set_alias(model, alias, reference, actor=actor, reason=reason, tx=own)
+        moved = Alias(
+            model=model,
+            alias=alias,
+            version=_find(tx, model, reference).version,
+            since=self._clock.now(),
+            actor=actor,
+            reason=reason,
+        )
+        tx.registry.set_alias(moved)
+        return moved
+
+    def profile(self, version: Version) -> bytes | None:
+        """The reference profile that was registered with a version."""
+        if version.profile_digest is None:
+            return None
+        return self._blobs.fetch(version.profile_digest).read_bytes()
+
+    def load(self, version: Version) -> LoadedModel:
+        """Open a version's artifact, after its digest and, where it can run code, its trust.
+
+        Raises:
+            Refused: the digest does not match, or nobody vouches for code in it.
+            NotFound: the artifact is gone.
+            InvalidInput: the artifact does not fit the signature.
+            ModelFailure: the artifact cannot be opened.
+        """
+        name = f"{version.model}:{version.version}"
+        kind = self._formats.named(version.format)
+        vouched = version.trusted_by or not self._allow_code.isdisjoint((version.model, name))
+        if kind.runs_code and not vouched:
+            raise _untrusted(
+                name,
+                version.format,
+                f"Register it with trust, or add {name!r} to [auth] allow_code.",
+            )
+        path = self._blobs.fetch(version.digest)
+        return LoadedModel(version=version, predictor=opened(kind, path, version.signature, name))
+
+    def preview(
+        self,
+        artifact: object,
+        signature: Signature,
+        *,
+        trust: str = "",
+        file_format: str | None = None,
+    ) -> Predictor:
+        """What a model will answer once it is registered; one in memory is written and read first.
+
+        Raises:
+            Refused: it is a file that can run code, and nobody vouches for it.
+            InvalidInput: no format knows the artifact, or it does not fit the signature.
+            ModelFailure: the artifact cannot be opened.
+        """
+        with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
+            path, kind = self._written(artifact, file_format, Path(directory))
+            if isinstance(artifact, Path) and kind.runs_code and not trust:
+                raise _untrusted(path.name, kind.name, "Say that you trust it.")
+            return opened(kind, path, signature, path.name)
+
+    def _written(
+        self, artifact: object, file_format: str | None, directory: Path
+    ) -> tuple[Path, ModelFormat]:
+        """The artifact as a file, and its format; a model in memory is written to ``directory``."""
+        if isinstance(artifact, Path):
+            return artifact, self._formats.named(file_format or self._formats.sniff(artifact))
+        path = directory / "model"
+        return path, self._formats.named(self._formats.save(artifact, path, file_format))
+
+
+def warm(loaded: LoadedModel, columns: Columns | None = None) -> None:
+    """Let a model answer once, so that its first request does not pay for what it does lazily.
+
+    Args:
+        loaded: The model.
+        columns: Real rows. None makes one row up: zeros, and missing or empty categories.
+
+    Raises:
+        ModelFailure: it cannot answer real rows. A made-up row may well be refused: that is logged.
+    """
+    if columns is not None:
+        loaded.predictor.predict(columns)
+        return
+    try:
+        loaded.predictor.predict(_made_up(loaded.version.signature))
+    except ModelFailure as failure:
+        log.info(
+            Event.MODEL_FAILED, extra={"model": loaded.version.model, "error": failure.message}
+        )
+
+
+def _made_up(signature: Signature) -> Columns:
+    arrays: list[Array] = []
+    for spec in signature.features:
+        if spec.kind is FeatureKind.CATEGORICAL:
+            arrays.append(np.array([None if spec.nullable else ""], dtype=object))
+        else:
+            arrays.append(np.zeros(1))
+    return Columns(features=signature.features, arrays=tuple(arrays))
+
+
+def _find(tx: StateTx, model: str, reference: int | str) -> Version:
+    number = int(reference) if str(reference).isdecimal() else None
+    aliases = tx.registry.aliases(model)
+    for alias in aliases:
+        if alias.alias == reference:
+            number = alias.version
+    found = None if number is None else tx.registry.version(model, number)
+    if found is not None:
+        return found
+    numbers = [str(version.version) for version in tx.registry.versions(model)]
+    if not numbers:
+        raise _no_model(model, tx.registry.models())
+    raise NotFound(
+        f"The model {model!r} has no version or alias {str(reference)!r}.",
+        hint=f"It has: {', '.join([*numbers, *(alias.alias for alias in aliases)])}.",
+        code="unknown_version",
+    )
+
+
+def _no_model(model: str, models: Sequence[str]) -> NotFound:
+    return NotFound(
+        f"There is no model {model!r}.",
+        hint=f"Registered: {', '.join(sorted(models)) or 'none'}.",
+        code="unknown_model",
+    )
+
+
+def _untrusted(name: str, file_format: str, hint: str) -> Refused:
+    return Refused(
+        f"{name} is a {file_format} file, which can run any code when it is opened, and nobody"
+        " vouches for it.",
+        hint=hint,
+        code="untrusted_artifact",
+    )
+
+
+def _check_name(name: str, what: str) -> None:
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            f"{name!r} is no name for {'an' if what == 'alias' else 'a'} {what}.",
+            hint="Take letters, digits, '_' and '-', at most 63, a letter or digit first.",
+            code="invalid_name",
+            path=what,
+        )

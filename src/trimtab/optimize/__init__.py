@@ -1,0 +1,1 @@
+"""Models made smaller and faster, with figures of what that changed."""

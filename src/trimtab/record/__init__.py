@@ -1,0 +1,1 @@
+"""The journal: what was predicted, from what, by which version, and when."""

@@ -1,0 +1,137 @@
+"""The journal's reader: every process's segments as one stream of records."""
+
+from __future__ import annotations
+
+import heapq
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from itertools import groupby
+from operator import attrgetter
+from pathlib import Path
+from typing import NamedTuple
+
+import msgspec
+
+from trimtab.record.frames import scan
+from trimtab.record.segment import SUFFIX, abandoned
+from trimtab.telemetry import Event, Metrics
+from trimtab.types import PredictionRecord
+
+log = logging.getLogger(__name__)
+
+
+class _Entry(NamedTuple):
+    """A record, or None for damage at the end of a segment, and the offset behind it."""
+
+    wall_time: float
+    record: PredictionRecord | None
+    segment: str
+    end: int
+    skipped: int
+
+
+class SegmentReader:
+    """Reads what all writers appended; a :class:`~trimtab.protocols.JournalReader`.
+
+    Writers are merged by ``wall_time``, each one's records stay in its order, and ties go by name:
+    the order depends on the files and the offsets alone, not on how much is read at once.
+
+    Args:
+        directory: Where segments are kept.
+        metrics: Counts damaged bytes.
+    """
+
+    def __init__(self, directory: Path, metrics: Metrics) -> None:
+        self._directory = directory
+        self._metrics = metrics
+        self._decoder = msgspec.msgpack.Decoder(PredictionRecord)
+
+    def read(
+        self, offsets: Mapping[str, int], limit: int
+    ) -> tuple[Sequence[PredictionRecord], Mapping[str, int]]:
+        """Up to ``limit`` records behind ``offsets``, and the offsets behind them.
+
+        Args:
+            offsets: Bytes read so far by segment name; an absent segment is read from its start.
+            limit: At least 1.
+        """
+        names = self._names()
+        reached = {name: offsets[name] for name in names if name in offsets}
+        records: list[PredictionRecord] = []
+        for entry in self._merged(names, offsets):
+            if entry.record is not None:
+                if len(records) == limit:
+                    break
+                records.append(entry.record)
+            reached[entry.segment] = entry.end
+            if entry.skipped:
+                self._damaged(entry)
+        return records, reached
+
+    def records(
+        self, since: float | None = None, until: float | None = None, model: str | None = None
+    ) -> Iterator[PredictionRecord]:
+        """All that is in the journal, in the order of :meth:`read`.
+
+        Args:
+            since: Event time from which on records are wanted, inclusive.
+            until: Event time before which records are wanted, exclusive.
+            model: The only model wanted.
+        """
+        for entry in self._merged(self._names(), {}):
+            record = entry.record
+            if (
+                record is not None
+                and (model is None or record.model == model)
+                and (since is None or record.event_time >= since)
+                and (until is None or record.event_time < until)
+            ):
+                yield record
+
+    def _names(self) -> list[str]:
+        if not self._directory.is_dir():
+            return []
+        return sorted(path.name for path in self._directory.iterdir() if path.suffix == SUFFIX)
+
+    def _merged(self, names: Sequence[str], offsets: Mapping[str, int]) -> Iterator[_Entry]:
+        by_writer = sorted(names, key=lambda name: (_writer(name), name))
+        streams = [
+            self._of_writer(list(segments), offsets) for _, segments in groupby(by_writer, _writer)
+        ]
+        return heapq.merge(*streams, key=attrgetter("wall_time"))
+
+    def _of_writer(self, segments: Sequence[str], offsets: Mapping[str, int]) -> Iterator[_Entry]:
+        for name in segments:
+            yield from self._of_segment(name, offsets.get(name, 0))
+
+    def _of_segment(self, name: str, offset: int) -> Iterator[_Entry]:
+        wall_time = 0.0
+        path = self._directory / name
+        try:
+            if path.stat().st_size <= offset:
+                return
+            file = path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            for payload, end, skipped in scan(file, offset, final=abandoned(file.fileno())):
+                record, damaged = None, skipped
+                if payload is not None:
+                    try:
+                        record = self._decoder.decode(payload)
+                        wall_time = record.wall_time
+                    except msgspec.MsgspecError:
+                        damaged += len(payload)
+                yield _Entry(wall_time, record, name, end, damaged)
+
+    def _damaged(self, entry: _Entry) -> None:
+        self._metrics.count("ml_journal_damaged_bytes_total", entry.skipped)
+        log.error(
+            Event.JOURNAL_DAMAGED,
+            extra={"segment": entry.segment, "offset": entry.end, "bytes": entry.skipped},
+        )
+
+
+def _writer(name: str) -> str:
+    """``<pid>-<random>`` of a segment's name."""
+    return name.partition("-")[2].rpartition("-")[0]

@@ -1,0 +1,91 @@
+"""One append-only file of the journal, owned by one process while it is open."""
+
+from __future__ import annotations
+
+import fcntl
+import os
+from pathlib import Path
+
+SUFFIX = ".seg"
+
+
+class Segment:
+    """A new segment, locked as long as its writer lives.
+
+    ``sound`` is false once the disk failed in a way that leaves the file's end unknown; then
+    nothing more may be written to it.
+
+    The kernel drops the lock when the process ends, however it ends; so a reader knows whether a
+    torn tail is still being written (see :func:`abandoned`).
+
+    Args:
+        path: The file to create.
+
+    Raises:
+        OSError: the file cannot be created.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.size = 0
+        self.sound = True
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
+        self._fd = os.open(path, flags, 0o640)
+        fcntl.flock(self._fd, fcntl.LOCK_EX)
+        _sync_directory(path.parent)
+
+    def write(self, data: bytes) -> None:
+        """Append all of ``data`` or nothing.
+
+        Raises:
+            OSError: the disk refused; the file ends where it ended before.
+        """
+        rest = memoryview(data)
+        try:
+            while rest:
+                rest = rest[os.write(self._fd, rest) :]
+        except OSError:
+            self._cut()
+            raise
+        self.size += len(data)
+
+    def sync(self) -> None:
+        """Wait until all that was written is on disk.
+
+        Raises:
+            OSError: the disk refused; what was written since the last sync may be lost.
+        """
+        try:
+            os.fdatasync(self._fd)
+        except OSError:
+            # The kernel forgets a failed page: a second sync would succeed and promise too much.
+            self.sound = False
+            raise
+
+    def close(self) -> None:
+        """Give up the file and its lock."""
+        os.close(self._fd)
+
+    def _cut(self) -> None:
+        try:
+            os.ftruncate(self._fd, self.size)
+        except OSError:
+            self.sound = False
+
+
+def abandoned(fd: int) -> bool:
+    """Whether the writer of an open segment is gone, so that nothing will be added to it."""
+    try:
+        fcntl.flock(fd, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    fcntl.flock(fd, fcntl.LOCK_UN)
+    return True
+
+
+def _sync_directory(directory: Path) -> None:
+    fd = os.open(directory, os.O_RDONLY)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)

@@ -1,0 +1,1 @@
+"""The stakeholder report: one page that explains a model to people."""

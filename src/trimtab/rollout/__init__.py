@@ -1,0 +1,1 @@
+"""How new versions reach users: split, slots, strategies, guardrails, controller, audit."""

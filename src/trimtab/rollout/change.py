@@ -1,0 +1,147 @@
+"""One change of traffic by one actor: route, rollout, aliases, alerts, audit row and epoch together."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from msgspec.structs import replace
+from xxhash import xxh3_64_hexdigest
+
+from trimtab.errors import Conflict
+from trimtab.protocols import Clock, StateTx
+from trimtab.rollout import audit, slots
+from trimtab.types import Alias, Arm, Rollout, RolloutState, Route
+
+CONTROL_ARM, CANDIDATE_ARM = "champion", "candidate"
+
+
+def alert_key(model: str, what: str) -> str:
+    """The key of an alert about a model's rollout, for example ``flights/rollout/roll_back``."""
+    return f"{model}/rollout/{what}"
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One change by one actor, within one transaction."""
+
+    state: StateTx
+    actor: str
+    reason: str
+    clock: Clock
+    expected_epoch: int | None
+
+    def __post_init__(self) -> None:
+        audit.require(self.actor, self.reason)
+
+    def raise_epoch(self) -> int:
+        """The next epoch, if nobody has acted since the one that was decided on.
+
+        Raises:
+            Conflict: somebody has.
+        """
+        control = self.state.control
+        seen = control.epoch() if self.expected_epoch is None else self.expected_epoch
+        return control.advance(seen)
+
+    def to_one(self, model: str, version: int) -> Route:
+        """Everybody to one version."""
+        route = Route(
+            model=model,
+            epoch=self.raise_epoch(),
+            arms=(Arm(name=CONTROL_ARM, version=version, share=1.0),),
+            slots=slots.all_control(),
+            salt=xxh3_64_hexdigest(model.encode()),
+        )
+        self.state.control.put_route(route)
+        return route
+
+    def to_both(self, rollout: Rollout, table: bytes) -> None:
+        """The step's share of slots to the candidate."""
+        grown = slots.grow(table, (rollout.plan.steps[rollout.step].share,))
+        control, candidate = slots.shares(grown, 2)
+        self.state.control.put_route(
+            Route(
+                model=rollout.model,
+                epoch=self.raise_epoch(),
+                arms=(
+                    Arm(name=CONTROL_ARM, version=rollout.control, share=control),
+                    Arm(name=CANDIDATE_ARM, version=rollout.candidate, share=candidate),
+                ),
+                slots=grown,
+                salt=rollout.salt,
+                rollout=rollout.id,
+                strategy="canary",
+            )
+        )
+
+    def end(self, rollout: Rollout, how: RolloutState) -> Rollout:
+        """Keep that a rollout has ended, and close its alerts."""
+        ended = replace(rollout, state=how, ended_at=self.clock.now(), reason=self.reason.strip())
+        self.state.control.put_rollout(ended)
+        ramps = (f"ramp/{step}" for step in range(len(rollout.plan.steps)))
+        guardrails = (f"guardrail/{guardrail.name}" for guardrail in rollout.plan.guardrails)
+        self.settle(rollout.model, "hold", *ramps, *guardrails)
+        return ended
+
+    def turn(self, rollout: Rollout, to: RolloutState, action: str) -> Rollout:
+        """Hold a rollout, or let it go on.
+
+        Raises:
+            Conflict: it stands so already, or the epoch has moved on.
+        """
+        if rollout.state is to:
+            raise Conflict(
+                f"The rollout {rollout.id} is {to.value} already.",
+                code=f"rollout_{to.value}",
+                hint=f"It stands so because: {rollout.reason}",
+            )
+        turned = replace(rollout, state=to, reason=self.reason.strip())
+        self.raise_epoch()
+        self.state.control.put_rollout(turned)
+        self.settle(rollout.model, "hold")
+        self.log_rollout(action, turned)
+        return turned
+
+    def settle(self, model: str, *subjects: str) -> None:
+        """Close alerts that no longer hold."""
+        for what in subjects:
+            self.state.alerts.close(alert_key(model, what), self.clock.now())
+
+    def name(self, model: str, alias: str, version: int) -> None:
+        """Move an alias to a version."""
+        self.state.registry.set_alias(
+            Alias(
+                model=model,
+                alias=alias,
+                version=version,
+                since=self.clock.now(),
+                actor=self.actor.strip(),
+                reason=self.reason.strip(),
+            )
+        )
+
+    def log(self, action: str, model: str, **detail: Any) -> None:
+        """Write the audit row."""
+        audit.append(
+            self.state.audit,
+            actor=self.actor,
+            action=action,
+            model=model,
+            detail=detail,
+            reason=self.reason,
+            clock=self.clock,
+        )
+
+    def log_rollout(self, action: str, rollout: Rollout, **detail: Any) -> None:
+        """Write the audit row of a change to a rollout."""
+        self.log(
+            action,
+            rollout.model,
+            rollout=rollout.id,
+            control=rollout.control,
+            candidate=rollout.candidate,
+            step=rollout.step,
+            epoch=self.state.control.epoch(),
+            **detail,
+        )

@@ -1,0 +1,302 @@
+"""Carries changes of traffic out: each in the caller's one transaction, with its audit row and epoch.
+
+``expected_epoch`` fences: whoever decided on what was true at an epoch passes that epoch, and gets a
+Conflict if somebody has acted since. None stands for the epoch of the transaction itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from msgspec.structs import replace
+from xxhash import xxh3_64_hexdigest
+
+from trimtab.errors import Conflict, InvalidPlan, NotFound
+from trimtab.protocols import Clock, StateTx
+from trimtab.rollout import slots
+from trimtab.rollout.change import Change
+from trimtab.rollout.plan import SIGNATURE_DIFFERS, check_plan, check_signatures
+from trimtab.types import Rollout, RolloutPlan, RolloutState, Route, Version
+
+OPEN = frozenset({RolloutState.RUNNING, RolloutState.HELD})
+
+
+def deploy_first(
+    state: StateTx,
+    model: str,
+    version: int,
+    *,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    expected_epoch: int | None = None,
+) -> Route:
+    """Give a model's first version 100 % of the traffic.
+
+    Raises:
+        NotFound: no such version.
+        Conflict: the model is deployed already, or the epoch has moved on.
+        InvalidInput: no actor or no reason.
+    """
+    change = Change(state, actor, reason, clock, expected_epoch)
+    _version(state, model, version)
+    if state.control.route(model) is not None:
+        raise Conflict(
+            f"{model!r} is deployed already.",
+            code="already_deployed",
+            hint="Start a rollout to bring in another version.",
+        )
+    route = change.to_one(model, version)
+    change.name(model, "champion", version)
+    change.log("deploy", model, version=version, share=1.0, epoch=route.epoch)
+    return route
+
+
+def start(
+    state: StateTx,
+    model: str,
+    plan: RolloutPlan,
+    candidate: int,
+    *,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    force: Collection[str] = (),
+    expected_epoch: int | None = None,
+) -> Rollout:
+    """Begin to ramp a candidate up: its first step takes traffic at once.
+
+    Raises:
+        NotFound: the model is not deployed, or there is no such version.
+        Conflict: the model has a rollout under way, or the epoch has moved on.
+        InvalidPlan: the plan cannot be run, the candidate is the champion or does not fit.
+        InvalidInput: no actor or no reason.
+    """
+    change = Change(state, actor, reason, clock, expected_epoch)
+    check_plan(plan, force)
+    route = _route(state, model)
+    version = _version(state, model, candidate)
+    under_way = _open(state, model)
+    if under_way is not None:
+        raise Conflict(
+            f"Version {under_way.candidate} of {model!r} is being rolled out already.",
+            code="rollout_running",
+            hint="Promote it or roll it back first.",
+        )
+    if candidate == route.champion:
+        raise InvalidPlan(
+            f"Version {candidate} of {model!r} is the champion already.",
+            code="candidate_is_champion",
+            path="candidate",
+            hint="Name another version.",
+        )
+    if SIGNATURE_DIFFERS not in force:
+        champion = _version(state, model, route.champion)
+        check_signatures(champion.signature, version.signature, plan)
+    number = len(state.control.rollouts(model)) + 1
+    name = f"{model}-{number:04d}"
+    rollout = Rollout(
+        id=name,
+        model=model,
+        control=route.champion,
+        candidate=candidate,
+        plan=plan,
+        state=RolloutState.RUNNING,
+        step=0,
+        salt=xxh3_64_hexdigest(name.encode()),
+        started_at=clock.now(),
+        reason=reason.strip(),
+    )
+    change.to_both(rollout, slots.all_control())
+    state.control.put_rollout(rollout)
+    change.settle(model, "roll_back", "promote")
+    change.name(model, "challenger", candidate)
+    change.log_rollout("start", rollout, share=plan.steps[0].share, forced=sorted(force))
+    return rollout
+
+
+def advance(
+    state: StateTx,
+    model: str,
+    *,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    expected_epoch: int | None = None,
+) -> Rollout:
+    """Go on to the next step: the candidate takes more slots, only from control.
+
+    Raises:
+        NotFound: no rollout is under way.
+        Conflict: it is held or at its last step, or the epoch has moved on.
+        InvalidInput: no actor or no reason.
+    """
+    change = Change(state, actor, reason, clock, expected_epoch)
+    rollout = _under_way(state, model)
+    if rollout.state is RolloutState.HELD:
+        raise Conflict(
+            f"The rollout {rollout.id} is held: {rollout.reason}",
+            code="rollout_held",
+            hint="Resume it first.",
+        )
+    if rollout.step + 1 >= len(rollout.plan.steps):
+        raise Conflict(
+            f"The rollout {rollout.id} is at its last step.",
+            code="last_step",
+            hint="Promote the candidate to give it everybody.",
+        )
+    moved = replace(rollout, step=rollout.step + 1, step_since=None, reason=reason.strip())
+    change.to_both(moved, _route(state, model).slots)
+    state.control.put_rollout(moved)
+    change.log_rollout("ramp", moved, share=moved.plan.steps[moved.step].share)
+    return moved
+
+
+def promote(
+    state: StateTx,
+    model: str,
+    *,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    expected_epoch: int | None = None,
+) -> Rollout:
+    """Make the candidate the champion, with 100 % of the traffic.
+
+    Raises:
+        NotFound: no rollout is under way.
+        Conflict: the epoch has moved on.
+        InvalidInput: no actor or no reason.
+    """
+    change = Change(state, actor, reason, clock, expected_epoch)
+    rollout = _under_way(state, model)
+    change.to_one(model, rollout.candidate)
+    rollout = change.end(rollout, RolloutState.PROMOTED)
+    change.name(model, "champion", rollout.candidate)
+    change.name(model, "previous", rollout.control)
+    change.log_rollout("promote", rollout)
+    return rollout
+
+
+def roll_back(
+    state: StateTx,
+    model: str,
+    *,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    expected_epoch: int | None = None,
+) -> Route:
+    """Take the candidate off the traffic; without one, go back to the champion before this one.
+
+    Going back repeatedly walks the promotions back, one at a time.
+
+    Raises:
+        NotFound: the model is not deployed.
+        Conflict: there is only one version to answer, or the epoch has moved on.
+        InvalidInput: no actor or no reason.
+    """
+    change = Change(state, actor, reason, clock, expected_epoch)
+    champion = _route(state, model).champion
+    undone = _open(state, model) or _promotion_of(state, model, champion)
+    if undone is None:
+        raise Conflict(
+            f"Version {champion} is the only one of {model!r} that was ever deployed: without it "
+            "nothing would answer.",
+            code="nothing_to_roll_back_to",
+            hint="Register and deploy another version instead.",
+        )
+    promoted = undone.state is RolloutState.PROMOTED
+    route = change.to_one(model, undone.control)
+    rollout = change.end(undone, RolloutState.ROLLED_BACK)
+    if promoted:
+        change.name(model, "champion", rollout.control)
+        change.name(model, "previous", rollout.candidate)
+    change.log_rollout("roll_back", rollout, after_promotion=promoted)
+    return route
+
+
+def pause(
+    state: StateTx,
+    model: str,
+    *,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    expected_epoch: int | None = None,
+) -> Rollout:
+    """Keep the present share until resumed; guardrails still roll back.
+
+    Raises:
+        NotFound: no rollout is under way.
+        Conflict: it is held already, or the epoch has moved on.
+        InvalidInput: no actor or no reason.
+    """
+    change = Change(state, actor, reason, clock, expected_epoch)
+    return change.turn(_under_way(state, model), RolloutState.HELD, "pause")
+
+
+def resume(
+    state: StateTx,
+    model: str,
+    *,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    expected_epoch: int | None = None,
+) -> Rollout:
+    """Let a held rollout go on. While its guardrail's evidence stands, it will be held again.
+
+    Raises:
+        NotFound: no rollout is under way.
+        Conflict: it is not held, or the epoch has moved on.
+        InvalidInput: no actor or no reason.
+    """
+    change = Change(state, actor, reason, clock, expected_epoch)
+    return change.turn(_under_way(state, model), RolloutState.RUNNING, "resume")
+
+
+def _version(state: StateTx, model: str, version: int) -> Version:
+    found = state.registry.version(model, version)
+    if found is None:
+        known = ", ".join(str(v.version) for v in state.registry.versions(model))
+        raise NotFound(
+            f"There is no version {version} of {model!r}.",
+            code="version_not_found",
+            hint=f"Registered: {known}." if known else "Nothing is registered under that name.",
+        )
+    return found
+
+
+def _route(state: StateTx, model: str) -> Route:
+    found = state.control.route(model)
+    if found is None:
+        raise NotFound(
+            f"{model!r} is not deployed.", code="not_deployed", hint="Deploy a version first."
+        )
+    return found
+
+
+def _open(state: StateTx, model: str) -> Rollout | None:
+    return next((r for r in state.control.rollouts(model) if r.state in OPEN), None)
+
+
+def _under_way(state: StateTx, model: str) -> Rollout:
+    found = _open(state, model)
+    if found is None:
+        raise NotFound(
+            f"No rollout of {model!r} is under way.",
+            code="no_rollout",
+            hint="Start one, or look at the ended ones.",
+        )
+    return found
+
+
+def _promotion_of(state: StateTx, model: str, champion: int) -> Rollout | None:
+    """The promotion that brought the champion, if a rollout did and it was not undone."""
+    promoted = [
+        rollout
+        for rollout in state.control.rollouts(model)
+        if rollout.state is RolloutState.PROMOTED and rollout.candidate == champion
+    ]
+    return max(promoted, key=lambda r: r.id, default=None)

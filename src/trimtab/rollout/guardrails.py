@@ -1,0 +1,311 @@
+"""journal -> window -> compare for one rollout: who was exposed, who had which event first.
+
+What counts, and for whom:
+
+- A unit is a routing key; rows without one, rows pinned to a version and shadows are left out.
+- A unit's first event of a guardrail counts, later ones do not; a correction takes none back.
+- An event counts for the arm that was asked, with the candidate's share at that answer. For a unit
+  that never comes back this is its exposure. Where a unit does come back after the ramp has moved it
+  to the candidate, counting its events for control would make the arms look alike and certify harm.
+  Under the null hypothesis the slot of a key is independent of its events, so the share at the answer
+  is the chance that the event is the candidate's, whichever answer led to it.
+- Events that an outcome makes count in the order of their answers, each once the plan's outcome delay
+  has passed since. How long an outcome takes can depend on what it is: a false alarm is known when
+  nothing has happened in time, a missed case later. Counted as they arrive, an arm that errs in the
+  quicker way would look worse than it is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import msgspec
+
+from trimtab.errors import Conflict
+from trimtab.protocols import StateTx
+from trimtab.rollout import eprocess
+from trimtab.rollout.eprocess import Evidence
+from trimtab.rollout.readings import (
+    OUTCOME_EVENTS,
+    RolloutReadings,
+    StepFacts,
+    effect,
+    limits,
+    words,
+)
+from trimtab.rollout.split import SLOTS
+from trimtab.types import (
+    Comparison,
+    Exposure,
+    GuardrailReading,
+    GuardrailSpec,
+    Harm,
+    Matured,
+    PredictionFacts,
+    PredictionRecord,
+    Rollout,
+    RolloutPlan,
+    UnitEvent,
+    Window,
+)
+
+_Event = tuple[bool, float]
+"""Whether the candidate's, and the candidate's share at the answer."""
+
+
+class _Tally(msgspec.Struct):
+    """One guardrail so far. ``expected`` is what control's events lead one to expect of the candidate."""
+
+    harm: Evidence
+    certificate: Evidence
+    control: int = 0
+    candidate: int = 0
+    expected: float = 0.0
+
+
+class _Memory(msgspec.Struct):
+    """All that is folded; ``start`` and ``now`` are event times, ``steps`` go by slots."""
+
+    rollout: str
+    tallies: list[_Tally]
+    units: list[int]
+    steps: dict[int, StepFacts] = {}
+    waiting: list[Matured] = []
+    start: float | None = None
+    now: float = 0.0
+
+
+class GuardrailWindows:
+    """Folds what was recorded of one rollout; a window whenever something has changed.
+
+    Args:
+        rollout: The rollout; only its id, plan, model and candidate are used.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout = rollout
+        self._limits = limits(rollout.plan)
+        self._bets = tuple(
+            (
+                eprocess.harm(spec.harm, spec.margin),
+                eprocess.certificate(spec.harm, rollout.plan.certificate_margin),
+            )
+            for spec in rollout.plan.guardrails
+        )
+        self._memory = _Memory(
+            rollout=rollout.id,
+            tallies=[_Tally(harm.start(), certificate.start()) for harm, certificate in self._bets],
+            units=[0, 0],
+        )
+
+    def fold(
+        self, predictions: Sequence[PredictionRecord], matured: Sequence[Matured], state: StateTx
+    ) -> Iterable[Window]:
+        """Fold new records; one window if any of them was the rollout's."""
+        answers = [record for record in predictions if self._counts(record)]
+        self._expose(answers, state)
+        outcomes = self._of_exposed(
+            [m for m in matured if m.facts.rollout == self._rollout.id], state
+        )
+        for outcome in outcomes:
+            self._see(outcome.facts.share, informed=True)
+        ripe = self._ripe(outcomes)
+        for index, spec in enumerate(self._rollout.plan.guardrails):
+            if spec.event in OUTCOME_EVENTS:
+                happened = [m.facts for m in ripe if _known(spec, m)]
+                events = {f.unit: _event(f) for f in reversed(happened)}
+                units = [facts.unit for facts in happened]
+            else:
+                failed = [record for record in answers if _shown(spec, record)]
+                events = {r.unit: _event(r) for r in reversed(failed)}
+                units = [record.unit for record in failed]
+            self._count(index, units, events, state)
+        return [self._window()] if answers or outcomes else []
+
+    def dump(self) -> bytes:
+        """All that has been folded."""
+        return msgspec.msgpack.encode(self._memory)
+
+    def load(self, blob: bytes) -> None:
+        """Take up where ``dump`` left off.
+
+        Raises:
+            Conflict: the blob is another rollout's.
+        """
+        memory = msgspec.msgpack.decode(blob, type=_Memory)
+        if memory.rollout != self._rollout.id or len(memory.tallies) != len(self._bets):
+            raise Conflict(
+                f"The saved readings are those of rollout {memory.rollout!r}, "
+                f"not of {self._rollout.id!r}.",
+                code="wrong_rollout",
+            )
+        self._memory = memory
+
+    def _counts(self, record: PredictionRecord) -> bool:
+        return record.rollout == self._rollout.id and record.sticky and not record.shadow
+
+    def _expose(self, answers: Sequence[PredictionRecord], state: StateTx) -> None:
+        memory = self._memory
+        for record in answers:
+            if memory.start is None:
+                memory.start = memory.now = record.event_time
+            memory.now = max(memory.now, record.event_time)
+            self._see(record.share)
+        first = state.watch.new_exposures([self._exposure(record) for record in answers])
+        for exposure in first:
+            memory.units[min(exposure.arm, 1)] += 1
+
+    def _exposure(self, record: PredictionRecord) -> Exposure:
+        return Exposure(
+            rollout=self._rollout.id,
+            unit=record.unit,
+            arm=record.arm,
+            share=record.share,
+            event_time=record.event_time,
+        )
+
+    def _see(self, share: float, *, informed: bool = False) -> None:
+        slots, steps = round(share * SLOTS), self._memory.steps
+        found = steps.get(slots)
+        if found is None or informed > found.informed:
+            since = self._memory.now if found is None else found.since
+            steps[slots] = StepFacts(slots=slots, since=since, informed=informed)
+
+    def _of_exposed(self, matured: Sequence[Matured], state: StateTx) -> Sequence[Matured]:
+        """Those of units that the split has assigned to the arm that answered."""
+        units = list(dict.fromkeys(m.facts.unit for m in matured))
+        first = state.watch.exposures(self._rollout.id, units) if units else {}
+        return [m for m in matured if _assigned(m.facts, first)]
+
+    def _ripe(self, outcomes: Sequence[Matured]) -> Sequence[Matured]:
+        """What may count now, in the order of the answers; the rest waits. Only events are kept."""
+        delay = self._rollout.plan.outcome_delay_seconds
+        if not delay:
+            return outcomes
+        specs = [s for s in self._rollout.plan.guardrails if s.event in OUTCOME_EVENTS]
+        kept = {m.facts.prediction_id: m for m in self._memory.waiting}
+        for m in outcomes:
+            if any(_known(spec, m) for spec in specs):
+                kept.setdefault(m.facts.prediction_id, m)
+        waiting = sorted(kept.values(), key=lambda m: (m.facts.event_time, m.facts.prediction_id))
+        until = self._memory.now - delay
+        ripe = [m for m in waiting if m.facts.event_time <= until]
+        self._memory.waiting = waiting[len(ripe) :]
+        return ripe
+
+    def _count(
+        self, index: int, units: Sequence[str], events: Mapping[str, _Event], state: StateTx
+    ) -> None:
+        if not units:
+            return
+        name = self._rollout.plan.guardrails[index].name
+        first = [events[unit] for unit in state.watch.new_events(self._rollout.id, name, units)]
+        tally, (harm, certificate) = self._memory.tallies[index], self._bets[index]
+        tally.harm = harm.update(tally.harm, first)
+        tally.certificate = certificate.update(tally.certificate, first)
+        for is_candidate, share in first:
+            if is_candidate:
+                tally.candidate += 1
+            else:
+                tally.control += 1
+                tally.expected += share / (1 - share) if share < 1 else 0.0
+
+    def _window(self) -> Window:
+        memory = self._memory
+        readings = RolloutReadings(
+            rollout=self._rollout.id,
+            now=memory.now,
+            readings=tuple(self._reading(i) for i in range(len(memory.tallies))),
+            steps=tuple(memory.steps[slots] for slots in sorted(memory.steps)),
+        )
+        return Window(
+            subject="guardrail",
+            model=self._rollout.model,
+            version=self._rollout.candidate,
+            start=memory.now if memory.start is None else memory.start,
+            end=memory.now,
+            rows=sum(memory.units),
+            content=readings,
+        )
+
+    def _reading(self, index: int) -> GuardrailReading:
+        spec, tally = self._rollout.plan.guardrails[index], self._memory.tallies[index]
+        more = tally.candidate - tally.expected
+        excess = more if spec.harm is Harm.MORE else -more
+        return GuardrailReading(
+            guardrail=spec.name,
+            units=(self._memory.units[0], self._memory.units[1]),
+            events=(tally.control, tally.candidate),
+            e_value=tally.harm.e_value,
+            e_peak=tally.harm.e_peak,
+            certificate=tally.certificate.e_peak,
+            limit=self._limits[index],
+            excess=excess,
+            cost=None if spec.cost_per_event is None else excess * spec.cost_per_event,
+            currency=spec.currency,
+        )
+
+
+class GuardrailComparer:
+    """One comparison a guardrail.
+
+    ``score`` is the observed relative harm, ``p_value`` the anytime-valid ``1 / e_peak``;
+    ``current_value`` is the e-value and ``reference_value`` the limit that it is held against.
+
+    Args:
+        plan: The rollout's plan.
+    """
+
+    def __init__(self, plan: RolloutPlan) -> None:
+        self._plan = plan
+
+    def compare(self, window: Window) -> Sequence[Comparison]:
+        """Compare each guardrail's candidate with control."""
+        found: RolloutReadings = window.content
+        return [
+            Comparison(
+                name=spec.name,
+                statistic="e_process",
+                score=effect(spec, reading),
+                noise_floor=0.0,
+                floor=spec.margin,
+                p_value=min(1.0, 1 / reading.e_peak),
+                words=words(spec, reading),
+                reference_value=reading.limit,
+                current_value=reading.e_value,
+            )
+            for spec, reading in zip(self._plan.guardrails, found.readings, strict=True)
+        ]
+
+
+def _event(answer: PredictionFacts | PredictionRecord) -> _Event:
+    return answer.arm > 0, answer.share
+
+
+def _assigned(facts: PredictionFacts, first: Mapping[str, Exposure]) -> bool:
+    """Whether the answer's arm is the split's: the unit's first one, or where a ramp has moved it."""
+    exposure = first.get(facts.unit)
+    if exposure is None:
+        return False
+    return facts.arm == exposure.arm or (facts.arm > exposure.arm and facts.share > exposure.share)
+
+
+def _shown(spec: GuardrailSpec, record: PredictionRecord) -> bool:
+    """Whether the answer itself was the event."""
+    if spec.event is UnitEvent.ERROR:
+        return record.failed is not None
+    return spec.slow_ms is not None and record.latency_ms > spec.slow_ms
+
+
+def _known(spec: GuardrailSpec, matured: Matured) -> bool:
+    """Whether the outcome makes the event."""
+    positive, decided = matured.value > 0, matured.facts.positive
+    if spec.event is UnitEvent.POSITIVE_OUTCOME:
+        return positive
+    if decided is None:
+        return False
+    if spec.event is UnitEvent.WRONG_DECISION:
+        return positive != decided
+    if spec.event is UnitEvent.MISSED_POSITIVE:
+        return positive and not decided
+    return decided and not positive

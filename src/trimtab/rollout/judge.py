@@ -1,0 +1,187 @@
+"""judge and act for a rollout: the verdict on its guardrails, and the move that follows."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+import msgspec
+
+from trimtab.protocols import Clock, StateTx
+from trimtab.rollout import audit, controller
+from trimtab.rollout.change import alert_key
+from trimtab.rollout.decision import Decision, Move, decide
+from trimtab.rollout.readings import RolloutReadings, certified, crossed
+from trimtab.types import (
+    Alert,
+    Comparison,
+    GuardrailAction,
+    Rollout,
+    RolloutPlan,
+    Severity,
+    State,
+    Verdict,
+    Window,
+)
+
+
+class RolloutJudge:
+    """Says what the guardrails mean: steady, to be watched, or crossed.
+
+    A guardrail is to be watched from the square root of its limit on: half of the way, as evidence
+    multiplies.
+
+    Args:
+        plan: The rollout's plan.
+    """
+
+    def __init__(self, plan: RolloutPlan) -> None:
+        self._plan = plan
+        self._since: float | None = None
+
+    def judge(self, window: Window, comparisons: Sequence[Comparison]) -> Verdict:
+        """The verdict; ``evidence`` and ``alarm_at`` are those of the guardrail nearest its limit."""
+        found: RolloutReadings = window.content
+        pairs = list(zip(self._plan.guardrails, found.readings, strict=True))
+        flagged = tuple(spec.name for spec, reading in pairs if crossed(spec, reading))
+        if flagged and self._since is None:
+            self._since = window.end
+        nearest = max(found.readings, key=lambda r: r.e_value / r.limit)
+        if flagged:
+            state = State.DRIFTED
+        elif any(r.e_value >= r.limit**0.5 and sum(r.events) >= s.min_events for s, r in pairs):
+            state = State.WATCH
+        elif all(sum(reading.events) < spec.min_events for spec, reading in pairs):
+            state = State.NOT_ENOUGH_DATA
+        else:
+            state = State.STEADY
+        shown = [c for c in comparisons if c.name in flagged] or comparisons
+        return Verdict(
+            subject=window.subject,
+            model=window.model,
+            version=window.version,
+            start=window.start,
+            end=window.end,
+            rows=window.rows,
+            state=state,
+            score=max(comparison.score for comparison in shown),
+            evidence=nearest.e_value,
+            alarm_at=nearest.limit,
+            alarmed=bool(flagged),
+            since=self._since,
+            comparisons=tuple(comparisons),
+            flagged=flagged,
+            words=_verdict_words(flagged, found, shown),
+            readings=found.readings,
+        )
+
+    def dump(self) -> bytes:
+        """Since when a guardrail is crossed."""
+        return msgspec.msgpack.encode(self._since)
+
+    def load(self, blob: bytes) -> None:
+        """Take up where ``dump`` left off."""
+        self._since = msgspec.msgpack.decode(blob, type=float | None)
+
+
+class RolloutActor:
+    """Carries out what the evidence asks for, in the watcher's transaction.
+
+    It reads the rollout from that transaction, so what a person has done meanwhile holds; moves are
+    fenced by the epoch.
+
+    Args:
+        clock: Wall time, for the audit log.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+
+    def act(self, window: Window, verdict: Verdict, state: StateTx) -> Sequence[Alert]:
+        """Ramp, hold, roll back, promote or wait; what people are to be told."""
+        found: RolloutReadings = window.content
+        rollout = state.control.rollout(found.rollout)
+        if rollout is None or rollout.state not in controller.OPEN:
+            return []
+        rollout = _mark(rollout, found, state)
+        decision = decide(rollout, found)
+        if decision.move is Move.WAIT:
+            if decision.reason != rollout.reason:
+                state.control.put_rollout(msgspec.structs.replace(rollout, reason=decision.reason))
+            return _warnings(rollout, verdict)
+        _MOVES[decision.move](
+            state, rollout.model, actor=audit.SYSTEM, reason=decision.reason, clock=self._clock
+        )
+        told = _told(rollout, decision, verdict)
+        if decision.move in (Move.ROLL_BACK, Move.PROMOTE):
+            return [told]
+        return [*_warnings(rollout, verdict), told]
+
+
+_MOVES: Mapping[Move, Callable[..., object]] = {
+    Move.RAMP: controller.advance,
+    Move.HOLD: controller.pause,
+    Move.ROLL_BACK: controller.roll_back,
+    Move.PROMOTE: controller.promote,
+}
+
+_TELLING: Mapping[Move, tuple[Severity, str]] = {
+    Move.RAMP: (Severity.INFO, "Version {} of {} goes on to its next step"),
+    Move.HOLD: (Severity.TICKET, "Version {} of {} is held by a guardrail"),
+    Move.ROLL_BACK: (Severity.TICKET, "Version {} of {} was rolled back"),
+    Move.PROMOTE: (Severity.INFO, "Version {} of {} is the new champion"),
+}
+
+
+def _mark(rollout: Rollout, found: RolloutReadings, state: StateTx) -> Rollout:
+    """Keep when the step began, once its first unit has been seen."""
+    seen = found.at(rollout.plan.steps[rollout.step].share)
+    if rollout.step_since is not None or seen is None:
+        return rollout
+    marked = msgspec.structs.replace(rollout, step_since=seen.since)
+    state.control.put_rollout(marked)
+    return marked
+
+
+def _told(rollout: Rollout, decision: Decision, verdict: Verdict) -> Alert:
+    severity, title = _TELLING[decision.move]
+    what = f"ramp/{rollout.step}" if decision.move is Move.RAMP else decision.move.value
+    return Alert(
+        key=alert_key(rollout.model, what),
+        severity=severity,
+        title=title.format(rollout.candidate, rollout.model) + ".",
+        body=decision.reason,
+        model=rollout.model,
+        version=rollout.candidate,
+        event_time=verdict.end,
+        runbook="guardrail" if decision.guardrail else "",
+    )
+
+
+def _warnings(rollout: Rollout, verdict: Verdict) -> list[Alert]:
+    """Of crossed guardrails that are only to alert."""
+    said = {comparison.name: comparison.words for comparison in verdict.comparisons}
+    return [
+        Alert(
+            key=alert_key(rollout.model, f"guardrail/{spec.name}"),
+            severity=Severity.TICKET,
+            title=f"Version {rollout.candidate} of {rollout.model} crossed the guardrail "
+            f"{spec.name}.",
+            body=said[spec.name],
+            model=rollout.model,
+            version=rollout.candidate,
+            event_time=verdict.end,
+            runbook="guardrail",
+        )
+        for spec in rollout.plan.guardrails
+        if spec.action is GuardrailAction.ALERT and spec.name in verdict.flagged
+    ]
+
+
+def _verdict_words(
+    flagged: tuple[str, ...], found: RolloutReadings, shown: Sequence[Comparison]
+) -> str:
+    if flagged:
+        return "Harm is established. " + " ".join(c.words for c in shown)
+    if all(certified(reading) for reading in found.readings):
+        return "Certified: the harm that the plan wants ruled out is ruled out."
+    return "No harm is established. " + " ".join(c.words for c in shown)

@@ -1,0 +1,156 @@
+"""Whether a rollout plan can be run, with the arithmetic where it cannot."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from math import isfinite
+
+from trimtab.errors import InvalidPlan
+from trimtab.rollout.readings import OUTCOME_EVENTS
+from trimtab.rollout.slots import whole_slots
+from trimtab.types import GuardrailSpec, RolloutPlan, Signature, Task, UnitEvent
+
+STEP_TOO_SHORT = "step_shorter_than_delay"
+SIGNATURE_DIFFERS = "signature_differs"
+FORCEABLE = frozenset({STEP_TOO_SHORT, SIGNATURE_DIFFERS})
+
+
+def check_plan(plan: RolloutPlan, force: Collection[str] = ()) -> None:
+    """Refuse a plan that cannot be run as stated.
+
+    Args:
+        plan: Steps, guardrails, alpha and margins.
+        force: Codes of checks to leave out, of ``FORCEABLE``.
+
+    Raises:
+        InvalidPlan: naming the value and its path.
+    """
+    for name in force:
+        if name not in FORCEABLE:
+            raise InvalidPlan(
+                f"{name!r} cannot be forced.",
+                code="unknown_force",
+                hint=f"What can be: {', '.join(sorted(FORCEABLE))}.",
+            )
+    _within(plan.alpha, "alpha", 0 < plan.alpha < 1, "in (0, 1)")
+    margin = plan.certificate_margin
+    _within(margin, "certificate_margin", 0 < margin < 1, "in (0, 1)")
+    delay = plan.outcome_delay_seconds
+    _within(delay, "outcome_delay_seconds", delay >= 0, "0 or more")
+    _check_steps(plan)
+    if STEP_TOO_SHORT not in force:
+        _check_delay(plan)
+    _check_guardrails(plan.guardrails)
+
+
+def check_signatures(control: Signature, candidate: Signature, plan: RolloutPlan) -> None:
+    """Refuse a candidate that cannot answer what control is asked.
+
+    Raises:
+        InvalidPlan: another task, other labels, a feature that control does not have, or a guardrail
+            that needs decisions where there are none.
+    """
+    if (control.task, control.labels) != (candidate.task, candidate.labels):
+        raise _differs(
+            f"control answers {control.task.value} {list(control.labels)}, "
+            f"the candidate {candidate.task.value} {list(candidate.labels)}"
+        )
+    kinds = {feature.name: feature.kind for feature in control.features}
+    for feature in candidate.features:
+        if kinds.get(feature.name) is not feature.kind:
+            has = kinds[feature.name].value if feature.name in kinds else "no such feature"
+            raise _differs(
+                f"the candidate takes {feature.name!r} as {feature.kind.value}, control has {has}"
+            )
+    decisive = OUTCOME_EVENTS - {UnitEvent.POSITIVE_OUTCOME}
+    for i, guardrail in enumerate(plan.guardrails):
+        if guardrail.event in decisive and candidate.task is not Task.BINARY:
+            raise InvalidPlan(
+                f"The guardrail {guardrail.name!r} counts {guardrail.event.value}, "
+                f"and a {candidate.task.value} model makes no yes-or-no decision.",
+                code="no_decision",
+                path=f"guardrails[{i}].event",
+                hint="Guard positive_outcome, error or slow.",
+            )
+
+
+def _check_steps(plan: RolloutPlan) -> None:
+    if not plan.steps:
+        raise InvalidPlan("The plan has no steps.", path="steps", hint="Give at least one share.")
+    before = 0
+    for i, step in enumerate(plan.steps):
+        slots = whole_slots(step.share, f"steps[{i}].share")
+        if slots <= before:
+            raise InvalidPlan(
+                f"Step {i + 1} gives the candidate {step.share:.2%}, not more than the step before "
+                f"({before / 10_000:.2%}).",
+                code="steps_not_growing",
+                path=f"steps[{i}].share",
+                hint="Each step's share must be larger, starting above 0.",
+            )
+        before = slots
+        bake = step.bake_seconds
+        _within(bake, f"steps[{i}].bake_seconds", bake >= 0, "0 or more")
+
+
+def _check_delay(plan: RolloutPlan) -> None:
+    for i, step in enumerate(plan.steps):
+        if step.bake_seconds < plan.outcome_delay_seconds:
+            raise InvalidPlan(
+                f"Step {i + 1} bakes {step.bake_seconds:g} s, and outcomes take "
+                f"{plan.outcome_delay_seconds:g} s: it would end "
+                f"{plan.outcome_delay_seconds - step.bake_seconds:g} s before its first users could "
+                "show any harm.",
+                code=STEP_TOO_SHORT,
+                path=f"steps[{i}].bake_seconds",
+                hint=f"Bake {plan.outcome_delay_seconds:g} s or longer, or force {STEP_TOO_SHORT}.",
+            )
+
+
+def _check_guardrails(guardrails: Collection[GuardrailSpec]) -> None:
+    if not guardrails:
+        raise InvalidPlan(
+            "The plan has no guardrails, so nothing would stop a bad version.",
+            code="no_guardrails",
+            path="guardrails",
+            hint="Guard at least 'error'.",
+        )
+    names: set[str] = set()
+    for i, guardrail in enumerate(guardrails):
+        if not guardrail.name or guardrail.name in names:
+            raise InvalidPlan(
+                f"The guardrail name {guardrail.name!r} is empty or used twice.",
+                code="guardrail_name",
+                path=f"guardrails[{i}].name",
+                hint="Name each guardrail once.",
+            )
+        names.add(guardrail.name)
+        _check_numbers(guardrail, f"guardrails[{i}]")
+
+
+def _check_numbers(guardrail: GuardrailSpec, path: str) -> None:
+    _within(guardrail.margin, f"{path}.margin", 0 <= guardrail.margin < 1, "in [0, 1)")
+    _within(guardrail.weight, f"{path}.weight", guardrail.weight > 0, "above 0")
+    _within(guardrail.min_events, f"{path}.min_events", guardrail.min_events >= 0, "0 or more")
+    cost = guardrail.cost_per_event
+    if cost is not None:
+        _within(cost, f"{path}.cost_per_event", cost >= 0, "0 or more")
+    if guardrail.event is UnitEvent.SLOW:
+        slow = guardrail.slow_ms
+        _within(slow, f"{path}.slow_ms", slow is not None and slow > 0, "above 0 for 'slow'")
+
+
+def _within(value: float | None, path: str, fits: bool, bounds: str) -> None:
+    if not fits or value is None or not isfinite(value):
+        raise InvalidPlan(
+            f"{path} is {value!r}; it must be {bounds}.", code="out_of_bounds", path=path
+        )
+
+
+def _differs(how: str) -> InvalidPlan:
+    return InvalidPlan(
+        f"The signatures do not match: {how}.",
+        code=SIGNATURE_DIFFERS,
+        path="candidate",
+        hint=f"Deploy it as a model of its own, or force {SIGNATURE_DIFFERS}.",
+    )

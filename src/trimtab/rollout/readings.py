@@ -1,0 +1,87 @@
+"""What a rollout's guardrails read: the content of its windows, and how it is told to people."""
+
+from __future__ import annotations
+
+from trimtab.rollout.slots import whole_slots
+from trimtab.types import (
+    GuardrailReading,
+    GuardrailSpec,
+    Harm,
+    Record,
+    RolloutPlan,
+    UnitEvent,
+)
+
+OUTCOME_EVENTS = frozenset(
+    {
+        UnitEvent.WRONG_DECISION,
+        UnitEvent.MISSED_POSITIVE,
+        UnitEvent.FALSE_ALARM,
+        UnitEvent.POSITIVE_OUTCOME,
+    }
+)
+
+
+class StepFacts(Record, frozen=True):
+    """What was seen at one share: since when (event time), and whether any outcome has come in."""
+
+    slots: int
+    since: float
+    informed: bool = False
+
+
+class RolloutReadings(Record, frozen=True):
+    """A rollout's evidence at event time ``now``: one reading a guardrail, in the plan's order."""
+
+    rollout: str
+    now: float
+    readings: tuple[GuardrailReading, ...]
+    steps: tuple[StepFacts, ...]
+
+    def at(self, share: float) -> StepFacts | None:
+        """What was seen at a share, None before its first unit."""
+        slots = whole_slots(share)
+        return next((step for step in self.steps if step.slots == slots), None)
+
+
+def limits(plan: RolloutPlan) -> tuple[float, ...]:
+    """The e-value at which each guardrail is crossed: ``sum(weights) / (alpha * weight)``.
+
+    The plan's alpha is split by weight; by the union bound it holds over all guardrails, however
+    they depend on each other.
+    """
+    total = sum(guardrail.weight for guardrail in plan.guardrails)
+    return tuple(total / (plan.alpha * guardrail.weight) for guardrail in plan.guardrails)
+
+
+def crossed(spec: GuardrailSpec, reading: GuardrailReading) -> bool:
+    """Whether harm was established: the e-value has once reached its limit, and events suffice."""
+    return reading.e_peak >= reading.limit and sum(reading.events) >= spec.min_events
+
+
+def certified(reading: GuardrailReading) -> bool:
+    """Whether the harm of the certificate's margin is ruled out."""
+    return reading.certificate >= reading.limit
+
+
+def effect(spec: GuardrailSpec, reading: GuardrailReading) -> float:
+    """The observed relative harm, in [0, 1]: 0.4 is 40 % more events (or fewer), 1 is 100 % or more."""
+    seen = reading.events[1]
+    expected = seen - reading.excess if spec.harm is Harm.MORE else seen + reading.excess
+    if expected <= 0:
+        return float(reading.excess > 0)
+    return min(max(reading.excess / expected, 0.0), 1.0)
+
+
+def words(spec: GuardrailSpec, reading: GuardrailReading) -> str:
+    """One sentence for people: events, units, excess, cost and evidence."""
+    more = "more" if (reading.excess >= 0) == (spec.harm is Harm.MORE) else "fewer"
+    cost = ""
+    if reading.cost is not None:
+        cost = f", an estimated cost of {reading.cost:,.0f} {reading.currency}".rstrip()
+    return (
+        f"{spec.name}: the candidate had {reading.events[1]:,} among {reading.units[1]:,} units, "
+        f"control {reading.events[0]:,} among {reading.units[0]:,}; about {abs(reading.excess):,.0f} "
+        f"{more} than its share explains{cost} (evidence {reading.e_value:,.3g}, "
+        f"limit {reading.limit:,.3g})."
+    )

@@ -1,0 +1,1 @@
+"""Built-in rollout strategies, one file each (entry-point group ``trimtab.strategies``)."""

@@ -1,0 +1,1 @@
+"""The HTTP edge: wire formats, error to status, processes, drain."""

@@ -1,0 +1,131 @@
+"""The ASGI application: the data plane, health, metrics, the control plane and the dashboard."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+
+from starlette.applications import Starlette
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from trimtab.errors import InvalidRequest, NotFound, TrimtabError
+from trimtab.serve.dataplane import JSON, DataPlane, Reply, failure
+from trimtab.telemetry import CONTENT_TYPE_LATEST
+
+Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
+Handler = Callable[[str, bytes, str], Awaitable[Reply]]
+
+
+def build_app(
+    *,
+    data_plane: DataPlane,
+    ready: Callable[[], bool],
+    metrics: Callable[[], bytes],
+    routes: Sequence[BaseRoute],
+    max_body_bytes: int,
+    lifespan: Lifespan,
+) -> Starlette:
+    """Put the routes together.
+
+    Args:
+        data_plane: Predictions and outcomes.
+        ready: Whether this worker may take traffic.
+        metrics: The text for Prometheus.
+        routes: The control plane's and the dashboard's.
+        max_body_bytes: A larger body is refused before it is read whole.
+        lifespan: Opens and drains what the worker holds.
+    """
+
+    def posted(handle: Handler) -> Callable[[Request], Awaitable[Response]]:
+        async def endpoint(request: Request) -> Response:
+            try:
+                body = await _body(request, max_body_bytes)
+            except TrimtabError as error:
+                return _response(failure(error))
+            model = request.path_params["model"]
+            return _response(await handle(model, body, request.headers.get("content-type", "")))
+
+        return endpoint
+
+    async def live(_: Request) -> Response:
+        return Response(b'{"live":true}', media_type=JSON)
+
+    async def is_ready(_: Request) -> Response:
+        if ready():
+            return Response(b'{"ready":true}', media_type=JSON)
+        return Response(b'{"ready":false}', status_code=503, media_type=JSON)
+
+    async def scrape(_: Request) -> Response:
+        return Response(await run_in_threadpool(metrics), media_type=CONTENT_TYPE_LATEST)
+
+    return Starlette(
+        routes=[
+            Route("/models/{model}/predict", posted(data_plane.predict), methods=["POST"]),
+            Route("/models/{model}/outcomes", posted(data_plane.outcomes), methods=["POST"]),
+            Route("/v2/health/live", live),
+            Route("/v2/health/ready", is_ready),
+            Route("/metrics", scrape),
+            *routes,
+        ],
+        exception_handlers={404: _no_route, 405: _no_method},
+        lifespan=lifespan,
+    )
+
+
+async def _body(request: Request, limit: int) -> bytes:
+    """The body, unless it is longer than ``limit`` bytes.
+
+    Raises:
+        InvalidRequest: too large, or the client went away half-way.
+    """
+    too_large = InvalidRequest(
+        f"The body is larger than {limit:,} bytes.",
+        code="body_too_large",
+        hint="Split the request; the limit is [serve] max_body_bytes.",
+    )
+    announced = request.headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limit:
+        raise too_large
+    chunks: list[bytes] = []
+    size = 0
+    stream: AsyncIterator[bytes] = aiter(request.stream())
+    try:
+        async for chunk in stream:
+            size += len(chunk)
+            if size > limit:
+                raise too_large
+            chunks.append(chunk)
+    except ClientDisconnect as gone:
+        raise InvalidRequest("The connection closed before the body was complete.") from gone
+    return b"".join(chunks)
+
+
+def _response(reply: Reply) -> Response:
+    return Response(reply.body, reply.status, dict(reply.headers), media_type=reply.content_type)
+
+
+async def _no_route(request: Request, _: Exception) -> Response:
+    return _response(
+        failure(
+            NotFound(
+                f"There is nothing at {request.url.path}.",
+                code="no_route",
+                hint="The routes are listed in docs/reference/http.md.",
+            )
+        )
+    )
+
+
+async def _no_method(request: Request, error: Exception) -> Response:
+    reply = failure(
+        InvalidRequest(
+            f"{request.method} is not understood at {request.url.path}.",
+            code="method_not_allowed",
+            hint="See the Allow header.",
+        )
+    )
+    allow = getattr(error, "headers", None) or {}
+    return Response(reply.body, 405, dict(allow), media_type=JSON)

@@ -1,0 +1,149 @@
+"""The control plane: ``/api/v1``. Reading is open on the server's address; changes need a token."""
+
+from __future__ import annotations
+
+import hmac
+from collections.abc import Awaitable, Callable
+
+import msgspec
+from starlette.concurrency import run_in_threadpool
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+from trimtab import config as settings
+from trimtab.config import AuthConfig
+from trimtab.errors import InvalidRequest, Refused, TrimtabError
+from trimtab.serve import wire
+from trimtab.serve.dataplane import JSON, failure
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.overview import overview
+
+_encode = msgspec.json.Encoder().encode
+CHANGING_ROLES = frozenset({"operator", "admin"})
+
+
+class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Why a change is made, and the version or alias it is about."""
+
+    reason: str
+    version: int | str | None = None
+
+
+_change = msgspec.json.Decoder(ChangeBody)
+Change = Callable[[Deployment, str, ChangeBody, str], object]
+
+
+def authorize(header: str, auth: AuthConfig) -> str:
+    """The name of the token's owner, who may change state.
+
+    Raises:
+        Refused: no token, a wrong one, or one whose role only reads.
+    """
+    scheme, _, sent = header.partition(" ")
+    if scheme.lower() != "bearer" or not sent:
+        raise Refused(
+            "This change needs a token.",
+            code="unauthorized",
+            hint="Send 'Authorization: Bearer …' with a token of [auth] tokens.",
+        )
+    for token in auth.tokens:
+        if hmac.compare_digest(settings.secret(token.secret).encode(), sent.encode()):
+            if token.role not in CHANGING_ROLES:
+                raise Refused(
+                    f"The role {token.role!r} of {token.name!r} may not change anything.",
+                    hint="Ask for a token with the role operator.",
+                )
+            return token.name
+    raise Refused("This token is not known.", code="unauthorized", hint="See [auth] tokens.")
+
+
+def control_routes(deployment: Deployment) -> list[BaseRoute]:
+    """The routes of the control plane over one deployment."""
+    changes: dict[str, Change] = {
+        "deploy": _deploy,
+        "promote": lambda d, model, b, who: d.promote(model, actor=who, reason=b.reason),
+        "pause": lambda d, model, b, who: d.pause(model, actor=who, reason=b.reason),
+        "resume": lambda d, model, b, who: d.resume(model, actor=who, reason=b.reason),
+        "rollback": lambda d, model, b, who: d.roll_back(model, actor=who, reason=b.reason),
+    }
+
+    def models(_: Request) -> Response:
+        with deployment.state.reading() as state:
+            found = [overview(state, name, verdict_limit=200) for name in state.registry.models()]
+        return _json([{"model": m.model, "health": m.health, "because": m.because} for m in found])
+
+    def model(request: Request) -> Response:
+        with deployment.state.reading() as state:
+            return _json(overview(state, request.path_params["model"]))
+
+    def verdicts(request: Request) -> Response:
+        subject = request.query_params.get("subject")
+        with deployment.state.reading() as state:
+            return _json(state.watch.verdicts(request.path_params["model"], subject))
+
+    def events(request: Request) -> Response:
+        with deployment.state.reading() as state:
+            return _json(state.audit.entries(request.query_params.get("model")))
+
+    def changing(change: Change) -> Callable[[Request, bytes], Response]:
+        def apply(request: Request, body: bytes) -> Response:
+            who = authorize(request.headers.get("authorization", ""), deployment.config.auth)
+            asked = wire.decode(_change, body)
+            if not asked.reason.strip():
+                raise InvalidRequest("'reason' is empty.", path="reason", hint="Say why.")
+            return _json(change(deployment, request.path_params["model"], asked, who))
+
+        return apply
+
+    return [
+        Route("/api/v1/models", _answered(models)),
+        Route("/api/v1/models/{model}", _answered(model)),
+        Route("/api/v1/models/{model}/verdicts", _answered(verdicts)),
+        Route("/api/v1/events", _answered(events)),
+        *(
+            Route(f"/api/v1/models/{{model}}/{name}", _posted(changing(change)), methods=["POST"])
+            for name, change in changes.items()
+        ),
+    ]
+
+
+def _deploy(deployment: Deployment, model: str, asked: ChangeBody, who: str) -> object:
+    if asked.version is None:
+        raise InvalidRequest("'version' is missing.", path="version")
+    return deployment.deploy_or_roll_out(model, asked.version, actor=who, reason=asked.reason)
+
+
+def _answered(handle: Callable[[Request], Response]) -> Callable[[Request], Response]:
+    """A sync endpoint (run in a thread) whose errors become their status."""
+
+    def endpoint(request: Request) -> Response:
+        try:
+            return handle(request)
+        except TrimtabError as error:
+            return _failed(error)
+
+    return endpoint
+
+
+def _posted(
+    handle: Callable[[Request, bytes], Response],
+) -> Callable[[Request], Awaitable[Response]]:
+    async def endpoint(request: Request) -> Response:
+        body = await request.body()
+        try:
+            return await run_in_threadpool(handle, request, body)
+        except TrimtabError as error:
+            return _failed(error)
+
+    return endpoint
+
+
+def _json(data: object) -> Response:
+    return Response(_encode(data), media_type=JSON)
+
+
+def _failed(error: TrimtabError) -> Response:
+    reply = failure(error)
+    headers = {"www-authenticate": "Bearer"} if reply.status == 401 else {}
+    return Response(reply.body, reply.status, headers, media_type=JSON)

@@ -1,0 +1,225 @@
+"""One process tree: a supervisor, its workers that share one socket, and the watcher.
+
+Each child holds the reading end of a pipe whose writing end only the supervisor has: when the
+supervisor dies, however it dies, the pipe closes and the children stop.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+
+import msgspec
+
+from trimtab.config import Config
+from trimtab.errors import Unavailable
+from trimtab.telemetry import Event, forget
+
+logger = logging.getLogger(__name__)
+
+FIRST_BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 10.0
+HEALTHY_SECONDS = 10.0
+ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+"""Workers share the cores: a thread pool in each of them makes a small prediction slower, not faster."""
+
+
+class ServerInfo(msgspec.Struct, frozen=True):
+    """Where a running server is found; written to ``run/server.json`` in the state directory."""
+
+    pid: int
+    host: str
+    port: int
+
+    @property
+    def url(self) -> str:
+        """The server's address."""
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"http://{host}:{self.port}"
+
+
+@dataclass(slots=True)
+class _Child:
+    """A child process and how often it had to be replaced lately."""
+
+    module: str
+    process: subprocess.Popen[bytes]
+    ready: threading.Event
+    started: float
+    failures: int = 0
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """Starts, replaces and drains the processes of a server.
+
+    Args:
+        config: The whole configuration; children read it from the run directory.
+        run_dir: Where the configuration, metrics and server.json of this run stand.
+        announce: Called once with the address when all workers are ready.
+    """
+
+    config: Config
+    run_dir: Path
+    announce: Callable[[ServerInfo], None]
+    _children: list[_Child] = field(default_factory=list)
+    _stop: threading.Event = field(default_factory=threading.Event)
+    _changed: threading.Event = field(default_factory=threading.Event)
+
+    def run(self) -> int:
+        """Serve until SIGTERM or SIGINT; the exit status.
+
+        Raises:
+            Unavailable: the address cannot be bound, or the workers do not become ready.
+        """
+        metrics_dir = self._prepare()
+        listener = _listen(self.config.serve.host, self.config.serve.port)
+        alive_read, alive_write = os.pipe()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            signal.signal(number, self._on_signal)
+        try:
+            modules = ["trimtab.serve.worker"] * self.config.serve.workers
+            for module in [*modules, "trimtab.serve.watcher"]:
+                self._children.append(self._spawn(module, listener, alive_read, metrics_dir))
+            info = ServerInfo(os.getpid(), *listener.getsockname()[:2])
+            self._await_ready()
+            if not self._stop.is_set():
+                (self.run_dir / "server.json").write_bytes(msgspec.json.encode(info))
+                self.announce(info)
+            while not self._stop.is_set():
+                self._replace_dead(listener, alive_read, metrics_dir)
+                self._changed.wait(0.1)
+                self._changed.clear()
+            return 0
+        finally:
+            self._drain()
+            listener.close()
+            os.close(alive_read)
+            os.close(alive_write)
+            (self.run_dir / "server.json").unlink(missing_ok=True)
+
+    def _prepare(self) -> Path:
+        metrics_dir = self.run_dir / "metrics"
+        shutil.rmtree(metrics_dir, ignore_errors=True)
+        metrics_dir.mkdir(parents=True)
+        (self.run_dir / "config.json").write_bytes(msgspec.json.encode(self.config))
+        return metrics_dir
+
+    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
+        self._stop.set()
+        self._changed.set()
+
+    def _spawn(
+        self,
+        module: str,
+        listener: socket.socket,
+        alive: int,
+        metrics_dir: Path,
+        failures: int = -1,
+    ) -> _Child:
+        """Start a child; ``failures`` is -1 for one that replaces nobody."""
+        ready_read, ready_write = os.pipe()
+        fds = (listener.fileno(), alive, ready_write)
+        process = subprocess.Popen(  # noqa: S603 - our own modules
+            [sys.executable, "-m", module, str(self.run_dir), *map(str, fds), str(failures + 1)],
+            pass_fds=fds,
+            env={
+                **dict.fromkeys(ONE_THREAD, "1"),
+                **os.environ,
+                "PROMETHEUS_MULTIPROC_DIR": str(metrics_dir),
+            },
+        )
+        os.close(ready_write)
+        ready = threading.Event()
+        threading.Thread(target=self._listen_ready, args=(ready_read, ready), daemon=True).start()
+        logger.info(Event.WORKER_STARTED, extra={"child": module, "child_pid": process.pid})
+        return _Child(module, process, ready, time.monotonic(), max(failures, 0))
+
+    def _listen_ready(self, fd: int, ready: threading.Event) -> None:
+        with os.fdopen(fd, "rb") as pipe:
+            if pipe.read(1):
+                ready.set()
+            self._changed.set()
+
+    def _await_ready(self) -> None:
+        """Wait until every child is ready.
+
+        Raises:
+            Unavailable: one ended before it was.
+        """
+        while not self._stop.is_set():
+            if all(child.ready.is_set() for child in self._children):
+                return
+            for child in self._children:
+                if child.process.poll() is not None:
+                    raise Unavailable(
+                        f"{child.module} ended with status {child.process.returncode} "
+                        "before it was ready.",
+                        hint="The reason stands in the log lines above.",
+                    )
+            self._changed.wait(0.1)
+            self._changed.clear()
+
+    def _replace_dead(self, listener: socket.socket, alive: int, metrics_dir: Path) -> None:
+        for i, child in enumerate(self._children):
+            if child.process.poll() is None:
+                continue
+            forget(child.process.pid, metrics_dir)
+            lived = time.monotonic() - child.started
+            failures = 0 if lived > HEALTHY_SECONDS else child.failures + 1
+            pause = min(FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS)
+            logger.error(
+                Event.WORKER_DIED,
+                extra={
+                    "child": child.module,
+                    "child_pid": child.process.pid,
+                    "status": child.process.returncode,
+                    "restart_seconds": pause if failures else 0,
+                },
+            )
+            if failures and self._stop.wait(pause):
+                return
+            self._children[i] = self._spawn(child.module, listener, alive, metrics_dir, failures)
+
+    def _drain(self) -> None:
+        """Ask every child to finish, then end those that do not within the time allowed."""
+        for child in self._children:
+            if child.process.poll() is None:
+                child.process.terminate()
+        deadline = time.monotonic() + self.config.serve.drain_seconds + 2.0
+        logger.info(Event.SERVER_STOPPING)
+        for child in self._children:
+            try:
+                child.process.wait(max(0.1, deadline - time.monotonic()))
+            except subprocess.TimeoutExpired:
+                child.process.kill()
+                child.process.wait()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    listener = socket.socket(family, socket.SOCK_STREAM)
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        listener.bind((host, port))
+        listener.listen(2048)
+    except OSError as refused:
+        listener.close()
+        raise Unavailable(
+            f"Cannot listen on {host}:{port}: {refused.strerror}.",
+            code="address_in_use",
+            hint="Choose another port with --port, or 0 for any free one.",
+        ) from refused
+    listener.set_inheritable(True)
+    return listener

@@ -1,0 +1,88 @@
+"""The watcher process: ticks of flow 2, and the delivery of alerts."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import logging
+import signal
+import threading
+from pathlib import Path
+from types import FrameType
+
+from trimtab.errors import Conflict, TrimtabError
+from trimtab.serve.child import Child, run
+from trimtab.telemetry import Event, Metrics
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.watching import Watching
+
+logger = logging.getLogger(__name__)
+
+MAX_PAUSE_SECONDS = 10.0
+
+
+class WatcherLock:
+    """At most one watcher a state directory; the lock goes with the process.
+
+    Raises:
+        Conflict: another watcher holds it.
+    """
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = path.open("a")
+        try:
+            fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as held:
+            self._file.close()
+            raise Conflict(
+                "Another watcher is at work on this state directory.",
+                code="watcher_running",
+                hint="`trimtab serve` starts one by itself; stop it first.",
+            ) from held
+
+
+def watch(deployment: Deployment, metrics: Metrics, stop: threading.Event) -> None:
+    """Tick until told to stop; after a failure everything is built anew from what was saved."""
+    pause = deployment.config.watch.poll_ms / 1e3
+    watching, failures = Watching.open(deployment, metrics), 0
+    while not stop.is_set():
+        try:
+            tick = watching.tick()
+            asyncio.run(watching.deliverer.deliver_due())
+            failures = 0
+        except TrimtabError as error:
+            failures += 1
+            logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
+                Event.TICK_FAILED, extra={"reason": str(error)}
+            )
+            stop.wait(min(pause * 2**failures, MAX_PAUSE_SECONDS))
+            watching = Watching.open(deployment, metrics)
+            continue
+        if tick.records < deployment.config.watch.batch_rows:
+            stop.wait(pause)
+
+
+def serve(child: Child, metrics: Metrics) -> None:
+    """Run until the supervisor says stop or is gone."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    child.on_orphaned(stop.set)
+    deployment = Deployment.open(child.config)
+    lock = WatcherLock(deployment.run_dir / "watcher.lock")
+    try:
+        child.say_ready()
+        logger.info(Event.WATCHER_STARTED)
+        watch(deployment, metrics, stop)
+    finally:
+        deployment.close()
+        del lock
+
+
+if __name__ == "__main__":
+    run(serve)

@@ -1,0 +1,81 @@
+"""A worker process: one event loop that answers requests where they arrive."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from functools import partial
+
+import uvicorn
+from starlette.applications import Starlette
+
+from trimtab.serve.app import build_app
+from trimtab.serve.child import FAILED_STATUS, Child, run
+from trimtab.serve.control import control_routes
+from trimtab.serve.dataplane import DataPlane
+from trimtab.telemetry import Metrics, exposition
+from trimtab.ui.pages import page_routes
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.serving import Serving
+
+
+def build(child: Child, metrics: Metrics) -> Starlette:
+    """The application of one worker, opened and drained by its lifespan."""
+    deployment = Deployment.open(child.config)
+    serving = Serving.open(deployment, metrics)
+
+    @asynccontextmanager
+    async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        try:
+            await asyncio.to_thread(serving.start)
+            child.say_ready()
+            yield
+        finally:
+            await serving.close()
+            deployment.close()
+
+    data_plane = DataPlane(
+        flow=serving.flow,
+        outcomes=serving.outcomes,
+        config=child.config.serve,
+        clock=deployment.clock,
+        metrics=metrics,
+        in_thread=asyncio.to_thread,
+    )
+    return build_app(
+        data_plane=data_plane,
+        ready=serving.ready,
+        metrics=partial(exposition, metrics.registry, child.metrics_dir),
+        routes=[*control_routes(deployment), *page_routes(deployment)],
+        max_body_bytes=child.config.serve.max_body_bytes,
+        lifespan=lifespan,
+    )
+
+
+def serve(child: Child, metrics: Metrics) -> None:
+    """Run until the supervisor says stop or is gone."""
+    server = uvicorn.Server(
+        uvicorn.Config(
+            build(child, metrics),
+            log_config=None,
+            access_log=False,
+            lifespan="on",
+            timeout_graceful_shutdown=int(child.config.serve.drain_seconds),
+            server_header=False,
+        )
+    )
+
+    def stop() -> None:
+        server.should_exit = True
+
+    child.on_orphaned(stop)
+    server.run(sockets=[socket.socket(fileno=child.listener_fd)])
+    if not server.started:
+        sys.exit(FAILED_STATUS)
+
+
+if __name__ == "__main__":
+    run(serve)

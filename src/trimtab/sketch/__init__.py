@@ -1,0 +1,38 @@
+"""Mergeable summaries of rows: what is kept of traffic once the rows themselves are gone.
+
+A numeric value is standardised by the reference's median and interquartile range and cast to
+float32; its top 14 bits (sign, exponent, 5 bits of mantissa) are its bin. So there is no sort, no
+search and no edge that depends on the data seen, and merging is integer addition: exact, in any
+order and grouping. A bin is as wide as 1/32 of its distance from the median (1/128 at 16 bits).
+"""
+
+from trimtab.sketch.categories import CATEGORY_LIMIT, FRESH_LIMIT
+from trimtab.sketch.feature import fit, merge, sketch, subtract
+from trimtab.sketch.numbers import quantile, standardised, value_of
+from trimtab.sketch.records import COARSE_BITS, FINE_BITS, Binning, Coded, Column, IntArray, Sketch
+from trimtab.sketch.table import Sketcher, TableSketch, merge_tables
+from trimtab.sketch.wire import from_bytes, to_bytes
+
+__all__ = [
+    "CATEGORY_LIMIT",
+    "COARSE_BITS",
+    "FINE_BITS",
+    "FRESH_LIMIT",
+    "Binning",
+    "Coded",
+    "Column",
+    "IntArray",
+    "Sketch",
+    "Sketcher",
+    "TableSketch",
+    "fit",
+    "from_bytes",
+    "merge",
+    "merge_tables",
+    "quantile",
+    "sketch",
+    "standardised",
+    "subtract",
+    "to_bytes",
+    "value_of",
+]

@@ -1,0 +1,1 @@
+"""Where things are kept: SQL state, artifacts by digest, columnar files."""

@@ -1,0 +1,1 @@
+"""Alembic migrations of the state database; Alembic runs these files, nothing imports them."""

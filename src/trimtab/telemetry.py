@@ -1,0 +1,198 @@
+"""Every metric and log event name, once; the only file that imports the metrics library."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from threading import Lock
+from typing import Literal, TypeVar
+
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+
+__all__ = [
+    "ALL",
+    "CONTENT_TYPE_LATEST",
+    "Event",
+    "MetricSpec",
+    "Metrics",
+    "exposition",
+    "forget",
+    "shared_metrics",
+]
+
+LATENCY_BUCKETS = (
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
+)  # fmt: skip
+
+
+M = TypeVar("M", Counter, Gauge, Histogram)
+
+
+class Event(StrEnum):
+    """Log event names."""
+
+    SERVER_READY = "server_ready"
+    SERVER_STOPPING = "server_stopping"
+    WORKER_STARTED = "worker_started"
+    WORKER_DIED = "worker_died"
+    WATCHER_STARTED = "watcher_started"
+    TICK_FAILED = "tick_failed"
+    ROUTES_RELOADED = "routes_reloaded"
+    ROUTES_FAILED = "routes_failed"
+    CANDIDATE_FAILED = "candidate_failed"
+    MODEL_FAILED = "model_failed"
+    JOURNAL_DROPPED = "journal_dropped"
+    JOURNAL_DAMAGED = "journal_damaged"
+    STORE_FAILED = "store_failed"
+    BREAKER_OPENED = "breaker_opened"
+    BREAKER_CLOSED = "breaker_closed"
+    ALERT_OPENED = "alert_opened"
+    ALERT_FAILED = "alert_failed"
+    REQUEST_FAILED = "request_failed"
+    PROCESS_FAILED = "process_failed"
+    ROLLOUT_MOVED = "rollout_moved"
+
+
+@dataclass(frozen=True, slots=True)
+class MetricSpec:
+    """A metric's name, kind, labels and meaning; ``mode`` is how gauges join over processes."""
+
+    name: str
+    kind: Literal["counter", "gauge", "histogram"]
+    labels: tuple[str, ...]
+    help: str
+    mode: Literal["mostrecent", "livesum", "liveall"] = "mostrecent"
+
+
+_MODEL = ("model", "model_version")
+
+ALL: tuple[MetricSpec, ...] = (
+    MetricSpec("ml_predictions_total", "counter", _MODEL, "Rows answered."),
+    MetricSpec("ml_prediction_duration_seconds", "histogram", ("model",), "Request, whole, s."),
+    MetricSpec("ml_model_accuracy", "gauge", _MODEL, "Accuracy on the last matured window."),
+    MetricSpec("ml_data_drift_score", "gauge", _MODEL, "Largest data drift effect, 0 to 1."),
+    MetricSpec(
+        "ml_feature_drift_score", "gauge", (*_MODEL, "feature"), "Drift effect of a feature."
+    ),
+    MetricSpec("ml_prediction_drift_score", "gauge", _MODEL, "Drift effect of the scores, 0 to 1."),
+    MetricSpec("ml_drift_evidence", "gauge", (*_MODEL, "subject"), "Shiryaev-Roberts value."),
+    MetricSpec("ml_requests_total", "counter", ("model", "code"), "Requests by HTTP status."),
+    MetricSpec("ml_requests_in_flight", "gauge", (), "Requests being answered.", "livesum"),
+    MetricSpec("ml_candidate_failures_total", "counter", _MODEL, "Rows the champion had to take."),
+    MetricSpec(
+        "ml_feature_source_total", "counter", ("model", "source"), "Feature values by provenance."
+    ),
+    MetricSpec("ml_feature_store_failures_total", "counter", ("store",), "Failed store reads."),
+    MetricSpec(
+        "ml_feature_refused_total", "counter", ("view", "feature"), "Stored values of a wrong type."
+    ),
+    MetricSpec(
+        "ml_feature_reads_abandoned", "gauge", ("store",), "Late reads not yet ended.", "livesum"
+    ),
+    MetricSpec("ml_feature_breaker_open", "gauge", ("store",), "1 while open.", "liveall"),
+    MetricSpec(
+        "ml_prediction_log_dropped_total", "counter", ("reason",), "Records not journalled."
+    ),
+    MetricSpec("ml_journal_bytes_total", "counter", (), "Bytes appended to the journal."),
+    MetricSpec(
+        "ml_journal_damaged_bytes_total", "counter", (), "Damaged bytes skipped by readers."
+    ),
+    MetricSpec("ml_watch_lag_records", "gauge", (), "Records the last tick left unread, at most."),
+    MetricSpec("ml_outcomes_total", "counter", ("model", "status"), "Outcomes by receipt status."),
+    MetricSpec("ml_rollout_share", "gauge", ("model", "arm"), "Share of an arm, 0 to 1."),
+    MetricSpec(
+        "ml_guardrail_evidence", "gauge", ("model", "guardrail"), "E-value; harm at 1/alpha."
+    ),
+    MetricSpec("ml_control_epoch", "gauge", (), "Control epoch that the worker serves.", "liveall"),
+    MetricSpec("ml_alerts_total", "counter", ("model", "severity"), "Alerts opened."),
+    MetricSpec("ml_alert_failures_total", "counter", ("channel",), "Failed deliveries of alerts."),
+    MetricSpec("ml_worker_restarts_total", "counter", (), "Workers that died and were replaced."),
+)
+
+
+class Metrics:
+    """Counts, gauges and histograms by name.
+
+    Args:
+        registry: Where they are registered; a new one if None.
+        drop: Labels to leave out, for example ``("model",)`` for the in-process library.
+    """
+
+    def __init__(
+        self, registry: CollectorRegistry | None = None, *, drop: tuple[str, ...] = ()
+    ) -> None:
+        self.registry = CollectorRegistry() if registry is None else registry
+        self._drop = frozenset(drop)
+        self._metrics: dict[str, Counter | Gauge | Histogram] = {}
+        for spec in ALL:
+            labels = tuple(label for label in spec.labels if label not in self._drop)
+            self._metrics[spec.name] = self._make(spec, labels)
+
+    def _make(self, spec: MetricSpec, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
+        if spec.kind == "counter":
+            return Counter(spec.name, spec.help, labels, registry=self.registry)
+        if spec.kind == "gauge":
+            return Gauge(
+                spec.name, spec.help, labels, registry=self.registry, multiprocess_mode=spec.mode
+            )
+        return Histogram(
+            spec.name, spec.help, labels, registry=self.registry, buckets=LATENCY_BUCKETS
+        )
+
+    def count(self, name: str, amount: float = 1.0, **labels: object) -> None:
+        """Add to a counter."""
+        self._of(name, Counter, labels).inc(amount)
+
+    def gauge(self, name: str, value: float, **labels: object) -> None:
+        """Set a gauge."""
+        self._of(name, Gauge, labels).set(value)
+
+    def add(self, name: str, amount: float, **labels: object) -> None:
+        """Move a gauge by ``amount``."""
+        self._of(name, Gauge, labels).inc(amount)
+
+    def observe(self, name: str, value: float, **labels: object) -> None:
+        """Put a value into a histogram."""
+        self._of(name, Histogram, labels).observe(value)
+
+    def _of(self, name: str, kind: type[M], labels: dict[str, object]) -> M:
+        metric = self._metrics[name]
+        if not isinstance(metric, kind):
+            message = f"{name} is no {kind.__name__.lower()}"
+            raise TypeError(message)
+        kept = {key: str(value) for key, value in labels.items() if key not in self._drop}
+        return metric.labels(**kept) if kept else metric
+
+
+_SHARED: dict[CollectorRegistry, Metrics] = {}
+_SHARED_LOCK = Lock()
+
+
+def shared_metrics(registry: CollectorRegistry = REGISTRY) -> Metrics:
+    """The in-process library's metrics: one set a registry, without the label ``model``."""
+    with _SHARED_LOCK:
+        if registry not in _SHARED:
+            _SHARED[registry] = Metrics(registry, drop=("model",))
+        return _SHARED[registry]
+
+
+def exposition(registry: CollectorRegistry, directory: Path | None = None) -> bytes:
+    """The text that Prometheus scrapes.
+
+    Args:
+        registry: The process's own metrics, used when there is no ``directory``.
+        directory: Where several processes keep theirs; then they are merged.
+    """
+    if directory is None:
+        return generate_latest(registry)
+    merged = CollectorRegistry()
+    MultiProcessCollector(merged, path=str(directory))  # type: ignore[no-untyped-call]
+    return generate_latest(merged)
+
+
+def forget(pid: int, directory: Path) -> None:
+    """Drop the live gauges of a process that has ended; its counters stay."""
+    mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]

@@ -1,0 +1,170 @@
+"""Flow 2: journal -> window -> compare -> judge -> act.
+
+Data drift, prediction drift, performance and rollout guardrails are subjects that walk the same
+way. One tick is one transaction: how far the journal was read, all that was derived from it and all
+that was done about it commit together, so a watcher that dies changes no number.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from trimtab.protocols import (
+    Actor,
+    Comparer,
+    JournalReader,
+    Judge,
+    StateStore,
+    StateTx,
+    Windower,
+)
+from trimtab.types import Alert, Matured, PredictionFacts, PredictionRecord, Verdict
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """One thing that is watched, for one model version or one rollout.
+
+    ``key`` names its saved state, for example ``flights_late/2/data_drift``.
+    """
+
+    key: str
+    windower: Windower
+    comparer: Comparer
+    judge: Judge
+    actor: Actor
+
+
+@dataclass(frozen=True, slots=True)
+class Tick:
+    """What one tick did. ``records`` read, outcomes ``matured``, and all that was concluded."""
+
+    records: int
+    matured: int
+    verdicts: tuple[Verdict, ...]
+    alerts: tuple[Alert, ...]
+
+
+Subjects = Callable[[StateTx], Sequence[Subject]]
+Notify = Callable[[StateTx, Sequence[Alert]], None]
+
+
+class WatchFlow:
+    """Watches what was recorded.
+
+    Args:
+        state: Where offsets, derived state and actions are kept, together.
+        journal: What was recorded.
+        subjects: What is to be watched now; asked at every tick, and the same objects are given
+            again as long as a thing is watched.
+        notify: Opens alerts, within the transaction.
+        batch_rows: How many records and outcomes one tick takes at most.
+    """
+
+    def __init__(
+        self,
+        *,
+        state: StateStore,
+        journal: JournalReader,
+        subjects: Subjects,
+        notify: Notify,
+        batch_rows: int,
+    ) -> None:
+        self._state = state
+        self._journal = journal
+        self._subjects = subjects
+        self._notify = notify
+        self._batch_rows = batch_rows
+        self._loaded: dict[str, Subject] = {}
+
+    def tick(self) -> Tick:
+        """Take what is new, once.
+
+        After an exception nothing has happened, but the subjects have folded what was not saved:
+        build the flow and its subjects anew.
+
+        Raises:
+            Unavailable: the state cannot be written.
+        """
+        with self._state.transaction() as state:
+            return self._step(state)
+
+    def _step(self, state: StateTx) -> Tick:
+        offsets = state.watch.offsets()
+        read, behind = self._journal.read(offsets, self._batch_rows)
+        new = state.outcomes.index([_facts(record) for record in read])
+        records = _first(read, new)
+        matured = state.outcomes.take_matured(self._batch_rows)
+        if not (records or matured or behind != offsets):
+            return Tick(0, 0, (), ())
+        verdicts: list[Verdict] = []
+        alerts: list[Alert] = []
+        for subject in self._restore(state):
+            found, told = _walk(subject, records, matured, state)
+            verdicts += found
+            alerts += told
+            _save(subject, state)
+        self._notify(state, alerts)
+        state.watch.save_offsets(behind)
+        return Tick(len(records), len(matured), tuple(verdicts), tuple(alerts))
+
+    def _restore(self, state: StateTx) -> Sequence[Subject]:
+        """The subjects, each with its saved state if this object has not seen it before."""
+        subjects = self._subjects(state)
+        for subject in subjects:
+            if self._loaded.get(subject.key) is not subject:
+                blob = state.watch.blob(subject.key)
+                if blob is not None:
+                    windows, judged = msgspec.msgpack.decode(blob, type=tuple[bytes, bytes])
+                    subject.windower.load(windows)
+                    subject.judge.load(judged)
+        self._loaded = {subject.key: subject for subject in subjects}
+        return subjects
+
+
+def _walk(
+    subject: Subject,
+    records: Sequence[PredictionRecord],
+    matured: Sequence[Matured],
+    state: StateTx,
+) -> tuple[list[Verdict], list[Alert]]:
+    verdicts: list[Verdict] = []
+    alerts: list[Alert] = []
+    for window in subject.windower.fold(records, matured, state):
+        comparisons = subject.comparer.compare(window)
+        verdict = subject.judge.judge(window, comparisons)
+        alerts += subject.actor.act(window, verdict, state)
+        state.watch.add_verdict(verdict)
+        verdicts.append(verdict)
+    return verdicts, alerts
+
+
+def _save(subject: Subject, state: StateTx) -> None:
+    blob = msgspec.msgpack.encode((subject.windower.dump(), subject.judge.dump()))
+    state.watch.save_blob(subject.key, blob)
+
+
+def _first(read: Sequence[PredictionRecord], new: frozenset[str]) -> Sequence[PredictionRecord]:
+    """Each new prediction once; a replayed or repeated id is not counted again."""
+    if len(new) == len(read):
+        return read
+    first: Mapping[str, PredictionRecord] = {r.prediction_id: r for r in reversed(read)}
+    return [r for r in read if r.prediction_id in new and first[r.prediction_id] is r]
+
+
+def _facts(record: PredictionRecord) -> PredictionFacts:
+    return PredictionFacts(
+        prediction_id=record.prediction_id,
+        model=record.model,
+        version=record.version,
+        rollout=record.rollout,
+        arm=record.arm,
+        share=record.share,
+        unit=record.unit,
+        event_time=record.event_time,
+        score=record.score,
+        positive=record.positive,
+    )

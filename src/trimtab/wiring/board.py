@@ -1,0 +1,104 @@
+"""What is live in one worker: models loaded ahead, switched by epoch."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from trimtab.errors import NotFound, TrimtabError
+from trimtab.predict import LiveModel
+from trimtab.protocols import EpochCell, StateStore
+from trimtab.telemetry import Event, Metrics
+from trimtab.types import Route
+
+logger = logging.getLogger(__name__)
+
+
+class LiveBoard:
+    """The models that answer now, and those kept warm.
+
+    A request compares one integer: the host's epoch cell with the epoch that this board shows. When
+    they differ, ``stale`` is called and the request goes on with what is loaded; the board changes
+    in one assignment, so requests in flight finish on what they began with.
+
+    Args:
+        state: Where routes are read; the truth.
+        cell: The host's epoch; a hint.
+        build: Makes a route's live model, loading versions that are not loaded yet.
+        stale: Called when the cell is ahead; must not block.
+        metrics: For the epoch gauge.
+    """
+
+    def __init__(
+        self,
+        state: StateStore,
+        cell: EpochCell,
+        build: Callable[[Route], LiveModel],
+        stale: Callable[[], None],
+        metrics: Metrics,
+    ) -> None:
+        self._state = state
+        self._cell = cell
+        self._build = build
+        self._stale = stale
+        self._metrics = metrics
+        self._models: dict[str, LiveModel] = {}
+        self._epoch = -1
+        self._refreshing = threading.Lock()
+
+    @property
+    def epoch(self) -> int:
+        """The epoch that is served; -1 before the first refresh."""
+        return self._epoch
+
+    def live(self, model: str) -> LiveModel:
+        """The model as it answers now.
+
+        Raises:
+            NotFound: no such model, or no version of it is deployed.
+        """
+        if self._cell.read() > self._epoch:
+            self._stale()
+        found = self._models.get(model)
+        if found is None:
+            raise NotFound(
+                f"No model {model!r} is deployed.",
+                code="unknown_model",
+                hint=f"Deployed: {', '.join(sorted(self._models)) or 'none'}. "
+                "`trimtab deploy` deploys one.",
+            )
+        return found
+
+    def refresh(self) -> bool:
+        """Re-read the truth; load what is new, then switch. Blocking; one at a time.
+
+        Returns:
+            Whether every route is as the state wants it. A model whose new champion cannot be loaded
+            keeps its old one, and is tried again at the next refresh.
+        """
+        with self._refreshing:
+            with self._state.reading() as state:
+                epoch = state.control.epoch()
+                routes = state.control.routes()
+            if epoch == self._epoch:
+                return True
+            models, complete = dict(self._models), True
+            for route in routes:
+                known = models.get(route.model)
+                if known is not None and known.route == route:
+                    continue
+                try:
+                    models[route.model] = self._build(route)
+                except TrimtabError as error:
+                    complete = False
+                    logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
+                        Event.ROUTES_FAILED, extra={"model": route.model, "reason": str(error)}
+                    )
+            self._models = models
+            if complete:
+                self._epoch = epoch
+                self._metrics.gauge("ml_control_epoch", epoch)
+                logger.info(Event.ROUTES_RELOADED, extra={"epoch": epoch})
+            self._cell.publish(epoch)
+            return complete

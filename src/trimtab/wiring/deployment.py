@@ -1,0 +1,195 @@
+"""What every process of a deployment shares: state, artifacts, registry, epoch, and the changes."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from trimtab.config import Config
+from trimtab.errors import InvalidPlan, NotFound
+from trimtab.models.registry import Registry
+from trimtab.protocols import BlobStore, Clock, EpochCell, StateStore, StateTx
+from trimtab.rollout import controller
+from trimtab.rollout.epoch import MmapEpoch
+from trimtab.store.blobs import LocalBlobs
+from trimtab.store.state import open_state
+from trimtab.types import Rollout, RolloutPlan, Route, Version
+from trimtab.wiring.clock import SystemClock
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Deployment:
+    """One deployment's state, opened."""
+
+    config: Config
+    dir: Path
+    state: StateStore
+    blobs: BlobStore
+    registry: Registry
+    epoch: EpochCell
+    clock: Clock
+
+    @classmethod
+    def open(cls, config: Config, clock: Clock | None = None) -> Deployment:
+        """Open the state directory and database, creating what is not there yet.
+
+        Raises:
+            Unavailable: the database or the directory cannot be used.
+        """
+        clock = clock or SystemClock()
+        folder = Path(config.state.dir).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        state = open_state(config.state.url or f"sqlite:///{folder / 'state.db'}")
+        blobs = LocalBlobs(folder / "blobs")
+        return cls(
+            config=config,
+            dir=folder,
+            state=state,
+            blobs=blobs,
+            registry=Registry(state, blobs, allow_code=config.auth.allow_code, clock=clock),
+            epoch=MmapEpoch(folder / "epoch"),
+            clock=clock,
+        )
+
+    def close(self) -> None:
+        """Release connections."""
+        self.state.close()
+
+    @property
+    def journal_dir(self) -> Path:
+        """Where journal segments stand."""
+        return self.dir / "journal"
+
+    @property
+    def run_dir(self) -> Path:
+        """Where a running server keeps its configuration, metrics and address."""
+        return self.dir / "run"
+
+    def id_seed(self) -> int:
+        """The secret seed of this deployment's prediction ids, made once."""
+        with self.state.transaction() as state:
+            kept = state.setting("id_seed")
+            if kept is None:
+                kept = str(secrets.randbits(63))
+                state.save_setting("id_seed", kept)
+        return int(kept)
+
+    @contextmanager
+    def changing(self) -> Iterator[StateTx]:
+        """A transaction that may raise the epoch; once it is durable, workers are told."""
+        with self.state.transaction() as state:
+            yield state
+            epoch = state.control.epoch()
+        self.epoch.publish(epoch)
+
+    def _change(self, change: Callable[[StateTx], T]) -> T:
+        with self.changing() as state:
+            return change(state)
+
+    def deploy(self, model: str, version: int, *, actor: str, reason: str) -> Route:
+        """Give a model's first version all of the traffic.
+
+        Raises:
+            NotFound: no such version.
+            Conflict: the model has a champion already; start a rollout instead.
+        """
+        return self._change(
+            lambda state: controller.deploy_first(
+                state, model, version, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
+    def plan_for(self, model: str) -> RolloutPlan:
+        """The model's configured rollout plan.
+
+        Raises:
+            InvalidPlan: none is configured.
+        """
+        configured = self.config.models.get(model)
+        if configured is None or configured.rollout is None:
+            raise InvalidPlan(
+                f"No rollout plan is configured for {model!r}.",
+                hint=f"Add [models.{model}.rollout] to the configuration.",
+                path=f"models.{model}.rollout",
+            )
+        return configured.rollout
+
+    def start_rollout(
+        self, model: str, candidate: int, plan: RolloutPlan, *, actor: str, reason: str
+    ) -> Rollout:
+        """Begin to ramp a candidate up.
+
+        Raises:
+            InvalidPlan: the plan cannot be run.
+            Conflict: another rollout of the model is under way.
+        """
+        return self._change(
+            lambda state: controller.start(
+                state, model, plan, candidate, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
+    def deploy_or_roll_out(
+        self, model: str, version: str | int, *, actor: str, reason: str
+    ) -> Route | Rollout:
+        """Deploy at once if nothing is deployed yet, else start the configured rollout."""
+        number = self.version(model, version).version
+        with self.state.reading() as state:
+            deployed = state.control.route(model) is not None
+        if deployed:
+            plan = self.plan_for(model)
+            return self.start_rollout(model, number, plan, actor=actor, reason=reason)
+        return self.deploy(model, number, actor=actor, reason=reason)
+
+    def promote(self, model: str, *, actor: str, reason: str) -> Rollout:
+        """Give the candidate of the running rollout all of the traffic."""
+        return self._change(
+            lambda state: controller.promote(
+                state, model, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
+    def pause(self, model: str, *, actor: str, reason: str) -> Rollout:
+        """Hold the running rollout at its present share."""
+        return self._change(
+            lambda state: controller.pause(
+                state, model, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
+    def resume(self, model: str, *, actor: str, reason: str) -> Rollout:
+        """Let a held rollout go on."""
+        return self._change(
+            lambda state: controller.resume(
+                state, model, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
+    def roll_back(self, model: str, *, actor: str, reason: str) -> Route:
+        """Take the candidate, or else the newest champion, off the traffic at once.
+
+        Raises:
+            Conflict: there is nothing to go back to.
+        """
+        return self._change(
+            lambda state: controller.roll_back(
+                state, model, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
+    def version(self, model: str, name: str | int) -> Version:
+        """A version by number or alias.
+
+        Raises:
+            NotFound: no such version or alias.
+        """
+        found = self.registry.get(model, name)
+        if found is None:
+            raise NotFound(f"There is no version {name!r} of {model!r}.")
+        return found

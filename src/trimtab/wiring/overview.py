@@ -1,0 +1,146 @@
+"""What people ask of a deployment, read once and shown by the command line, HTTP, pages and reports."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from enum import StrEnum
+
+from trimtab.errors import NotFound
+from trimtab.protocols import StateTx
+from trimtab.types import (
+    Alert,
+    Alias,
+    AuditEntry,
+    Record,
+    Rollout,
+    RolloutState,
+    Route,
+    Severity,
+    State,
+    Verdict,
+    Version,
+)
+
+
+class Health(StrEnum):
+    """The plain verdict for people."""
+
+    HEALTHY = "healthy"
+    WATCH = "watch"
+    ACT = "act"
+
+
+class AlertView(Record, frozen=True):
+    """An alert, how often it repeated, and when it was closed (event time), None while open."""
+
+    alert: Alert
+    repeats: int
+    closed_at: float | None
+
+
+class VersionView(Record, frozen=True):
+    """A version, the aliases it bears, and how many predictions and joined outcomes it has."""
+
+    version: Version
+    aliases: tuple[str, ...]
+    predictions: int
+    outcomes: int
+
+
+class ModelOverview(Record, frozen=True):
+    """All that is shown of one model. ``verdicts`` are the newest ones, oldest first."""
+
+    model: str
+    health: Health
+    because: tuple[str, ...]
+    route: Route | None
+    versions: tuple[VersionView, ...]
+    rollouts: tuple[Rollout, ...]
+    verdicts: tuple[Verdict, ...]
+    alerts: tuple[AlertView, ...]
+    events: tuple[AuditEntry, ...]
+
+    @property
+    def champion(self) -> int | None:
+        """The version that answers, None before the first deployment."""
+        return self.route.champion if self.route else None
+
+    @property
+    def running(self) -> Rollout | None:
+        """The rollout on its way, if there is one."""
+        open_states = (RolloutState.RUNNING, RolloutState.HELD)
+        return next((r for r in reversed(self.rollouts) if r.state in open_states), None)
+
+    def latest(self, subject: str, version: int | None = None) -> Verdict | None:
+        """The newest verdict on a subject; of the champion if no version is named."""
+        wanted = self.champion if version is None else version
+        return next(
+            (v for v in reversed(self.verdicts) if v.subject == subject and v.version == wanted),
+            None,
+        )
+
+
+def overview(state: StateTx, model: str, *, verdict_limit: int = 2_000) -> ModelOverview:
+    """Read all that is shown of a model.
+
+    Raises:
+        NotFound: the registry has no such model.
+    """
+    versions = state.registry.versions(model)
+    if not versions:
+        known = ", ".join(state.registry.models()) or "none"
+        raise NotFound(
+            f"There is no model {model!r}.",
+            code="unknown_model",
+            hint=f"Registered: {known}. `trimtab register` adds one.",
+        )
+    aliases = state.registry.aliases(model)
+    counts = state.outcomes.counts(model)
+    route = state.control.route(model)
+    verdicts = tuple(state.watch.verdicts(model, limit=verdict_limit))
+    alerts = tuple(
+        AlertView(alert=a, repeats=n, closed_at=c) for a, n, c in state.alerts.alerts(model)
+    )
+    rollouts = tuple(state.control.rollouts(model))
+    health, because = _health(route, rollouts, verdicts, alerts)
+    return ModelOverview(
+        model=model,
+        health=health,
+        because=because,
+        route=route,
+        versions=tuple(_version(v, aliases, counts) for v in versions),
+        rollouts=rollouts,
+        verdicts=verdicts,
+        alerts=alerts,
+        events=tuple(state.audit.entries(model)),
+    )
+
+
+def _version(
+    version: Version, aliases: Sequence[Alias], counts: Mapping[int, tuple[int, int]]
+) -> VersionView:
+    predictions, outcomes = counts.get(version.version, (0, 0))
+    names = tuple(a.alias for a in aliases if a.version == version.version)
+    return VersionView(version=version, aliases=names, predictions=predictions, outcomes=outcomes)
+
+
+def _health(
+    route: Route | None,
+    rollouts: Sequence[Rollout],
+    verdicts: Sequence[Verdict],
+    alerts: Sequence[AlertView],
+) -> tuple[Health, tuple[str, ...]]:
+    """The worst of: open alerts, the champion's newest verdicts, a held rollout."""
+    acts = [
+        a.alert.title for a in alerts if a.closed_at is None and a.alert.severity != Severity.INFO
+    ]
+    if acts:
+        return Health.ACT, tuple(acts)
+    newest: dict[str, Verdict] = {
+        v.subject: v for v in verdicts if route is not None and v.version == route.champion
+    }
+    notes = [v.words for v in newest.values() if v.state in (State.WATCH, State.DRIFTED)]
+    notes += [f"Rollout held: {r.reason}" for r in rollouts if r.state is RolloutState.HELD]
+    if route is None:
+        notes.append("No version is deployed yet.")
+    return (Health.WATCH, tuple(notes)) if notes else (Health.HEALTHY, ())

@@ -1,0 +1,211 @@
+"""A model becomes a version: signature, reference profile, held-out metrics, digest, lineage."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import narwhals as nw
+import numpy as np
+
+from trimtab.drift.profile import build_profile
+from trimtab.errors import InvalidInput
+from trimtab.performance import evaluate
+from trimtab.protocols import Predictor
+from trimtab.rollout import audit
+from trimtab.schema import columns_from_frame, infer_signature
+from trimtab.types import Array, Columns, FloatArray, Record, Signature, Task, Version
+from trimtab.wiring.deployment import Deployment
+
+
+BLOCKS = 20
+DAY = 86_400.0
+
+
+class Training(Record, frozen=True):
+    """What a version is registered with.
+
+    ``reference`` is a frame (pandas, polars or Arrow) of the rows that the model was trained on, and
+    ``holdout`` one of rows that it was not. ``outcome`` and ``time`` name their columns of outcomes
+    (classes by label or index, or values) and Unix seconds; ``ignore`` names further columns that are
+    no features.
+    """
+
+    reference: Any
+    task: Task
+    outcome: str | None = None
+    time: str | None = None
+    holdout: Any = None
+    labels: tuple[str, ...] = ()
+    threshold: float = 0.5
+    units: Mapping[str, str] = {}
+    ignore: tuple[str, ...] = ()
+
+
+def register(
+    deployment: Deployment,
+    model: str,
+    artifact: object,
+    training: Training,
+    *,
+    author: str,
+    views: Sequence[str] = (),
+    description: str = "",
+    lineage: Mapping[str, str] | None = None,
+    trust: bool = False,
+) -> Version:
+    """Register an artifact (a file or a fitted model) as the model's next version.
+
+    The same artifact with the same signature is registered once; a second call returns the version
+    that the first made.
+
+    Raises:
+        InvalidInput: the frames or the artifact do not fit together.
+        Refused: the artifact can run code and is not trusted.
+    """
+    signature = _signature(training)
+    reference = columns_from_frame(signature, training.reference)
+    vouched = author if trust else ""
+    predictor = deployment.registry.preview(artifact, signature, trust=vouched)
+    times = _column(training.reference, training.time)
+    profile = build_profile(
+        reference,
+        scores=scores_of(signature, predictor.predict(reference)),
+        times=times,
+        block_seconds=_block_seconds(times, deployment.config.watch.window_seconds),
+    )
+    version = deployment.registry.register(
+        model,
+        artifact,
+        signature=signature,
+        profile=profile.dump(),
+        metrics=_held_out(training, signature, predictor),
+        lineage={
+            "reference_digest": _digest(reference),
+            "reference_rows": str(reference.rows),
+            **(lineage or {}),
+        },
+        author=author,
+        description=description,
+        views=tuple(views),
+        trust=vouched,
+    )
+    with deployment.state.transaction() as state:
+        audit.append(
+            state.audit,
+            actor=author,
+            action="register",
+            model=model,
+            detail={"version": version.version, "digest": version.digest},
+            reason=description or "registered",
+            clock=deployment.clock,
+        )
+    return version
+
+
+def scores_of(signature: Signature, outputs: FloatArray) -> FloatArray:
+    """One score a row: P(positive), the largest class probability, or the value."""
+    if signature.task is Task.BINARY:
+        return outputs[:, 1]
+    if signature.task is Task.MULTICLASS:
+        return np.asarray(outputs.max(axis=1), dtype=np.float64)
+    return outputs[:, 0]
+
+
+def _block_seconds(times: FloatArray | None, window_seconds: float) -> float:
+    """A block is a window if the reference spans enough of them, else at most a day."""
+    span = 0.0 if times is None else float(np.nanmax(times) - np.nanmin(times))
+    return window_seconds if span >= BLOCKS * window_seconds else min(window_seconds, DAY)
+
+
+def _signature(training: Training) -> Signature:
+    frame = nw.from_native(training.reference, eager_only=True)
+    left_out = {training.outcome, training.time, *training.ignore}
+    features = [name for name in frame.columns if name not in left_out]
+    return infer_signature(
+        frame.select(features).to_native(),
+        task=training.task,
+        labels=training.labels or _labels(training),
+        threshold=training.threshold,
+        units=training.units,
+    )
+
+
+def _labels(training: Training) -> tuple[str, ...]:
+    """The classes as found in the reference's outcomes, sorted."""
+    if training.task is Task.REGRESSION:
+        return ()
+    if training.outcome is None:
+        return ("0", "1") if training.task is Task.BINARY else ()
+    column = nw.from_native(training.reference, eager_only=True)[training.outcome]
+    return tuple(str(label) for label in sorted(column.drop_nulls().unique().to_list()))
+
+
+def _held_out(training: Training, signature: Signature, predictor: Predictor) -> dict[str, float]:
+    """Metrics on the holdout; empty without one."""
+    if training.holdout is None:
+        return {}
+    if training.outcome is None:
+        raise InvalidInput(
+            "A holdout without outcomes measures nothing.",
+            code="outcome_column_missing",
+            hint="Name its column of outcomes with --outcome.",
+        )
+    outcomes = _outcomes(training, signature)
+    known = np.isfinite(outcomes)
+    outputs = predictor.predict(columns_from_frame(signature, training.holdout))
+    scores = outputs if signature.task is Task.MULTICLASS else scores_of(signature, outputs)
+    times = _column(training.holdout, training.time)
+    return evaluate(
+        scores[known],
+        outcomes[known],
+        signature,
+        event_times=None if times is None else times[known],
+    )
+
+
+def _outcomes(training: Training, signature: Signature) -> FloatArray:
+    """The holdout's outcomes as numbers: class indices, or values; NaN is not known."""
+    column = nw.from_native(training.holdout, eager_only=True)[training.outcome or ""]
+    if column.dtype.is_numeric() or column.dtype == nw.Boolean:
+        return np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
+    places = {label: float(i) for i, label in enumerate(signature.labels)}
+    values = column.to_list()
+    strangers = sorted({str(v) for v in values if v is not None and str(v) not in places})
+    if strangers:
+        raise InvalidInput(
+            f"The outcome {strangers[0]!r} is none of the classes {', '.join(places)}.",
+            code="unknown_label",
+            path=training.outcome,
+            hint="Name the classes in the model's order with --label.",
+        )
+    return np.array([np.nan if v is None else places[str(v)] for v in values])
+
+
+def _column(frame: object, name: str | None) -> FloatArray | None:
+    if name is None:
+        return None
+    native = nw.from_native(frame, eager_only=True)  # type: ignore[call-overload]
+    if name not in native.columns:
+        raise InvalidInput(
+            f"There is no column {name!r} for the event times.",
+            code="time_column_missing",
+            hint=f"The columns are {', '.join(native.columns)}.",
+        )
+    return np.asarray(native[name].cast(nw.Float64).to_numpy(), dtype=np.float64)
+
+
+def _digest(columns: Columns) -> str:
+    """A digest of the reference's values, for the lineage."""
+    whole = hashlib.sha256()
+    for spec, array in zip(columns.features, columns.arrays, strict=True):
+        whole.update(spec.name.encode())
+        whole.update(_bytes(array))
+    return f"sha256:{whole.hexdigest()}"
+
+
+def _bytes(array: Array) -> bytes:
+    if array.dtype == object:
+        return "\x1f".join("\x00" if v is None else str(v) for v in array).encode()
+    return np.ascontiguousarray(array, dtype=np.float64).tobytes()

@@ -1,0 +1,227 @@
+"""Flow 1, composed: what one worker holds."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from trimtab import plugins
+from trimtab.config import ModelConfig
+from trimtab.errors import NotFound, TrimtabError, Unavailable
+from trimtab.features.guard import Guard
+from trimtab.features.resolver import Resolver
+from trimtab.features.views import FeaturePlan, compile_plan
+from trimtab.models.isolate import Isolation
+from trimtab.models.registry import LoadedModel, warm
+from trimtab.outcomes import OutcomeDesk
+from trimtab.predict import LiveArm, LiveModel, PredictFlow
+from trimtab.protocols import FeatureStore, JournalWriter
+from trimtab.record.ids import IdIssuer
+from trimtab.record.journal import Journal
+from trimtab.rollout.router import Router
+from trimtab.rollout.split import unit_hash
+from trimtab.schema import Checker
+from trimtab.telemetry import Event, Metrics
+from trimtab.types import Route, Version
+from trimtab.wiring.board import LiveBoard
+from trimtab.wiring.deployment import Deployment
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.25
+RETRY_SECONDS = 1.0
+
+
+def open_store(deployment: Deployment, name: str) -> FeatureStore:
+    """A configured feature store.
+
+    Raises:
+        NotFound: none has that name.
+    """
+    stores = deployment.config.features.stores
+    if name not in stores:
+        raise NotFound(
+            f"There is no feature store {name!r}.",
+            code="unknown_store",
+            hint=f"Configured: {', '.join(stores) or 'none'}; see [features.stores].",
+        )
+    create = plugins.load("trimtab.stores", stores[name].kind)
+    store: FeatureStore = create(stores[name], deployment.dir, deployment.clock)
+    return store
+
+
+def open_guards(deployment: Deployment, metrics: Metrics) -> dict[str, Guard]:
+    """The configured feature stores, each made safe to wait for, by name."""
+    config, clock = deployment.config.features, deployment.clock
+    return {
+        name: Guard(name, open_store(deployment, name), metrics, clock, config)
+        for name in config.stores
+    }
+
+
+@dataclass(slots=True)
+class ModelBuilder:
+    """Makes live models from routes; versions once loaded stay warm.
+
+    Args:
+        deployment: Where versions come from.
+        stores: Guarded feature stores by name.
+        metrics: For the resolvers.
+        router: Checks routes before they take traffic.
+    """
+
+    deployment: Deployment
+    stores: Mapping[str, Guard]
+    metrics: Metrics
+    router: Router
+    _warm: dict[tuple[str, int], LoadedModel] = field(default_factory=dict)
+
+    def build(self, route: Route) -> LiveModel:
+        """Load a route's arms; the champion must load, a candidate may fail.
+
+        Raises:
+            TrimtabError: the champion cannot be loaded.
+        """
+        self.router.check(route)
+        champion_model = self._load(route.model, route.champion)
+        version = champion_model.version
+        plan = self.plan(version)
+        champion = self._arm(champion_model, version, plan)
+        others = tuple(self._candidate(route, arm.version, version, plan) for arm in route.arms[1:])
+        features = self.deployment.config.features
+        settings = self.deployment.config.models.get(route.model, ModelConfig())
+        return LiveModel(
+            route=route,
+            arms=(champion, *others),
+            champion=champion,
+            resolver=Resolver(
+                plan, version.signature, self.stores, self.metrics, self.deployment.clock, features
+            ),
+            deadline_ms=settings.deadline_ms,
+            feature_deadline_ms=features.deadline_ms,
+        )
+
+    def plan(self, version: Version) -> FeaturePlan:
+        """The feature views of a version, matched to its signature."""
+        return compile_plan(self.deployment.config.features, version.signature, version.views)
+
+    def _load(self, model: str, number: int) -> LoadedModel:
+        key = (model, number)
+        if key not in self._warm:
+            version = self.deployment.version(model, number)
+            loaded = self.deployment.registry.load(version)
+            warm(loaded)
+            self._warm[key] = loaded
+        return self._warm[key]
+
+    def _candidate(
+        self, route: Route, number: int, champion: Version, plan: FeaturePlan
+    ) -> LiveArm | None:
+        try:
+            return self._arm(self._load(route.model, number), champion, plan)
+        except TrimtabError as error:
+            logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
+                Event.CANDIDATE_FAILED,
+                extra={"model": route.model, "version": number, "reason": str(error)},
+            )
+            return None
+
+    def _arm(self, loaded: LoadedModel, champion: Version, plan: FeaturePlan) -> LiveArm:
+        version = loaded.version
+        order = {name: i for i, name in enumerate(champion.signature.names)}
+        missing = [name for name in version.signature.names if name not in order]
+        if missing:
+            raise NotFound(
+                f"Version {version.version} needs {', '.join(missing)}, which the champion lacks.",
+                code="incompatible_signature",
+            )
+        return LiveArm(
+            version=version.version,
+            digest=version.digest,
+            signature=version.signature,
+            predictor=loaded.predictor,
+            checker=Checker(
+                version.signature,
+                provided=plan.provided,
+                entities=plan.entities,
+                unknown=self.deployment.config.serve.unknown_features,
+            ),
+            pick=tuple(order[name] for name in version.signature.names),
+        )
+
+
+@dataclass(slots=True)
+class Serving:
+    """One worker's flow, its board, and the thread that follows the epoch."""
+
+    flow: PredictFlow
+    outcomes: OutcomeDesk
+    board: LiveBoard
+    journal: JournalWriter
+    stores: Mapping[str, Guard]
+    _stale: threading.Event
+    _stopping: threading.Event = field(default_factory=threading.Event)
+    _follower: threading.Thread | None = None
+
+    @classmethod
+    def open(
+        cls, deployment: Deployment, metrics: Metrics, journal: JournalWriter | None = None
+    ) -> Serving:
+        """Compose; nothing is loaded before ``start``."""
+        config = deployment.config
+        clock = deployment.clock
+        stale = threading.Event()
+        guards = open_guards(deployment, metrics)
+        router = Router()
+        builder = ModelBuilder(deployment, guards, metrics, router)
+        board = LiveBoard(deployment.state, deployment.epoch, builder.build, stale.set, metrics)
+        writer = journal or Journal(deployment.journal_dir, config.journal, metrics, clock)
+        issuer = IdIssuer(deployment.id_seed(), clock)
+        flow = PredictFlow(
+            board=board,
+            assign=router.assign,
+            unit=unit_hash,
+            isolate=Isolation().run,
+            journal=writer,
+            new_id=issuer.new,
+            clock=clock,
+            metrics=metrics,
+            max_future_seconds=config.serve.max_future_seconds,
+        )
+        desk = OutcomeDesk(deployment.state, issuer.issued, clock, metrics)
+        return cls(flow, desk, board, writer, guards, stale)
+
+    def start(self) -> None:
+        """Load what is deployed, then follow the epoch until ``close``. Blocking."""
+        self.board.refresh()
+        self._follower = threading.Thread(target=self._follow, daemon=True, name="epoch-follower")
+        self._follower.start()
+
+    def ready(self) -> bool:
+        """Whether the routes have been loaded and the worker is not draining."""
+        return self.board.epoch >= 0 and not self._stopping.is_set()
+
+    async def close(self) -> None:
+        """Stop following, flush the journal, release the stores."""
+        self._stopping.set()
+        self._stale.set()
+        self.journal.close()
+        for store in self.stores.values():
+            await store.close()
+
+    def _follow(self) -> None:
+        """Refresh at a hint, and at the latest after the poll time: the hint may be lost."""
+        while not self._stopping.is_set():
+            self._stale.wait(POLL_SECONDS)
+            self._stale.clear()
+            if self._stopping.is_set():
+                return
+            try:
+                complete = self.board.refresh()
+            except Unavailable as error:
+                logger.warning(Event.ROUTES_FAILED, extra={"reason": str(error)})
+                complete = False
+            if not complete:
+                self._stopping.wait(RETRY_SECONDS)

@@ -1,0 +1,104 @@
+"""Law 9: torn tails and damage are found by checksum and cost only the record they touch."""
+
+from __future__ import annotations
+
+import io
+
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from trimtab.record.frames import HEADER_BYTES, MAGIC, frame, scan
+
+PAYLOADS = st.lists(st.binary(max_size=40) | st.just(MAGIC * 4), min_size=1, max_size=6)
+
+
+def whole(payloads: list[bytes]) -> bytes:
+    return b"".join(map(frame, payloads))
+
+
+def scanned(data: bytes, *, final: bool, offset: int = 0) -> tuple[list[bytes], int, int]:
+    """Payloads, where the scan ended, and how many bytes it passed over."""
+    payloads, end, skipped = [], offset, 0
+    for step in scan(io.BytesIO(data), offset, final=final):
+        end, skipped = step.end, skipped + step.skipped
+        if step.payload is not None:
+            payloads.append(step.payload)
+    return payloads, end, skipped
+
+
+@settings(deadline=None)
+@given(PAYLOADS, st.booleans())
+def test_what_was_framed_is_scanned(payloads: list[bytes], final: bool) -> None:
+    data = whole(payloads)
+    assert scanned(data, final=final) == (payloads, len(data), 0)
+
+
+@settings(deadline=None)
+@given(PAYLOADS)
+def test_a_scan_may_begin_behind_any_frame(payloads: list[bytes]) -> None:
+    data = whole(payloads)
+    ends = [step.end for step in scan(io.BytesIO(data), 0, final=False)]
+    for count, end in enumerate(ends, start=1):
+        assert scanned(data, final=False, offset=end)[0] == payloads[count:]
+
+
+@settings(max_examples=30, deadline=None)
+@given(PAYLOADS)
+def test_a_file_cut_at_any_byte_loses_only_the_torn_record(payloads: list[bytes]) -> None:
+    data = whole(payloads)
+    for cut in range(len(data)):
+        kept, end = [], 0
+        for payload in payloads:
+            if end + HEADER_BYTES + len(payload) > cut:
+                break
+            kept.append(payload)
+            end += HEADER_BYTES + len(payload)
+        assert scanned(data[:cut], final=False) == (kept, end, 0)
+        assert scanned(data[:cut], final=True) == (kept, cut, cut - end)
+
+
+@settings(max_examples=30, deadline=None)
+@given(PAYLOADS, st.integers(0, 7))
+def test_any_flipped_bit_loses_at_most_its_record_and_is_counted(
+    payloads: list[bytes], bit: int
+) -> None:
+    data = whole(payloads)
+    start = 0
+    for hit, payload in enumerate(payloads):
+        size = HEADER_BYTES + len(payload)
+        for position in range(start, start + size):
+            damaged = bytearray(data)
+            damaged[position] ^= 1 << bit
+            rest = payloads[:hit] + payloads[hit + 1 :]
+            assert scanned(bytes(damaged), final=True) == (rest, len(data), size)
+            if hit == len(payloads) - 1:
+                assert scanned(bytes(damaged), final=False) == (rest, start, 0)
+            else:
+                assert scanned(bytes(damaged), final=False) == (rest, len(data), size)
+        start += size
+
+
+@settings(deadline=None)
+@given(PAYLOADS, st.binary(min_size=1, max_size=60), PAYLOADS)
+def test_noise_between_frames_is_passed_over_once_a_frame_stands_behind_it(
+    before: list[bytes], noise: bytes, behind: list[bytes]
+) -> None:
+    torn = whole(before) + noise
+    payloads, end, skipped = scanned(torn, final=False)
+    assert (payloads, skipped) == (before, 0)
+    mended = torn + whole(behind)
+    assert scanned(mended, final=False, offset=end) == (behind, len(mended), len(noise))
+
+
+@settings(max_examples=10, deadline=None)
+@given(st.integers(200_000, 300_000), st.integers(0, 100))
+def test_a_record_longer_than_a_read_is_whole(size: int, small: int) -> None:
+    payloads = [b"a" * small, b"b" * size, b"c" * 3 * size, b"d"]
+    data = whole(payloads)
+    assert scanned(data, final=False) == (payloads, len(data), 0)
+    damaged = data.replace(b"b" * size, b"b" * (size - 1) + b"x")
+    assert scanned(damaged, final=False) == (
+        [payloads[0], *payloads[2:]],
+        len(data),
+        HEADER_BYTES + size,
+    )

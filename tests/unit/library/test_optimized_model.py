@@ -1,0 +1,44 @@
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.feature_selection import SelectKBest
+from sklearn.linear_model import LinearRegression, LogisticRegression
+
+from trimtab.errors import Conflict
+from trimtab.library.optimized import OptimizedModel
+
+
+@pytest.fixture(scope="module")
+def rows() -> pd.DataFrame:
+    values = np.random.default_rng(0).normal(size=(400, 4))
+    return pd.DataFrame(values, columns=["a", "b", "c", "d"])
+
+
+def test_it_returns_itself_and_takes_the_original_columns(rows: pd.DataFrame) -> None:
+    y = rows["c"] > 0
+    model = OptimizedModel(LogisticRegression(), SelectKBest(k=2))
+    assert model.optimize_for_inference(rows, y) is model
+    assert ("c",) == tuple(name for name in model.report.kept if name == "c")
+    assert (2, 4) == (len(model.report.kept), model.report.columns)
+    assert (model.predict(rows) == y).mean() > 0.95
+    assert (400, 2) == model.predict_proba(rows).shape
+
+
+def test_without_a_selector_a_fitted_model_answers_as_before(rows: pd.DataFrame) -> None:
+    fitted = LogisticRegression().fit(rows, rows["a"] > 0)
+    model = OptimizedModel(fitted).optimize_for_inference(rows, rows["a"] > 0)
+    np.testing.assert_array_equal(fitted.predict_proba(rows), model.predict_proba(rows))
+    assert 0.0 == model.report.parity.max_abs
+
+
+def test_probabilities_are_there_if_the_model_has_them() -> None:
+    assert not hasattr(OptimizedModel(LinearRegression()), "predict_proba")
+
+
+def test_nothing_can_be_asked_before_it_is_optimised(rows: pd.DataFrame) -> None:
+    model = OptimizedModel(LogisticRegression())
+    for ask in (lambda: model.predict(rows), lambda: model.predict_proba, lambda: model.report):
+        with pytest.raises(Conflict, match="has not been optimised"):
+            ask()

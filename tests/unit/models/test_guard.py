@@ -1,0 +1,80 @@
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+from trimtab.errors import ModelFailure
+from trimtab.models.guard import Guarded
+from trimtab.types import Columns, FeatureKind, FeatureSpec, FloatArray, Signature, Task
+
+FEATURES = (FeatureSpec(name="x", kind=FeatureKind.NUMERIC),)
+COLUMNS = Columns(features=FEATURES, arrays=(np.array([1.0, 2.0]),))
+BINARY = Signature(features=FEATURES, task=Task.BINARY)
+REGRESSION = Signature(features=FEATURES, task=Task.REGRESSION)
+THREE = Signature(features=FEATURES, task=Task.MULTICLASS, labels=("a", "b", "c"))
+
+
+class Answers:
+    """Answers what it was given."""
+
+    def __init__(self, answer: Any) -> None:
+        self._answer = answer
+
+    def predict(self, columns: Columns) -> FloatArray:  # noqa: ARG002
+        if isinstance(self._answer, Exception):
+            raise self._answer
+        answer: FloatArray = self._answer
+        return answer
+
+
+def guarded(answer: object, signature: Signature) -> Guarded:
+    return Guarded(Answers(answer), signature, "fraud:3")
+
+
+@pytest.mark.parametrize(
+    ("answer", "signature"),
+    [
+        (np.array([[0.5, 0.5], [0.0, 1.0]]), BINARY),
+        (np.array([[1 + 1e-9, -1e-9], [0.0, 1.0]]), BINARY),
+        (np.full((2, 3), 1 / 3), THREE),
+        (np.array([[1e9], [-5.0]]), REGRESSION),
+    ],
+)
+def test_a_sound_answer_passes(answer: FloatArray, signature: Signature) -> None:
+    assert guarded(answer, signature).predict(COLUMNS) is answer
+
+
+@pytest.mark.parametrize(
+    ("answer", "signature"),
+    [
+        (np.zeros((1, 2)), BINARY),
+        (np.zeros((3, 2)), BINARY),
+        (np.zeros((2, 1)), BINARY),
+        (np.zeros(2), BINARY),
+        (np.zeros((2, 2)), THREE),
+        (np.zeros((2, 2)), REGRESSION),
+        (np.zeros((2, 2), dtype=np.float32), BINARY),
+        ([[0.5, 0.5], [0.5, 0.5]], BINARY),
+        (None, BINARY),
+        (np.array([[np.nan, 0.5], [0.5, 0.5]]), BINARY),
+        (np.array([[np.inf], [0.5]]), REGRESSION),
+        (np.array([[-0.5, 1.5], [0.5, 0.5]]), BINARY),
+        (np.array([[0.5, 0.5], [0.5, 1.1]]), BINARY),
+    ],
+)
+def test_nonsense_is_a_model_failure(answer: object, signature: Signature) -> None:
+    with pytest.raises(ModelFailure) as failed:
+        guarded(answer, signature).predict(COLUMNS)
+    assert failed.value.code == "model_nonsense"
+    assert "fraud:3" in failed.value.message
+
+
+def test_an_exception_is_a_model_failure_that_names_it() -> None:
+    error = ZeroDivisionError("division by zero")
+    with pytest.raises(ModelFailure) as failed:
+        guarded(error, BINARY).predict(COLUMNS)
+    assert failed.value.code == "model_raised"
+    assert failed.value.message == "The model fraud:3 raised ZeroDivisionError: division by zero"
+    assert failed.value.__cause__ is error

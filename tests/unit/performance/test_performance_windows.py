@@ -1,0 +1,217 @@
+"""Predictions and outcomes counted in windows of event time."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from typing import cast
+
+import msgspec
+import numpy as np
+import pytest
+
+from trimtab.config import WatchConfig
+from trimtab.performance import PerformanceWindows, evaluate, measure
+from trimtab.protocols import StateTx
+from trimtab.types import (
+    FeatureKind,
+    FeatureSpec,
+    Matured,
+    PredictionFacts,
+    PredictionRecord,
+    Signature,
+    Task,
+    Version,
+    Window,
+)
+
+DAY = 86_400.0
+CONFIG = WatchConfig()
+NO_STATE = cast("StateTx", None)
+FEATURES = (FeatureSpec(name="distance", kind=FeatureKind.NUMERIC),)
+
+
+def version(task: Task = Task.BINARY, number: int = 1) -> Version:
+    labels = {Task.BINARY: ("on_time", "late"), Task.MULTICLASS: ("a", "b", "c")}.get(task, ())
+    return Version(
+        model="flights_late",
+        version=number,
+        digest="sha256:0",
+        format="none",
+        size_bytes=0,
+        signature=Signature(features=FEATURES, task=task, labels=labels),
+        created_at=0.0,
+    )
+
+
+def prediction(
+    prediction_id: str, event_time: float, score: float = 0.5, number: int = 1
+) -> PredictionRecord:
+    return PredictionRecord(
+        prediction_id=prediction_id,
+        request_id=None,
+        event_time=event_time,
+        wall_time=event_time,
+        model="flights_late",
+        version=number,
+        digest="sha256:0",
+        epoch=1,
+        rollout=None,
+        arm=0,
+        share=0.0,
+        unit="u",
+        sticky=False,
+        values=(1.0,),
+        sources="q",
+        ages_seconds=(None,),
+        score=float(score),
+        outputs=(1.0 - float(score), float(score)),
+        positive=bool(score >= 0.5),
+        latency_ms=1.0,
+    )
+
+
+def matured(made: PredictionRecord, value: float, previous: float | None = None) -> Matured:
+    facts = PredictionFacts(
+        **{name: getattr(made, name) for name in PredictionFacts.__struct_fields__}
+    )
+    return Matured(facts=facts, value=float(value), outcome_time=0.0, previous=previous)
+
+
+def fold(
+    windows: PerformanceWindows,
+    predictions: Iterable[PredictionRecord] = (),
+    known: Iterable[Matured] = (),
+) -> list[Window]:
+    return list(windows.fold(list(predictions), list(known), NO_STATE))
+
+
+def spans(found: list[Window]) -> list[tuple[float, float, int, int]]:
+    return [(w.start / DAY, w.end / DAY, w.rows, w.content.predictions) for w in found]
+
+
+def test_a_window_waits_for_its_end_its_lateness_and_its_outcomes() -> None:
+    windows = PerformanceWindows(version(), CONFIG)
+    made = [prediction(f"p{i}", 100.0 + i) for i in range(100)]
+    assert fold(windows, made, [matured(p, 1) for p in made]) == []
+    assert fold(windows, [prediction("a", DAY + CONFIG.lateness_seconds - 1)]) == []
+    found = fold(windows, [prediction("b", DAY + CONFIG.lateness_seconds)])
+    assert spans(found) == [(0.0, 1.0, 100, 100)]
+
+
+def test_a_window_without_enough_outcomes_closes_when_their_delay_is_over() -> None:
+    windows = PerformanceWindows(version(), CONFIG)
+    made = [prediction(f"p{i}", 100.0 + i) for i in range(100)]
+    assert fold(windows, made, [matured(p, 1) for p in made[:98]]) == []
+    assert fold(windows, [prediction("a", DAY + CONFIG.outcome_delay_seconds - 1)]) == []
+    found = fold(windows, [prediction("b", DAY + CONFIG.outcome_delay_seconds)])
+    assert spans(found) == [(0.0, 1.0, 98, 100)]
+
+
+def test_an_outcome_can_complete_a_window() -> None:
+    windows = PerformanceWindows(version(), CONFIG)
+    made = [prediction(f"p{i}", 100.0 + i) for i in range(100)]
+    fold(windows, [*made, prediction("a", DAY * 1.5)], [matured(p, 1) for p in made[:98]])
+    assert spans(fold(windows, (), [matured(made[98], 1)])) == [(0.0, 1.0, 99, 100)]
+
+
+def test_windows_come_in_order_though_a_later_one_is_complete_first() -> None:
+    windows = PerformanceWindows(version(), CONFIG)
+    first, second = prediction("first", 100.0), prediction("second", DAY + 100.0)
+    assert fold(windows, [first, second, prediction("a", 2.1 * DAY)], [matured(second, 1)]) == []
+    found = fold(windows, (), [matured(first, 1)])
+    assert spans(found) == [(0.0, 1.0, 1, 1), (1.0, 2.0, 1, 1)]
+
+
+def test_another_version_moves_time_and_is_not_counted() -> None:
+    windows = PerformanceWindows(version(), CONFIG)
+    mine, other = prediction("mine", 100.0), prediction("other", 100.0, number=2)
+    later = prediction("later", 9 * DAY, number=2)
+    found = fold(windows, [mine, other, later], [matured(mine, 1), matured(other, 1)])
+    assert spans(found) == [(0.0, 1.0, 1, 1)]
+
+
+def test_another_model_does_not_move_time() -> None:
+    windows = PerformanceWindows(version(), CONFIG)
+    mine = prediction("mine", 100.0)
+    later = msgspec.structs.replace(prediction("later", 9 * DAY), model="another")
+    assert fold(windows, [mine, later], [matured(mine, 1)]) == []
+
+
+def test_a_prediction_that_is_too_late_counts_neither_way() -> None:
+    windows = PerformanceWindows(version(), CONFIG)
+    kept, late = prediction("kept", 100.0), prediction("late", 200.0)
+    fold(windows, [kept, prediction("a", 1.5 * DAY), late], [matured(late, 1)])
+    assert spans(fold(windows, (), [matured(kept, 1)])) == [(0.0, 1.0, 1, 1)]
+
+
+def test_what_comes_for_a_yielded_window_is_left_out() -> None:
+    windows = PerformanceWindows(version(), CONFIG)
+    made = prediction("made", 100.0)
+    fold(windows, [made, prediction("a", 1.5 * DAY)], [matured(made, 1)])
+    found = fold(windows, [prediction("b", 9 * DAY)], [matured(made, 0, previous=1.0)])
+    assert [window.start for window in found] == [DAY]
+
+
+def test_a_corrected_outcome_replaces_the_one_before() -> None:
+    made = [prediction(f"p{i}", 100.0 + i, 0.9) for i in range(3)]
+    corrected, plain = PerformanceWindows(version(), CONFIG), PerformanceWindows(version(), CONFIG)
+    fold(corrected, made, [matured(p, 0) for p in made])
+    later = [prediction("a", 1.5 * DAY)]
+    found = fold(corrected, later, [matured(p, 1, previous=0.0) for p in made])
+    assert found == fold(plain, [*made, *later], [matured(p, 1) for p in made])
+
+
+@pytest.mark.parametrize("shape", [(2.0, 5.0), (0.05, 3.0), (0.5, 0.5), (4.0, 0.1)])
+def test_counts_in_bins_give_the_exact_figures_nearly(shape: tuple[float, float]) -> None:
+    random = np.random.default_rng(1)
+    scores = random.beta(*shape, 3_000)
+    outcomes = (random.random(3_000) < scores).astype(np.float64)
+    made = [prediction(f"p{i}", 100.0, score) for i, score in enumerate(scores)]
+    known = [matured(p, value) for p, value in zip(made, outcomes, strict=True)]
+    windows = PerformanceWindows(version(), CONFIG)
+    (window,) = fold(windows, [*made, prediction("a", 9 * DAY)], known)
+    exact = evaluate(scores, outcomes, version().signature)
+    found = measure(window.content)
+    for name in ("accuracy", "precision", "recall"):
+        assert found[name].value == exact[name]
+        assert found[name].se == exact[f"{name}_se"]
+    for name in ("roc_auc", "brier", "log_loss"):
+        assert found[name].value == pytest.approx(exact[name], abs=5e-4)
+        assert found[name].se == pytest.approx(exact[f"{name}_se"], rel=0.01, abs=1e-6)
+
+
+def test_errors_in_bins_give_the_exact_figures_nearly() -> None:
+    random = np.random.default_rng(2)
+    errors = np.append(random.standard_t(3, 2_000) * 1e6, [0.0, 1e-12])
+    regression = version(Task.REGRESSION)
+    made = [prediction(f"p{i}", 100.0, error) for i, error in enumerate(errors)]
+    (window,) = fold(
+        PerformanceWindows(regression, CONFIG),
+        [*made, prediction("a", 9 * DAY)],
+        [matured(p, 0.0) for p in made],
+    )
+    exact = evaluate(errors, np.zeros(len(errors)), regression.signature)
+    found = measure(window.content)
+    for name in ("mae", "rmse"):
+        assert found[name].value == pytest.approx(exact[name], rel=1e-3)
+        assert found[name].se == pytest.approx(exact[f"{name}_se"], rel=5e-3)
+
+
+@pytest.mark.parametrize("score", [0.0, 1e-300, 1.0, 1.0 - 1e-16])
+def test_scores_at_the_ends_have_a_bin(score: float) -> None:
+    made = prediction("made", 100.0, score)
+    (window,) = fold(
+        PerformanceWindows(version(), CONFIG),
+        [made, prediction("a", 9 * DAY)],
+        [matured(made, 1)],
+    )
+    found = measure(window.content)
+    assert found["accuracy"].value == float(score >= 0.5)
+    assert math.isfinite(found["log_loss"].value)
+
+
+def test_several_classes_have_no_windows() -> None:
+    windows = PerformanceWindows(version(Task.MULTICLASS), CONFIG)
+    made = prediction("made", 100.0)
+    assert fold(windows, [made, prediction("a", 9 * DAY)], [matured(made, 1)]) == []

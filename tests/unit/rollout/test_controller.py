@@ -1,0 +1,250 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from trimtab.errors import Conflict, InvalidInput, InvalidPlan, NotFound, TrimtabError
+from trimtab.rollout import audit, controller
+from trimtab.types import FeatureKind, FeatureSpec, RolloutPlan, RolloutState
+
+CHANGES: dict[str, Callable[..., object]] = {
+    "advance": controller.advance,
+    "promote": controller.promote,
+    "pause": controller.pause,
+    "resume": controller.resume,
+    "roll_back": controller.roll_back,
+}
+
+
+@pytest.fixture
+def running(state: Any, plan: RolloutPlan, who: Any) -> Any:
+    """Version 1 is champion, version 2 at the first step."""
+    controller.deploy_first(state, "flights", 1, **who)
+    controller.start(state, "flights", plan, 2, **who)
+    return state
+
+
+def shares(state: Any) -> list[tuple[int, float]]:
+    return [(arm.version, arm.share) for arm in state.route("flights").arms]
+
+
+def aliases(state: Any) -> dict[str, int]:
+    return {alias: kept.version for (_, alias), kept in state.kept_aliases.items()}
+
+
+def told(state: Any) -> list[str]:
+    return [entry.action for entry in state.log]
+
+
+def test_a_first_deployment_gets_everybody(state: Any, who: Any) -> None:
+    route = controller.deploy_first(state, "flights", 2, **who)
+    assert route == state.route("flights")
+    assert (1, bytes(10_000), "champion_only", None) == (
+        route.epoch,
+        route.slots,
+        route.strategy,
+        route.rollout,
+    )
+    assert [(2, 1.0)] == shares(state)
+    assert {"champion": 2} == aliases(state)
+    assert [("deploy", "ada", "because")] == [(e.action, e.actor, e.reason) for e in state.log]
+
+
+def test_a_second_first_deployment_is_refused(running: Any, who: Any) -> None:
+    with pytest.raises(Conflict) as raised:
+        controller.deploy_first(running, "flights", 3, **who)
+    assert "already_deployed" == raised.value.code
+
+
+def test_a_rollout_starts_with_its_first_step(running: Any, plan: RolloutPlan) -> None:
+    rollout = running.rollouts("flights")[0]
+    route = running.route("flights")
+    assert (RolloutState.RUNNING, 0, 1, 2) == (
+        rollout.state,
+        rollout.step,
+        rollout.control,
+        rollout.candidate,
+    )
+    assert [(1, 0.9), (2, 0.1)] == shares(running)
+    assert (1_000, rollout.id, rollout.salt, "canary", 2) == (
+        route.slots.count(1),
+        route.rollout,
+        route.salt,
+        route.strategy,
+        route.epoch,
+    )
+    assert plan == rollout.plan
+    assert {"champion": 1, "challenger": 2} == aliases(running)
+
+
+def test_a_ramp_goes_through_all_steps_and_flips_nobody_back(running: Any, who: Any) -> None:
+    before = running.route("flights").slots
+    for share, slots in ((0.25, 2_500), (0.5, 5_000)):
+        rollout = controller.advance(running, "flights", **who)
+        after = running.route("flights").slots
+        assert slots == after.count(1)
+        assert all(new == 1 for old, new in zip(before, after, strict=True) if old == 1)
+        assert share == running.route("flights").arms[1].share
+        assert rollout.step_since is None
+        before = after
+    with pytest.raises(Conflict) as raised:
+        controller.advance(running, "flights", **who)
+    assert "last_step" == raised.value.code
+
+
+def test_promotion_makes_the_candidate_the_champion_of_everybody(running: Any, who: Any) -> None:
+    rollout = controller.promote(running, "flights", **who)
+    assert (RolloutState.PROMOTED, 1_000.0, "because") == (
+        rollout.state,
+        rollout.ended_at,
+        rollout.reason,
+    )
+    assert [(2, 1.0)] == shares(running)
+    assert {"champion": 2, "previous": 1, "challenger": 2} == aliases(running)
+
+
+def test_a_rollback_gives_everybody_to_control_at_a_higher_epoch(running: Any, who: Any) -> None:
+    controller.advance(running, "flights", **who)
+    before = running.epoch()
+    route = controller.roll_back(running, "flights", **who)
+    assert before + 1 == route.epoch == running.epoch()
+    assert bytes(10_000) == route.slots
+    assert [(1, 1.0)] == shares(running)
+    assert RolloutState.ROLLED_BACK is running.rollouts("flights")[0].state
+    assert 1 == aliases(running)["champion"]
+
+
+def test_rolling_back_the_only_version_is_refused(running: Any, who: Any) -> None:
+    controller.roll_back(running, "flights", **who)
+    epoch, log = running.epoch(), told(running)
+    with pytest.raises(Conflict, match="nothing would answer") as raised:
+        controller.roll_back(running, "flights", **who)
+    assert "nothing_to_roll_back_to" == raised.value.code
+    assert (epoch, log) == (running.epoch(), told(running))
+
+
+def test_rollbacks_walk_promotions_back_one_at_a_time(
+    running: Any, plan: RolloutPlan, who: Any
+) -> None:
+    controller.promote(running, "flights", **who)
+    for candidate in (3, 2):
+        controller.start(running, "flights", plan, candidate, **who)
+        controller.promote(running, "flights", **who)
+    for champion in (3, 2, 1):
+        assert champion == controller.roll_back(running, "flights", **who).champion
+        assert champion == aliases(running)["champion"]
+    with pytest.raises(Conflict):
+        controller.roll_back(running, "flights", **who)
+
+
+def test_a_paused_rollout_keeps_its_share_until_resumed(running: Any, who: Any) -> None:
+    assert RolloutState.HELD is controller.pause(running, "flights", **who).state
+    assert [(1, 0.9), (2, 0.1)] == shares(running)
+    for change, code in ((controller.advance, "rollout_held"), (controller.pause, "rollout_held")):
+        with pytest.raises(Conflict) as raised:
+            change(running, "flights", **who)
+        assert code == raised.value.code
+    assert RolloutState.RUNNING is controller.resume(running, "flights", **who).state
+    with pytest.raises(Conflict, match="running already"):
+        controller.resume(running, "flights", **who)
+
+
+def test_a_held_rollout_can_be_promoted_or_rolled_back(running: Any, who: Any) -> None:
+    controller.pause(running, "flights", **who)
+    assert 1 == controller.roll_back(running, "flights", **who).champion
+
+
+def test_a_stale_controller_is_fenced_by_the_epoch(running: Any, who: Any) -> None:
+    seen = running.epoch()
+    controller.roll_back(running, "flights", **who)
+    controller.start(running, "flights", running.rollouts("flights")[0].plan, 3, **who)
+    route, log = running.route("flights"), told(running)
+    for change in CHANGES.values():
+        with pytest.raises(Conflict):
+            change(running, "flights", expected_epoch=seen, **who)
+    assert (route, log) == (running.route("flights"), told(running))
+
+
+def test_every_change_is_in_the_audit_log_with_its_epoch(running: Any, who: Any) -> None:
+    for name in ("advance", "pause", "resume", "promote"):
+        CHANGES[name](running, "flights", **who)
+    controller.roll_back(running, "flights", **who)
+    assert ["deploy", "start", "ramp", "pause", "resume", "promote", "roll_back"] == told(running)
+    assert [1, 2, 3, 4, 5, 6, 7] == [entry.detail["epoch"] for entry in running.log]
+    assert audit.verify(running.log) is None
+
+
+@pytest.mark.parametrize("change", CHANGES)
+@pytest.mark.parametrize("nobody", [{"actor": " "}, {"reason": ""}])
+def test_a_change_without_actor_or_reason_changes_nothing(
+    running: Any, who: Any, change: str, nobody: dict[str, str]
+) -> None:
+    with pytest.raises(InvalidInput, match="A change needs"):
+        CHANGES[change](running, "flights", **who | nobody)
+    assert (2, ["deploy", "start"]) == (running.epoch(), told(running))
+
+
+@pytest.mark.parametrize("change", CHANGES)
+def test_a_change_to_a_model_that_is_not_there_is_refused(
+    state: Any, who: Any, change: str
+) -> None:
+    with pytest.raises(NotFound):
+        CHANGES[change](state, "unknown", **who)
+
+
+@pytest.mark.parametrize(
+    ("candidate", "kind", "code"),
+    [
+        (9, NotFound, "version_not_found"),
+        (1, InvalidPlan, "candidate_is_champion"),
+    ],
+)
+def test_a_candidate_that_cannot_be_is_refused(
+    state: Any, plan: RolloutPlan, who: Any, candidate: int, kind: type[TrimtabError], code: str
+) -> None:
+    controller.deploy_first(state, "flights", 1, **who)
+    with pytest.raises(kind) as raised:
+        controller.start(state, "flights", plan, candidate, **who)
+    assert code == raised.value.code
+
+
+def test_two_rollouts_of_one_model_are_refused(running: Any, plan: RolloutPlan, who: Any) -> None:
+    with pytest.raises(Conflict, match="Version 2 of 'flights' is being rolled out") as raised:
+        controller.start(running, "flights", plan, 3, **who)
+    assert "rollout_running" == raised.value.code
+
+
+def test_a_rollout_needs_a_champion(state: Any, plan: RolloutPlan, who: Any) -> None:
+    with pytest.raises(NotFound) as raised:
+        controller.start(state, "flights", plan, 2, **who)
+    assert "not_deployed" == raised.value.code
+
+
+def test_unknown_versions_are_not_deployed(state: Any, who: Any) -> None:
+    with pytest.raises(NotFound, match="Registered: 1, 2, 3"):
+        controller.deploy_first(state, "flights", 9, **who)
+
+
+def test_a_signature_that_differs_must_be_forced_by_name(
+    state: Any, plan: RolloutPlan, who: Any
+) -> None:
+    controller.deploy_first(state, "flights", 1, **who)
+    version = state.version("flights", 2)
+    extra = FeatureSpec(name="humidity", kind=FeatureKind.NUMERIC)
+    state.kept_versions["flights", 2] = replace(
+        version, signature=replace(version.signature, features=(extra,))
+    )
+    with pytest.raises(InvalidPlan, match="humidity"):
+        controller.start(state, "flights", plan, 2, **who)
+    controller.start(state, "flights", plan, 2, force=("signature_differs",), **who)
+    assert ["signature_differs"] == state.log[-1].detail["forced"]
+
+
+def test_each_rollout_has_a_salt_of_its_own(running: Any, plan: RolloutPlan, who: Any) -> None:
+    controller.roll_back(running, "flights", **who)
+    controller.start(running, "flights", plan, 2, **who)
+    assert ["flights-0001", "flights-0002"] == [r.id for r in running.rollouts("flights")]
+    assert 2 == len({r.salt for r in running.rollouts("flights")})

@@ -1,0 +1,198 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from msgspec.structs import replace
+
+from trimtab.rollout.decision import Move, decide
+from trimtab.rollout.readings import RolloutReadings, StepFacts
+from trimtab.types import (
+    GuardrailAction,
+    GuardrailReading,
+    GuardrailSpec,
+    Harm,
+    PromotionPolicy,
+    RampStep,
+    Rollout,
+    RolloutPlan,
+    RolloutState,
+    UnitEvent,
+)
+
+WRONG = GuardrailSpec(
+    name="wrong", event=UnitEvent.WRONG_DECISION, cost_per_event=40.0, currency="USD"
+)
+ERRORS = GuardrailSpec(name="errors", event=UnitEvent.ERROR)
+PLAN = RolloutPlan(
+    steps=(RampStep(share=0.1, bake_seconds=100.0), RampStep(share=0.5, bake_seconds=200.0)),
+    guardrails=(WRONG, ERRORS),
+)
+
+
+def rollout(**changes: Any) -> Rollout:
+    fields: dict[str, Any] = {
+        "id": "flights-0001",
+        "model": "flights",
+        "control": 1,
+        "candidate": 2,
+        "plan": PLAN,
+        "state": RolloutState.RUNNING,
+        "step": 0,
+        "salt": "s",
+        "started_at": 0.0,
+        "reason": "as it was",
+    }
+    return Rollout(**fields | changes)
+
+
+def reading(name: str = "wrong", **changes: Any) -> GuardrailReading:
+    fields: dict[str, Any] = {
+        "guardrail": name,
+        "units": (900, 100),
+        "events": (90, 30),
+        "e_value": 1.0,
+        "e_peak": 1.5,
+        "certificate": 1.0,
+        "limit": 40.0,
+        "excess": 20.0,
+        "cost": 800.0,
+        "currency": "USD",
+    }
+    return GuardrailReading(**fields | changes)
+
+
+QUIET = reading("errors", events=(0, 0), excess=0.0, cost=None)
+HARM = reading(e_value=50.0, e_peak=60.0)
+
+
+def found(
+    *readings: GuardrailReading, now: float = 1_000.0, informed: bool = True, **changes: Any
+) -> RolloutReadings:
+    fields: dict[str, Any] = {
+        "rollout": "flights-0001",
+        "now": now,
+        "readings": readings or (reading(), QUIET),
+        "steps": (
+            StepFacts(slots=1_000, since=900.0, informed=informed),
+            StepFacts(slots=5_000, since=800.0, informed=informed),
+        ),
+    }
+    return RolloutReadings(**fields | changes)
+
+
+def acting(action: GuardrailAction, **changes: Any) -> Rollout:
+    plan = replace(PLAN, guardrails=(replace(WRONG, action=action), ERRORS))
+    return rollout(plan=plan, **changes)
+
+
+def test_established_harm_rolls_back_and_says_which_guardrail_units_and_cost() -> None:
+    decision = decide(rollout(), found(HARM, QUIET, now=0.0))
+    assert (Move.ROLL_BACK, "wrong") == (decision.move, decision.guardrail)
+    assert decision.reason == (
+        "Rolled back by the guardrail wrong: the candidate had 30 among 100 units, control 90 among "
+        "900; about 20 more than its share explains, an estimated cost of 800 USD (evidence 50, "
+        "limit 40)."
+    )
+
+
+def test_a_loss_is_told_as_fewer() -> None:
+    plan = replace(PLAN, guardrails=(replace(WRONG, harm=Harm.FEWER), ERRORS))
+    assert "about 20 fewer than its share" in decide(rollout(plan=plan), found(HARM, QUIET)).reason
+
+
+def test_harm_once_established_stays_established() -> None:
+    fallen = reading(e_value=2.0, e_peak=40.0)
+    assert Move.ROLL_BACK is decide(rollout(), found(fallen, QUIET)).move
+
+
+def test_too_few_events_do_not_roll_back() -> None:
+    few = reading(e_value=50.0, e_peak=60.0, events=(1, 8))
+    assert Move.ROLL_BACK is not decide(rollout(), found(few, QUIET)).move
+
+
+def test_a_held_rollout_is_still_rolled_back_and_else_waits() -> None:
+    held = rollout(state=RolloutState.HELD)
+    assert Move.ROLL_BACK is decide(held, found(HARM, QUIET)).move
+    assert (Move.WAIT, "as it was") == (decide(held, found()).move, decide(held, found()).reason)
+
+
+def test_a_holding_guardrail_holds_while_its_evidence_stands() -> None:
+    holding = acting(GuardrailAction.HOLD)
+    assert Move.HOLD is decide(holding, found(HARM, QUIET)).move
+    assert Move.RAMP is decide(holding, found(reading(e_value=2.0, e_peak=60.0), QUIET)).move
+    held = acting(GuardrailAction.HOLD, state=RolloutState.HELD)
+    assert Move.WAIT is decide(held, found(HARM, QUIET)).move
+
+
+def test_an_alerting_guardrail_lets_the_ramp_go_on_but_does_not_promote() -> None:
+    assert Move.RAMP is decide(acting(GuardrailAction.ALERT), found(HARM, QUIET)).move
+    for policy in PromotionPolicy:
+        last = acting(GuardrailAction.ALERT, step=1)
+        last = replace(last, plan=replace(last.plan, promote=policy))
+        decision = decide(last, found(replace(HARM, certificate=99.0), QUIET))
+        assert (Move.WAIT, True) == (decision.move, "harm is established" in decision.reason)
+
+
+@pytest.mark.parametrize("state", [RolloutState.PROMOTED, RolloutState.ROLLED_BACK])
+def test_an_ended_rollout_does_nothing(state: RolloutState) -> None:
+    assert Move.WAIT is decide(rollout(state=state), found(HARM, QUIET)).move
+
+
+@pytest.mark.parametrize(
+    ("evidence", "move", "words"),
+    [
+        (found(steps=()), Move.WAIT, "waits for the first prediction with a routing key"),
+        (found(now=999.9), Move.WAIT, "Step 1 of 2 (10.00%) bakes for 100 s of event time"),
+        (found(informed=False), Move.WAIT, "not one outcome of this step has come in"),
+        (found(), Move.RAMP, "on to 50.00%"),
+    ],
+)
+def test_a_step_ends_when_it_has_baked_and_outcomes_have_come(
+    evidence: RolloutReadings, move: Move, words: str
+) -> None:
+    decision = decide(rollout(), evidence)
+    assert (move, True) == (decision.move, words in decision.reason), decision.reason
+
+
+def test_the_bake_counts_from_the_kept_beginning() -> None:
+    assert Move.WAIT is decide(rollout(step_since=950.0), found()).move
+
+
+def test_without_outcome_guardrails_no_outcomes_are_waited_for() -> None:
+    plan = replace(PLAN, guardrails=(ERRORS,))
+    assert Move.RAMP is decide(rollout(plan=plan), found(QUIET, informed=False)).move
+
+
+@pytest.mark.parametrize(
+    ("policy", "readings", "move", "words"),
+    [
+        (PromotionPolicy.MANUAL, (), Move.WAIT, "a person has to promote"),
+        (PromotionPolicy.NO_HARM, (), Move.PROMOTE, "No harm was established"),
+        (PromotionPolicy.CERTIFIED, (), Move.WAIT, "not yet ruled out for wrong"),
+        (
+            PromotionPolicy.CERTIFIED,
+            (reading(certificate=40.0), QUIET),
+            Move.PROMOTE,
+            "a harm of 20% or more is ruled out for wrong",
+        ),
+        (
+            PromotionPolicy.CERTIFIED,
+            (reading(certificate=40.0), replace(QUIET, events=(9, 1))),
+            Move.WAIT,
+            "not yet ruled out for errors",
+        ),
+    ],
+)
+def test_the_policy_decides_on_promotion(
+    policy: PromotionPolicy, readings: tuple[GuardrailReading, ...], move: Move, words: str
+) -> None:
+    last = rollout(step=1, plan=replace(PLAN, promote=policy))
+    decision = decide(last, found(*readings))
+    assert (move, True) == (decision.move, words in decision.reason), decision.reason
+
+
+def test_rare_errors_alone_certify_nothing() -> None:
+    plan = replace(PLAN, guardrails=(ERRORS,))
+    decision = decide(rollout(step=1, plan=plan), found(QUIET))
+    assert (Move.WAIT, True) == (decision.move, "too few events" in decision.reason)
