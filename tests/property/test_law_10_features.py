@@ -59,7 +59,7 @@ class Faulty(MemoryStore):
         await asyncio.sleep(self.delay_ms / 1e3)
         if self.error is not None:
             raise self.error
-        return self.reply  # type: ignore[no-any-return]
+        return self.reply
 
     def delivers_after_ms(self) -> float:
         return math.inf if self.ignores_cancelling else self.delay_ms

@@ -466,7 +466,11 @@ class FakeState:
                     v.version.version: (v.predictions, v.outcomes) for v in of(model).versions
                 }
             ),
-            watch=SimpleNamespace(verdicts=lambda model, limit: of(model).verdicts[-limit:]),
+            watch=SimpleNamespace(
+                verdicts=lambda model, subject, limit: [
+                    v for v in of(model).verdicts if v.subject == subject
+                ][-limit:]
+            ),
             alerts=SimpleNamespace(
                 alerts=lambda model: [(a.alert, a.repeats, a.closed_at) for a in of(model).alerts]
             ),

@@ -43,8 +43,8 @@ class _Lazy(click.Group):
 
     def get_command(
         self,
-        ctx: click.Context,
-        cmd_name: str,  # noqa: ARG002 - click's
+        ctx: click.Context,  # noqa: ARG002 - click's
+        cmd_name: str,
     ) -> click.Command | None:
         if cmd_name not in COMMANDS:
             return None
@@ -54,8 +54,8 @@ class _Lazy(click.Group):
 
     def format_commands(
         self,
-        ctx: click.Context,
-        formatter: click.HelpFormatter,  # noqa: ARG002 - click's
+        ctx: click.Context,  # noqa: ARG002 - click's
+        formatter: click.HelpFormatter,
     ) -> None:
         with formatter.section("Commands"):
             formatter.write_dl([(name, line) for name, (_, line) in COMMANDS.items()])

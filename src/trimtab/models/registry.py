@@ -81,7 +81,8 @@ class Registry:
             author: Who made it.
             description: What is new about it, for people.
             views: The feature views that fill its features.
-            trust: Who vouches for an artifact that can run code; empty if nobody.
+            trust: Who vouches for an artifact that can run code; empty if nobody. Not kept for a format
+                that cannot.
             file_format: The format; None finds it out.
 
         Raises:
@@ -91,6 +92,7 @@ class Registry:
         _check_name(model, "model")
         with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
             path, kind = self._written(artifact, file_format, Path(directory))
+            trust = trust if kind.runs_code else ""
             digest, size = self._blobs.put(path)
             profile_digest = None
             if profile is not None:

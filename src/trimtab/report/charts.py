@@ -21,6 +21,7 @@ _LEFT, _RIGHT, _BOTTOM = 40.0, 10.0, 24.0
 _TOP, _TOP_WITH_MARKS = 12.0, 38.0
 _MOST_POINTS = 96
 _LABEL_WIDTH, _BOLD_WIDTH = 6.2, 6.9
+_NAME_ROOM = 14
 
 
 class Point(Record, frozen=True):
@@ -204,14 +205,14 @@ def _path(plot: _Plot, line: Line, *, named: bool) -> Markup:
     if not points:
         return Markup()
     last = points[-1]
+    end = plot.y(last.value)
+    name_at = end + 16 if end < plot.top + _NAME_ROOM else end - 9
     return Markup('<g class="{}"><path d="M{}"/><circle cx="{}" cy="{}" r="3"/>{}</g>').format(
         "line muted" if line.muted else "line",
         "L".join(f"{_n(plot.x(p.at))} {_n(plot.y(p.value))}" for p in points),
         _n(plot.x(last.at)),
-        _n(plot.y(last.value)),
-        Markup('<text x="{}" y="{}">{}</text>').format(
-            _n(plot.x(last.at)), _n(plot.y(last.value) - 9), line.name
-        )
+        _n(end),
+        Markup('<text x="{}" y="{}">{}</text>').format(_n(plot.x(last.at)), _n(name_at), line.name)
         if named
         else "",
     )

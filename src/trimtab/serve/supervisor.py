@@ -51,13 +51,14 @@ class ServerInfo(msgspec.Struct, frozen=True):
 
 @dataclass(slots=True)
 class _Child:
-    """A child process and how often it had to be replaced lately."""
+    """A child process, how often it had to be replaced lately, and once it has died, when it will be."""
 
     module: str
     process: subprocess.Popen[bytes]
     ready: threading.Event
     started: float
     failures: int = 0
+    due: float | None = None
 
 
 @dataclass(slots=True)
@@ -175,22 +176,32 @@ class Supervisor:
         for i, child in enumerate(self._children):
             if child.process.poll() is None:
                 continue
-            forget(child.process.pid, metrics_dir)
-            lived = time.monotonic() - child.started
-            failures = 0 if lived > HEALTHY_SECONDS else child.failures + 1
-            pause = min(FIRST_BACKOFF_SECONDS * 2 ** (failures - 1), MAX_BACKOFF_SECONDS)
-            logger.error(
-                Event.WORKER_DIED,
-                extra={
-                    "child": child.module,
-                    "child_pid": child.process.pid,
-                    "status": child.process.returncode,
-                    "restart_seconds": pause if failures else 0,
-                },
-            )
-            if failures and self._stop.wait(pause):
-                return
-            self._children[i] = self._spawn(child.module, listener, alive, metrics_dir, failures)
+            if child.due is None:
+                child.due = self._note_death(child, metrics_dir)
+            if time.monotonic() >= child.due:
+                self._children[i] = self._spawn(
+                    child.module, listener, alive, metrics_dir, child.failures
+                )
+
+    def _note_death(self, child: _Child, metrics_dir: Path) -> float:
+        """When to replace a child that has died: at once, or later if it keeps dying."""
+        forget(child.process.pid, metrics_dir)
+        now = time.monotonic()
+        lived = now - child.started
+        child.failures = 0 if lived > HEALTHY_SECONDS else child.failures + 1
+        pause = 0.0
+        if child.failures:
+            pause = min(FIRST_BACKOFF_SECONDS * 2 ** (child.failures - 1), MAX_BACKOFF_SECONDS)
+        logger.error(
+            Event.WORKER_DIED,
+            extra={
+                "child": child.module,
+                "child_pid": child.process.pid,
+                "status": child.process.returncode,
+                "restart_seconds": pause,
+            },
+        )
+        return now + pause
 
     def _drain(self) -> None:
         """Ask every child to finish, then end those that do not within the time allowed."""

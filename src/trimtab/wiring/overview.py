@@ -21,6 +21,8 @@ from trimtab.types import (
     Version,
 )
 
+SUBJECTS = ("data_drift", "prediction_drift", "performance", "guardrail")
+
 
 class Health(StrEnum):
     """The plain verdict for people."""
@@ -80,7 +82,7 @@ class ModelOverview(Record, frozen=True):
         )
 
 
-def overview(state: StateTx, model: str, *, verdict_limit: int = 2_000) -> ModelOverview:
+def overview(state: StateTx, model: str, *, verdict_limit: int = 500) -> ModelOverview:
     """Read all that is shown of a model.
 
     Raises:
@@ -97,7 +99,7 @@ def overview(state: StateTx, model: str, *, verdict_limit: int = 2_000) -> Model
     aliases = state.registry.aliases(model)
     counts = state.outcomes.counts(model)
     route = state.control.route(model)
-    verdicts = tuple(state.watch.verdicts(model, limit=verdict_limit))
+    verdicts = _verdicts(state, model, verdict_limit)
     alerts = tuple(
         AlertView(alert=a, repeats=n, closed_at=c) for a, n, c in state.alerts.alerts(model)
     )
@@ -114,6 +116,12 @@ def overview(state: StateTx, model: str, *, verdict_limit: int = 2_000) -> Model
         alerts=alerts,
         events=tuple(state.audit.entries(model)),
     )
+
+
+def _verdicts(state: StateTx, model: str, limit: int) -> tuple[Verdict, ...]:
+    """The newest verdicts of each subject: a rollout has one a tick, drift one a window."""
+    found = [v for s in SUBJECTS for v in state.watch.verdicts(model, s, limit=limit)]
+    return tuple(sorted(found, key=lambda v: (v.end, v.subject, v.version)))
 
 
 def _version(

@@ -18,7 +18,6 @@ from trimtab.schema import columns_from_frame, infer_signature
 from trimtab.types import Array, Columns, FloatArray, Record, Signature, Task, Version
 from trimtab.wiring.deployment import Deployment
 
-
 BLOCKS = 20
 DAY = 86_400.0
 

@@ -45,7 +45,7 @@ def test_columns_come_back_with_the_types_they_were_fitted_on() -> None:
             "number": [0.5, np.nan],
             "count": [1, 2],
             "flag": [True, False],
-            "word": pd.Series(["u", None]),
+            "word": pd.Series(["u", np.nan]),
         }
     )
     model = Witness().fit(frame, [0, 1])

@@ -46,7 +46,7 @@ features = [
 [models.flights_late]
 owner = "Flight operations"
 purpose = "Warn passengers of flights that will probably arrive 15 minutes late or more."
-outcome = "arrived 15 minutes late or more"
+outcome = "arrival"
 trainer = "trimtab.cli.demo.train:train"
 
 [models.flights_late.rollout]

@@ -410,9 +410,8 @@ class Voyage:
                     f"  {c.name} by {c.score:.2f}: {c.words} ({sure}, p {c.p_value:.2g})"
                 )
         if scores is not None:
-            self._story.say(
-                f"  effect on the scores: {scores.score:.2f} ({scores.state.value}); {scores.words}"
-            )
+            effect = "; ".join(f"by {c.score:.2f}: {c.words}" for c in scores.comparisons)
+            self._story.say(f"  effect on the scores {effect} ({scores.state.value})")
         if performance is not None:
             self._story.say(f"  performance: {performance.state.value}; {performance.words}")
 
