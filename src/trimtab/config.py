@@ -82,7 +82,8 @@ class WatchConfig(Section, frozen=True):
     A subject has drifted when two flagged windows in a row score ``drift_threshold`` or more, or when
     its evidence reaches ``run_length_windows``: without drift that happens at most once in so many
     windows on average. An alarm of data drift whose score is ``retrain_threshold`` or more calls for
-    retraining. Every ``poll_ms`` the watcher takes at most ``batch_rows`` records.
+    retraining. Every ``poll_ms`` the watcher takes at most ``batch_rows`` records. ``statistics`` names
+    the drift statistics, built in or installed, that features and scores are compared by.
     """
 
     poll_ms: Positive = 200.0
@@ -95,6 +96,13 @@ class WatchConfig(Section, frozen=True):
     drift_threshold: Share = 0.1
     retrain_threshold: Share = 0.3
     run_length_windows: Positive = 1_000.0
+    statistics: tuple[str, ...] = (
+        "ks",
+        "total_variation",
+        "missing_rate",
+        "new_category",
+        "constant_changed",
+    )
 
 
 class StoreConfig(Section, frozen=True):

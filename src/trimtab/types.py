@@ -201,7 +201,7 @@ class UnitEvent(StrEnum):
     SLOW = "slow"
 
 
-class GuardrailSpec(Record, frozen=True):
+class GuardrailSpec(Record, frozen=True, forbid_unknown_fields=True):
     """One thing that must not get worse.
 
     ``margin`` is the relative harm that is tolerated, in [0, 1). ``weight`` is this guardrail's part
@@ -220,7 +220,7 @@ class GuardrailSpec(Record, frozen=True):
     currency: str = ""
 
 
-class RampStep(Record, frozen=True):
+class RampStep(Record, frozen=True, forbid_unknown_fields=True):
     """Hold ``share`` of the traffic for at least ``bake_seconds`` of event time."""
 
     share: float
@@ -235,7 +235,7 @@ class PromotionPolicy(StrEnum):
     MANUAL = "manual"
 
 
-class RolloutPlan(Record, frozen=True):
+class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
     """How a candidate reaches everybody, or does not.
 
     ``alpha`` bounds the chance of ever rolling back a candidate that is not worse, over all

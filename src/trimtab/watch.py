@@ -98,7 +98,8 @@ class WatchFlow:
         new = state.outcomes.index([_facts(record) for record in read])
         records = _first(read, new)
         matured = state.outcomes.take_matured(self._batch_rows)
-        if not (records or matured or behind != offsets):
+        moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
+        if not (records or matured or moved):
             return Tick(0, 0, (), ())
         verdicts: list[Verdict] = []
         alerts: list[Alert] = []

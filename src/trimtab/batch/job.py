@@ -13,7 +13,6 @@ from trimtab.batch.plan import BatchPlan, Manifest
 from trimtab.errors import NotFound
 from trimtab.models.isolate import Isolation
 from trimtab.predict import LiveModel, PredictFlow
-from trimtab.rollout.router import Router
 from trimtab.rollout.slots import all_control
 from trimtab.rollout.split import unit_hash
 from trimtab.telemetry import Metrics
@@ -26,7 +25,7 @@ from trimtab.types import (
     RowRequest,
 )
 from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.serving import ModelBuilder, open_guards
+from trimtab.wiring.serving import ModelBuilder, open_guards, open_router
 
 
 class OneModel:
@@ -75,7 +74,7 @@ def run_job(
         TrimtabError: as :meth:`LocalEngine.run`, or the version cannot be loaded.
     """
     metrics = Metrics()
-    router = Router()
+    router = open_router()
     guards = open_guards(deployment, metrics)
     builder = ModelBuilder(deployment, guards, metrics, router)
     live = builder.build(_route(plan))

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 
 import click
 
 from trimtab import plugins
+from trimtab.act.retraining import Trainer
 from trimtab.cli.models import show_version
 from trimtab.cli.session import Session, command
 from trimtab.errors import InvalidConfig
@@ -42,13 +44,21 @@ def retrain(
         version = retrain_model(
             deployment,
             model,
-            plugins.by_path(name),
+            _trainer(name),
             since=_seconds(since),
             until=_seconds(until),
             min_outcomes=min_outcomes,
             author=session.actor,
         )
     session.emit(version, lambda console: show_version(console, version))
+
+
+def _trainer(name: str) -> Trainer:
+    """The trainer of that name; modules of the working directory are found too."""
+    if "" not in sys.path:
+        sys.path.insert(0, "")
+    trainer: Trainer = plugins.by_path(name)
+    return trainer
 
 
 def _seconds(moment: datetime | None) -> float | None:

@@ -48,7 +48,8 @@ def show_rollout(rollout: Rollout) -> Callable[[Console], None]:
 @click.argument("model")
 @click.argument("version")
 @reason
-def deploy(session: Session, model: str, version: str, reason: str) -> None:
+@click.option("--force", multiple=True, help="A refusal, by its name, that is not to count.")
+def deploy(session: Session, model: str, version: str, reason: str, force: tuple[str, ...]) -> None:
     """Deploy VERSION (a number or alias) of MODEL.
 
     A model's first deployment gets all of the traffic. A later one ramps up by the plan in
@@ -56,7 +57,9 @@ def deploy(session: Session, model: str, version: str, reason: str) -> None:
     """
     with session.deployment() as deployment:
         name = int(version) if version.isdecimal() else version
-        begun = deployment.deploy_or_roll_out(model, name, actor=session.actor, reason=reason)
+        begun = deployment.deploy_or_roll_out(
+            model, name, actor=session.actor, reason=reason, force=force
+        )
         session.emit(begun, show_route(begun) if isinstance(begun, Route) else show_rollout(begun))
 
 

@@ -79,10 +79,12 @@ def score(
             )
     seconds = time.monotonic() - began
 
+    count = len(manifest.parts)
+
     def show(console: Console) -> None:
         console.print(
             f"{manifest.rows:,} rows scored by {model} v{found.version} in {seconds:.1f} s "
-            f"({manifest.rows / seconds:,.0f} rows/s): {len(manifest.parts)} parts in {out}"
+            f"({manifest.rows / seconds:,.0f} rows/s): {count} part{'' if count == 1 else 's'} in {out}"
         )
 
     session.emit(manifest, show)

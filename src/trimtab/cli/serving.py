@@ -11,6 +11,7 @@ import click
 import msgspec
 
 from trimtab.cli.session import Session, command
+from trimtab.config import secret
 from trimtab.serve.child import log_json
 from trimtab.serve.supervisor import ServerInfo, Supervisor
 from trimtab.serve.watcher import WatcherLock
@@ -27,6 +28,8 @@ def serve(session: Session, host: str | None, port: int | None, workers: int | N
     """Serve all deployed models and watch them, until Ctrl-C or SIGTERM."""
     asked: dict[str, Any] = {"serve.host": host, "serve.port": port, "serve.workers": workers}
     config = session.config({name: value for name, value in asked.items() if value is not None})
+    for token in config.auth.tokens:
+        secret(token.secret)
     log_json()
     deployment = Deployment.open(config)
     run_dir = deployment.run_dir

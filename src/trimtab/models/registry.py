@@ -241,7 +241,7 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
             path, kind = self._written(artifact, file_format, Path(directory))
             if isinstance(artifact, Path) and kind.runs_code and not trust:
-                raise _untrusted(path.name, kind.name, "Say that you trust it.")
+                raise _untrusted(path.name, kind.name, "Say that you trust it with --trust.")
             return opened(kind, path, signature, path.name)
 
     def _written(

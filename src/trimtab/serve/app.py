@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
-from starlette.requests import ClientDisconnect, Request
+from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError
+from trimtab.serve.body import read_body
 from trimtab.serve.dataplane import JSON, DataPlane, Reply, failure
 from trimtab.telemetry import CONTENT_TYPE_LATEST
 
@@ -42,7 +43,7 @@ def build_app(
     def posted(handle: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
             try:
-                body = await _body(request, max_body_bytes)
+                body = await read_body(request, max_body_bytes)
             except TrimtabError as error:
                 return _response(failure(error))
             model = request.path_params["model"]
@@ -73,34 +74,6 @@ def build_app(
         exception_handlers={404: _no_route, 405: _no_method},
         lifespan=lifespan,
     )
-
-
-async def _body(request: Request, limit: int) -> bytes:
-    """The body, unless it is longer than ``limit`` bytes.
-
-    Raises:
-        InvalidRequest: too large, or the client went away half-way.
-    """
-    too_large = InvalidRequest(
-        f"The body is larger than {limit:,} bytes.",
-        code="body_too_large",
-        hint="Split the request; the limit is [serve] max_body_bytes.",
-    )
-    announced = request.headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > limit:
-        raise too_large
-    chunks: list[bytes] = []
-    size = 0
-    stream: AsyncIterator[bytes] = aiter(request.stream())
-    try:
-        async for chunk in stream:
-            size += len(chunk)
-            if size > limit:
-                raise too_large
-            chunks.append(chunk)
-    except ClientDisconnect as gone:
-        raise InvalidRequest("The connection closed before the body was complete.") from gone
-    return b"".join(chunks)
 
 
 def _response(reply: Reply) -> Response:

@@ -15,9 +15,11 @@ from trimtab import config as settings
 from trimtab.config import AuthConfig
 from trimtab.errors import InvalidRequest, Refused, TrimtabError
 from trimtab.serve import wire
+from trimtab.serve.body import read_body
 from trimtab.serve.dataplane import JSON, failure
+from trimtab.types import Route as TrafficRoute
 from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.overview import overview
+from trimtab.wiring.overview import overview, without_slots
 
 _encode = msgspec.json.Encoder().encode
 CHANGING_ROLES = frozenset({"operator", "admin"})
@@ -102,7 +104,11 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
         Route("/api/v1/models/{model}/verdicts", _answered(verdicts)),
         Route("/api/v1/events", _answered(events)),
         *(
-            Route(f"/api/v1/models/{{model}}/{name}", _posted(changing(change)), methods=["POST"])
+            Route(
+                f"/api/v1/models/{{model}}/{name}",
+                _posted(changing(change), deployment.config.serve.max_body_bytes),
+                methods=["POST"],
+            )
             for name, change in changes.items()
         ),
     ]
@@ -127,11 +133,11 @@ def _answered(handle: Callable[[Request], Response]) -> Callable[[Request], Resp
 
 
 def _posted(
-    handle: Callable[[Request, bytes], Response],
+    handle: Callable[[Request, bytes], Response], limit: int
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        body = await request.body()
         try:
+            body = await read_body(request, limit)
             return await run_in_threadpool(handle, request, body)
         except TrimtabError as error:
             return _failed(error)
@@ -140,6 +146,8 @@ def _posted(
 
 
 def _json(data: object) -> Response:
+    if isinstance(data, TrafficRoute):
+        data = without_slots(data)
     return Response(_encode(data), media_type=JSON)
 
 

@@ -21,6 +21,8 @@ from trimtab.types import OutcomeReceipt, PredictAnswer
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 JSON = "application/json"
+UNKNOWN_MODEL = frozenset({"unknown_model", "model_not_found"})
+"""Names that nothing bears must not become label values: anybody can make up any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +101,7 @@ class DataPlane:
             reply = await handle(model, body)
         except TrimtabError as error:
             reply = failure(error)
-            if isinstance(error, NotFound):
+            if error.code in UNKNOWN_MODEL:
                 label = "unknown"
         finally:
             self._in_flight -= 1

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -121,9 +121,16 @@ class Deployment:
         return configured.rollout
 
     def start_rollout(
-        self, model: str, candidate: int, plan: RolloutPlan, *, actor: str, reason: str
+        self,
+        model: str,
+        candidate: int,
+        plan: RolloutPlan,
+        *,
+        actor: str,
+        reason: str,
+        force: Collection[str] = (),
     ) -> Rollout:
-        """Begin to ramp a candidate up.
+        """Begin to ramp a candidate up; ``force`` names refusals that are not to count.
 
         Raises:
             InvalidPlan: the plan cannot be run.
@@ -131,12 +138,25 @@ class Deployment:
         """
         return self._change(
             lambda state: controller.start(
-                state, model, plan, candidate, actor=actor, reason=reason, clock=self.clock
+                state,
+                model,
+                plan,
+                candidate,
+                actor=actor,
+                reason=reason,
+                clock=self.clock,
+                force=force,
             )
         )
 
     def deploy_or_roll_out(
-        self, model: str, version: str | int, *, actor: str, reason: str
+        self,
+        model: str,
+        version: str | int,
+        *,
+        actor: str,
+        reason: str,
+        force: Collection[str] = (),
     ) -> Route | Rollout:
         """Deploy at once if nothing is deployed yet, else start the configured rollout."""
         number = self.version(model, version).version
@@ -144,7 +164,7 @@ class Deployment:
             deployed = state.control.route(model) is not None
         if deployed:
             plan = self.plan_for(model)
-            return self.start_rollout(model, number, plan, actor=actor, reason=reason)
+            return self.start_rollout(model, number, plan, actor=actor, reason=reason, force=force)
         return self.deploy(model, number, actor=actor, reason=reason)
 
     def promote(self, model: str, *, actor: str, reason: str) -> Rollout:

@@ -34,6 +34,12 @@ POLL_SECONDS = 0.25
 RETRY_SECONDS = 1.0
 
 
+def open_router() -> Router:
+    """A router over all rollout strategies that are installed."""
+    group = "trimtab.strategies"
+    return Router({name: plugins.load(group, name)() for name in plugins.names(group)})
+
+
 def open_store(deployment: Deployment, name: str) -> FeatureStore:
     """A configured feature store.
 
@@ -174,7 +180,7 @@ class Serving:
         clock = deployment.clock
         stale = threading.Event()
         guards = open_guards(deployment, metrics)
-        router = Router()
+        router = open_router()
         builder = ModelBuilder(deployment, guards, metrics, router)
         board = LiveBoard(deployment.state, deployment.epoch, builder.build, stale.set, metrics)
         writer = journal or Journal(deployment.journal_dir, config.journal, metrics, clock)

@@ -78,9 +78,10 @@ class SubjectBook:
         if version.profile_digest is not None:
             blob = self.deployment.blobs.fetch(version.profile_digest).read_bytes()
             profile = ReferenceProfile.load(blob)
+            statistics = [plugins.load("trimtab.statistics", s)() for s in config.statistics]
             for subject, sketcher, comparer in (
-                (DATA_DRIFT, profile.feature_sketcher(), FeatureComparer(profile)),
-                (PREDICTION_DRIFT, profile.score_sketcher(), ScoreComparer(profile)),
+                (DATA_DRIFT, profile.feature_sketcher(), FeatureComparer(profile, statistics)),
+                (PREDICTION_DRIFT, profile.score_sketcher(), ScoreComparer(profile, statistics)),
             ):
                 subjects.append(
                     Subject(
@@ -156,6 +157,7 @@ class Watching:
             epoch = state.control.epoch()
             routes = state.control.routes()
         self.deployment.epoch.publish(epoch)
+        self.metrics.gauge("ml_control_epoch", epoch)
         self.metrics.gauge("ml_watch_lag_records", tick.records)
         for verdict in tick.verdicts:
             self._show(verdict)

@@ -1,0 +1,42 @@
+"""The supervisor replaces whoever dies, each at its own time."""
+
+from __future__ import annotations
+
+import os
+import signal
+from functools import partial
+from operator import lt
+from pathlib import Path
+
+from tests.e2e.clients import eventually
+from tests.e2e.conftest import Running, Start, registered
+
+WATCHER, WORKER = "trimtab.serve.watcher", "trimtab.serve.worker"
+DEATHS = 5
+
+
+def kill(server: Running, module: str) -> int:
+    """Kill the one child that runs a module; its pid."""
+    (pid,) = eventually(lambda: pids(server, module), lambda found: len(found) == 1)
+    os.kill(pid, signal.SIGKILL)
+    return pid
+
+
+def pids(server: Running, module: str) -> list[int]:
+    return [pid for pid, runs in server.children().items() if runs == module]
+
+
+def deaths(server: Running) -> int:
+    return (server.config.parent / "server.log").read_text().count('"event":"worker_died"')
+
+
+def test_a_watcher_that_keeps_dying_holds_up_no_worker(serve: Start, tmp_path: Path) -> None:
+    server = serve(registered(tmp_path))
+    for death in range(DEATHS):
+        kill(server, WATCHER)
+        eventually(lambda: deaths(server), partial(lt, death))
+    worker = kill(server, WORKER)
+    (replaced,) = eventually(lambda: pids(server, WORKER), lambda found: len(found) == 1)
+    assert replaced != worker
+    assert [] == pids(server, WATCHER)
+    eventually(lambda: pids(server, WATCHER), lambda found: len(found) == 1)
