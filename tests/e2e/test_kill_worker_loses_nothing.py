@@ -21,7 +21,8 @@ def serving(server: Running) -> list[int]:
     with server.client as client:
         text = client.get("/metrics").text
     loaded = set(re.findall(r'^ml_control_epoch\{pid="(\d+)"\} 1\.0$', text, re.MULTILINE))
-    return sorted(pid for pid in server.children() if str(pid) in loaded)
+    children = server.children().items()
+    return sorted(pid for pid, module in children if "worker" in module and str(pid) in loaded)
 
 
 def test_killed_workers_are_replaced_and_lose_nothing(serve: Start, tmp_path: Path) -> None:

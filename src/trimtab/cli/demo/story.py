@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from rich.console import Console
+from rich.padding import Padding
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -73,7 +74,10 @@ class Story:
 
     def say(self, line: str) -> None:
         """A sentence of the narrative."""
-        self.console.print(f"   {line}", markup=False)
+        if self.console.is_terminal:
+            self.console.print(Padding(Text(line), (0, 0, 0, 3), expand=False))
+        else:
+            self.console.print(f"   {line}", markup=False)
 
     def event(self, when: float, line: str, style: str = "cyan") -> None:
         """Something that happened at an event time."""
