@@ -69,7 +69,7 @@ def test_routing() -> None:
     assign = Router().assign
     ours, floor = alternating(
         lambda: [assign(route, key, "") for key in keys],
-        lambda: [xxh3_64_intdigest(f"s:{key}") for key in keys],
+        lambda: [xxh3_64_intdigest(f"s:{key}".encode()) for key in keys],
     )
     tell("routing a key", "ns", 1e9 / len(keys), ours, floor, "the hash alone")
 
