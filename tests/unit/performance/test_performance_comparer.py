@@ -2,80 +2,21 @@
 
 from __future__ import annotations
 
-from typing import cast
-
 import numpy as np
 import pytest
 from scipy.stats import kstest
+from tests.unit.performance.recorded import NO_STATE, matured, prediction, version
 
 from trimtab.config import WatchConfig
 from trimtab.performance import Counted, PerformanceComparer, PerformanceWindows, evaluate
-from trimtab.protocols import StateTx
 from trimtab.types import (
     Comparison,
-    FeatureKind,
-    FeatureSpec,
     FloatArray,
-    Matured,
-    PredictionFacts,
-    PredictionRecord,
-    Signature,
     Task,
-    Version,
     Window,
 )
 
-DAY = 86_400.0
 CONFIG = WatchConfig()
-NO_STATE = cast("StateTx", None)
-FEATURES = (FeatureSpec(name="distance", kind=FeatureKind.NUMERIC),)
-
-
-def version(task: Task = Task.BINARY, number: int = 1) -> Version:
-    labels = {Task.BINARY: ("on_time", "late"), Task.MULTICLASS: ("a", "b", "c")}.get(task, ())
-    return Version(
-        model="flights_late",
-        version=number,
-        digest="sha256:0",
-        format="none",
-        size_bytes=0,
-        signature=Signature(features=FEATURES, task=task, labels=labels),
-        created_at=0.0,
-    )
-
-
-def prediction(
-    prediction_id: str, event_time: float, score: float = 0.5, number: int = 1
-) -> PredictionRecord:
-    return PredictionRecord(
-        prediction_id=prediction_id,
-        request_id=None,
-        event_time=event_time,
-        wall_time=event_time,
-        model="flights_late",
-        version=number,
-        digest="sha256:0",
-        epoch=1,
-        rollout=None,
-        arm=0,
-        share=0.0,
-        unit="u",
-        sticky=False,
-        values=(1.0,),
-        sources="q",
-        ages_seconds=(None,),
-        score=float(score),
-        outputs=(1.0 - float(score), float(score)),
-        positive=bool(score >= 0.5),
-        latency_ms=1.0,
-    )
-
-
-def matured(made: PredictionRecord, value: float, previous: float | None = None) -> Matured:
-    facts = PredictionFacts(
-        **{name: getattr(made, name) for name in PredictionFacts.__struct_fields__}
-    )
-    return Matured(facts=facts, value=float(value), outcome_time=0.0, previous=previous)
 
 
 BINARY = version().signature
