@@ -6,13 +6,13 @@ a champion whose features all came with the request answers without suspending o
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
-from typing import Protocol
 
 from trimtab.errors import InvalidRow, ModelFailure, NotFound
-from trimtab.protocols import Clock, FeatureResolver, JournalWriter, Predictor, RowChecker
+from trimtab.protocols import Board, Clock, JournalWriter, LiveArm, LiveModel, Predictor
+from trimtab.record import answers
+from trimtab.record.answers import Answered, Asked
 from trimtab.telemetry import Metrics
 from trimtab.types import (
     Assignment,
@@ -26,78 +26,10 @@ from trimtab.types import (
     Resolved,
     Route,
     RowRequest,
-    Scalar,
-    Signature,
-    Task,
 )
 
-
-@dataclass(frozen=True, slots=True)
-class LiveArm:
-    """A loaded version that can answer.
-
-    ``pick`` maps the arm's own feature order to the champion's, in which rows are checked.
-    """
-
-    version: int
-    digest: str
-    signature: Signature
-    predictor: Predictor
-    checker: RowChecker
-    pick: tuple[int, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class LiveModel:
-    """All that a worker needs to answer for one model during one epoch.
-
-    ``arms`` match ``route.arms``; an arm that could not be loaded is None, the champion never is.
-    """
-
-    route: Route
-    arms: tuple[LiveArm | None, ...]
-    champion: LiveArm
-    resolver: FeatureResolver
-    deadline_ms: float
-    feature_deadline_ms: float
-
-
-class Board(Protocol):
-    """The models that are live in this process now."""
-
-    def live(self, model: str) -> LiveModel:
-        """The model as of the newest epoch.
-
-        Raises:
-            NotFound: no such model, or it has no deployed version.
-        """
-        ...
-
-
-Route1 = Callable[[Route, str | None, str], Assignment]
+Assign = Callable[[Route, str | None, str], Assignment]
 Isolate = Callable[[Predictor, Columns, float], Awaitable[FloatArray]]
-
-
-@dataclass(slots=True)
-class _Row:
-    """One row on its way through the flow."""
-
-    id: str
-    event_time: float
-    unit: str
-    assignment: Assignment
-    resolved: Resolved
-
-
-@dataclass(frozen=True, slots=True)
-class _Scored:
-    """What an arm answered for some rows, and why the champion had to, if so."""
-
-    arm: LiveArm
-    index: int
-    outputs: FloatArray
-    seconds: float
-    failed: str | None = None
 
 
 class PredictFlow:
@@ -119,7 +51,7 @@ class PredictFlow:
         self,
         *,
         board: Board,
-        assign: Route1,
+        assign: Assign,
         unit: Callable[[str], str],
         isolate: Isolate,
         journal: JournalWriter,
@@ -152,6 +84,7 @@ class PredictFlow:
         times = [self._event_time(row, now, i) for i, row in enumerate(request.rows)]
         check = live.champion.checker.check
         checked = [check(row, f"rows[{i}]") for i, row in enumerate(request.rows)]
+        assigned = [self._route(live, row, request.version) for row in request.rows]
         resolved = await live.resolver.resolve(
             [values for values, _ in checked],
             [entities for _, entities in checked],
@@ -159,28 +92,29 @@ class PredictFlow:
             min(live.feature_deadline_ms, request.deadline_ms or live.feature_deadline_ms),
         )
         rows = [
-            self._route(live, asked, when, values, request.version)
-            for asked, when, values in zip(request.rows, times, resolved, strict=True)
+            Asked(name, when, self._unit(row.key or name), arm, features, request.request_id)
+            for row, when, (name, arm), features in zip(
+                request.rows, times, assigned, resolved, strict=True
+            )
         ]
-        shared = self._clock.monotonic() - started
-        answers: list[Prediction | None] = [None] * len(rows)
+        given: dict[int, Prediction] = {}
         records: list[PredictionRecord] = []
+        shared = self._clock.monotonic() - started
         for arm, members in _by_arm(rows).items():
-            scored = await self._score(live, arm, [rows[i].resolved for i in members])
-            latency_ms = (shared + scored.seconds) * 1e3
-            for i, outputs in zip(members, scored.outputs.tolist(), strict=True):
-                answer = _respond(live, rows[i], scored, outputs)
-                answers[i] = answer
-                records.append(
-                    _record(live, rows[i], scored, answer, now, latency_ms, request.request_id)
-                )
+            began = self._clock.monotonic()
+            answering, outputs, failed = await self._score(live, arm, [rows[i] for i in members])
+            seconds = shared + self._clock.monotonic() - began
+            answered = Answered(
+                live.route, arm, answering.version, answering.digest, answering.signature,
+                answering.pick, now, seconds * 1e3, failed,
+            )  # fmt: skip
+            for i, values in zip(members, outputs.tolist(), strict=True):
+                given[i] = answers.prediction(rows[i], answered, values)
+                records.append(answers.record(rows[i], answered, given[i]))
         self._journal.append(records)
-        self._count(model, records)
-        return PredictAnswer(
-            model=model,
-            epoch=live.route.epoch,
-            predictions=tuple(answer for answer in answers if answer is not None),
-        )
+        self._count(live.route, records)
+        ordered = tuple(given[i] for i in range(len(rows)))
+        return PredictAnswer(model=model, epoch=live.route.epoch, predictions=ordered)
 
     def _event_time(self, row: RowRequest, now: float, index: int) -> float:
         if row.event_time is None:
@@ -195,21 +129,18 @@ class PredictFlow:
             )
         return row.event_time
 
-    def _route(
-        self, live: LiveModel, asked: RowRequest, when: float, resolved: Resolved, pin: int | None
-    ) -> _Row:
-        prediction_id = asked.prediction_id or self._new_id()
+    def _route(self, live: LiveModel, row: RowRequest, pin: int | None) -> tuple[str, Assignment]:
+        """The row's prediction id, and its arm: by its key, or the pinned version's."""
+        name = row.prediction_id or self._new_id()
         if pin is None:
-            assignment = self._assign(live.route, asked.key, prediction_id)
-        else:
-            assignment = Assignment(arm=_pinned(live, pin), sticky=False)
-        return _Row(
-            prediction_id, when, self._unit(asked.key or prediction_id), assignment, resolved
-        )
+            return name, self._assign(live.route, row.key, name)
+        return name, Assignment(arm=_pinned(live, pin), sticky=False)
 
-    async def _score(self, live: LiveModel, index: int, rows: Sequence[Resolved]) -> _Scored:
-        """An arm's answer; the champion's when a candidate is missing, fails or is late."""
-        started = self._clock.monotonic()
+    async def _score(
+        self, live: LiveModel, index: int, rows: Sequence[Asked]
+    ) -> tuple[LiveArm, FloatArray, str | None]:
+        """An arm's answer; the champion's when a candidate is missing, fails or is late, and why."""
+        resolved = [row.resolved for row in rows]
         failed = None
         if index > 0:
             arm = live.arms[index]
@@ -217,37 +148,25 @@ class PredictFlow:
                 failed = "not_loaded"
             else:
                 try:
-                    outputs = await self._isolate(
-                        arm.predictor, _columns(arm, rows), live.deadline_ms / 1e3
-                    )
-                    return _Scored(arm, index, outputs, self._clock.monotonic() - started)
+                    limit = live.deadline_ms / 1e3
+                    columns = _columns(arm, resolved)
+                    return arm, await self._isolate(arm.predictor, columns, limit), None
                 except ModelFailure as failure:
                     failed = failure.code
         champion = live.champion
-        outputs = champion.predictor.predict(_columns(champion, rows))
-        return _Scored(champion, index, outputs, self._clock.monotonic() - started, failed)
+        return champion, champion.predictor.predict(_columns(champion, resolved)), failed
 
-    def _count(self, model: str, records: Sequence[PredictionRecord]) -> None:
-        versions: dict[int, int] = defaultdict(int)
-        failures: dict[int, int] = defaultdict(int)
-        for record in records:
-            versions[record.version] += 1
-            if record.failed:
-                failures[record.arm] += 1
-        for version, rows in versions.items():
-            self._metrics.count("ml_predictions_total", rows, model=model, model_version=version)
-        for arm, rows in failures.items():
-            route = self._board.live(model).route
-            version = route.arms[arm].version if arm < len(route.arms) else 0
-            self._metrics.count(
-                "ml_candidate_failures_total", rows, model=model, model_version=version
-            )
+    def _count(self, route: Route, records: Sequence[PredictionRecord]) -> None:
+        count, model = self._metrics.count, route.model
+        for version, rows in Counter(record.version for record in records).items():
+            count("ml_predictions_total", rows, model=model, model_version=version)
+        failures = Counter(route.arms[record.arm].version for record in records if record.failed)
+        for version, rows in failures.items():
+            count("ml_candidate_failures_total", rows, model=model, model_version=version)
         sources = "".join(record.sources for record in records)
         for provenance in Provenance:
             if found := sources.count(provenance.code):
-                self._metrics.count(
-                    "ml_feature_source_total", found, model=model, source=provenance.value
-                )
+                count("ml_feature_source_total", found, model=model, source=provenance.value)
 
 
 def _pinned(live: LiveModel, version: int) -> int:
@@ -261,7 +180,7 @@ def _pinned(live: LiveModel, version: int) -> int:
     )
 
 
-def _by_arm(rows: Sequence[_Row]) -> dict[int, list[int]]:
+def _by_arm(rows: Sequence[Asked]) -> dict[int, list[int]]:
     members: dict[int, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
         members[row.assignment.arm].append(i)
@@ -270,65 +189,3 @@ def _by_arm(rows: Sequence[_Row]) -> dict[int, list[int]]:
 
 def _columns(arm: LiveArm, rows: Sequence[Resolved]) -> Columns:
     return arm.checker.columns([[row.values[i] for i in arm.pick] for row in rows])
-
-
-def _respond(live: LiveModel, row: _Row, scored: _Scored, outputs: list[float]) -> Prediction:
-    signature = scored.arm.signature
-    score, decision = _decide(signature, outputs)
-    return Prediction(
-        prediction_id=row.id,
-        version=scored.arm.version,
-        arm=live.route.arms[scored.index].name,
-        score=score,
-        outputs=tuple(outputs),
-        decision=decision,
-        sources=row.resolved.sources,
-    )
-
-
-def _decide(signature: Signature, outputs: list[float]) -> tuple[float, str | float]:
-    """The score, and the label (or value) that it leads to."""
-    if signature.task is Task.BINARY:
-        score = outputs[1]
-        return score, signature.labels[int(score >= signature.threshold)]
-    if signature.task is Task.MULTICLASS:
-        best = max(range(len(outputs)), key=outputs.__getitem__)
-        return outputs[best], signature.labels[best]
-    return outputs[0], outputs[0]
-
-
-def _record(
-    live: LiveModel,
-    row: _Row,
-    scored: _Scored,
-    answer: Prediction,
-    now: float,
-    latency_ms: float,
-    request_id: str | None,
-) -> PredictionRecord:
-    route, arm = live.route, scored.arm
-    values: tuple[Scalar, ...] = tuple(row.resolved.values[i] for i in arm.pick)
-    binary = arm.signature.task is Task.BINARY
-    return PredictionRecord(
-        prediction_id=row.id,
-        request_id=request_id,
-        event_time=row.event_time,
-        wall_time=now,
-        model=route.model,
-        version=arm.version,
-        digest=arm.digest,
-        epoch=route.epoch,
-        rollout=route.rollout,
-        arm=scored.index,
-        share=1.0 - route.arms[0].share,
-        unit=row.unit,
-        sticky=row.assignment.sticky,
-        values=values,
-        sources="".join(row.resolved.sources[i] for i in arm.pick),
-        ages_seconds=tuple(row.resolved.ages_seconds[i] for i in arm.pick),
-        score=answer.score,
-        outputs=answer.outputs,
-        positive=answer.score >= arm.signature.threshold if binary else None,
-        latency_ms=latency_ms,
-        failed=scored.failed,
-    )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol, runtime_checkable
 
@@ -183,6 +184,48 @@ class JournalWriter(Protocol):
 
     def close(self) -> None:
         """Sync and close; idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveArm:
+    """A loaded version that can answer.
+
+    ``pick`` maps the arm's own feature order to the champion's, in which rows are checked.
+    """
+
+    version: int
+    digest: str
+    signature: Signature
+    predictor: Predictor
+    checker: RowChecker
+    pick: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    """All that a worker needs to answer for one model during one epoch.
+
+    ``arms`` match ``route.arms``; an arm that could not be loaded is None, the champion never is.
+    """
+
+    route: Route
+    arms: tuple[LiveArm | None, ...]
+    champion: LiveArm
+    resolver: FeatureResolver
+    deadline_ms: float
+    feature_deadline_ms: float
+
+
+class Board(Protocol):
+    """The models that are live in this process now."""
+
+    def live(self, model: str) -> LiveModel:
+        """The model as of the newest epoch.
+
+        Raises:
+            NotFound: no such model, or it has no deployed version.
+        """
         ...
 
 

@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 
 from trimtab.errors import ModelFailure, NotFound
 from trimtab.models.isolate import Isolation
-from trimtab.predict import LiveArm, LiveModel, PredictFlow
-from trimtab.protocols import Predictor
+from trimtab.predict import PredictFlow
+from trimtab.protocols import LiveArm, LiveModel, Predictor
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import unit_hash
 from trimtab.schema import Checker

@@ -12,7 +12,8 @@ from trimtab.batch.local import LocalEngine, Progress
 from trimtab.batch.plan import BatchPlan, Manifest
 from trimtab.errors import NotFound
 from trimtab.models.isolate import Isolation
-from trimtab.predict import LiveModel, PredictFlow
+from trimtab.predict import PredictFlow
+from trimtab.protocols import LiveModel
 from trimtab.rollout.slots import all_control
 from trimtab.rollout.split import unit_hash
 from trimtab.telemetry import Metrics

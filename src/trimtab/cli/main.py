@@ -72,16 +72,17 @@ class _Lazy(click.Group):
         return super().resolve_command(ctx, args)
 
 
-@click.group(cls=_Lazy, context_settings={"help_option_names": ["-h", "--help"]})
+START = """\b
+Start:  trimtab demo                 the whole voyage on real data
+        trimtab init                 a configuration to start from
+        trimtab register NAME FILE   then deploy it, and serve
+"""
+
+
+@click.group(cls=_Lazy, epilog=START, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="trimtab")
 def cli() -> None:
-    r"""Take trained tabular models into production and keep them in trim.
-
-    \b
-    Start:  trimtab demo                 the whole voyage on real data
-            trimtab init                 a configuration to start from
-            trimtab register NAME FILE   then deploy it, and serve
-    """
+    """Take trained tabular models into production and keep them in trim."""
 
 
 def main() -> None:

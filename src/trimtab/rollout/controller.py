@@ -201,8 +201,8 @@ def roll_back(
     undone = _open(state, model) or _promotion_of(state, model, champion)
     if undone is None:
         raise Conflict(
-            f"Version {champion} is the only one of {model!r} that was ever deployed: without it "
-            "nothing would answer.",
+            f"No version of {model!r} was deployed before version {champion}: without it nothing "
+            "would answer.",
             code="nothing_to_roll_back_to",
             hint="Register and deploy another version instead.",
         )

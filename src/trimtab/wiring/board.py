@@ -7,8 +7,7 @@ import threading
 from collections.abc import Callable
 
 from trimtab.errors import NotFound, TrimtabError
-from trimtab.predict import LiveModel
-from trimtab.protocols import EpochCell, StateStore
+from trimtab.protocols import EpochCell, LiveModel, StateStore
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import Route
 

@@ -16,8 +16,8 @@ from trimtab.features.views import FeaturePlan, compile_plan
 from trimtab.models.isolate import Isolation
 from trimtab.models.registry import LoadedModel, warm
 from trimtab.outcomes import OutcomeDesk
-from trimtab.predict import LiveArm, LiveModel, PredictFlow
-from trimtab.protocols import FeatureStore, JournalWriter
+from trimtab.predict import PredictFlow
+from trimtab.protocols import FeatureStore, JournalWriter, LiveArm, LiveModel
 from trimtab.record.ids import IdIssuer
 from trimtab.record.journal import Journal
 from trimtab.rollout.router import Router

@@ -1,0 +1,101 @@
+"""From what an arm put out to what the caller gets and what the journal keeps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from trimtab.types import (
+    Assignment,
+    Prediction,
+    PredictionRecord,
+    Resolved,
+    Route,
+    Signature,
+    Task,
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """One row that was asked: its id, event time, unit hash, arm, and features."""
+
+    id: str
+    event_time: float
+    unit: str
+    assignment: Assignment
+    resolved: Resolved
+    request_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """By whom and how rows were answered.
+
+    ``arm`` is the index of the arm that was asked; ``failed`` says why the champion answered for it.
+    ``pick`` maps the answering version's feature order to that of the row.
+    """
+
+    route: Route
+    arm: int
+    version: int
+    digest: str
+    signature: Signature
+    pick: tuple[int, ...]
+    wall_time: float
+    latency_ms: float
+    failed: str | None = None
+
+
+def decide(signature: Signature, outputs: Sequence[float]) -> tuple[float, str | float]:
+    """The score, and the label (or value) that it leads to."""
+    if signature.task is Task.BINARY:
+        score = outputs[1]
+        return score, signature.labels[int(score >= signature.threshold)]
+    if signature.task is Task.MULTICLASS:
+        best = max(range(len(outputs)), key=outputs.__getitem__)
+        return outputs[best], signature.labels[best]
+    return outputs[0], outputs[0]
+
+
+def prediction(asked: Asked, answered: Answered, outputs: Sequence[float]) -> Prediction:
+    """What the caller gets for one row."""
+    score, decision = decide(answered.signature, outputs)
+    return Prediction(
+        prediction_id=asked.id,
+        version=answered.version,
+        arm=answered.route.arms[answered.arm].name,
+        score=score,
+        outputs=tuple(outputs),
+        decision=decision,
+        sources=asked.resolved.sources,
+    )
+
+
+def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRecord:
+    """What the journal keeps of one row, in the answering version's feature order."""
+    route, resolved, pick = answered.route, asked.resolved, answered.pick
+    binary = answered.signature.task is Task.BINARY
+    return PredictionRecord(
+        prediction_id=asked.id,
+        request_id=asked.request_id,
+        event_time=asked.event_time,
+        wall_time=answered.wall_time,
+        model=route.model,
+        version=answered.version,
+        digest=answered.digest,
+        epoch=route.epoch,
+        rollout=route.rollout,
+        arm=answered.arm,
+        share=1.0 - route.arms[0].share,
+        unit=asked.unit,
+        sticky=asked.assignment.sticky,
+        values=tuple(resolved.values[i] for i in pick),
+        sources="".join(resolved.sources[i] for i in pick),
+        ages_seconds=tuple(resolved.ages_seconds[i] for i in pick),
+        score=given.score,
+        outputs=given.outputs,
+        positive=given.score >= answered.signature.threshold if binary else None,
+        latency_ms=answered.latency_ms,
+        failed=answered.failed,
+    )
