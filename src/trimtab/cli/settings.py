@@ -88,6 +88,7 @@ def check(session: Session) -> None:
     for group, kinds in (
         ("trimtab.stores", [store.kind for store in found.features.stores.values()]),
         ("trimtab.channels", [channel.kind for channel in found.alerts.channels.values()]),
+        ("trimtab.statistics", found.watch.statistics),
     ):
         for kind in kinds:
             plugins.load(group, kind)
