@@ -189,10 +189,10 @@ def exposition(registry: CollectorRegistry, directory: Path | None = None) -> by
     if directory is None:
         return generate_latest(registry)
     merged = CollectorRegistry()
-    MultiProcessCollector(merged, path=str(directory))  # type: ignore[no-untyped-call]
+    MultiProcessCollector(merged, path=str(directory))  # type: ignore[no-untyped-call]  # has no types
     return generate_latest(merged)
 
 
 def forget(pid: int, directory: Path) -> None:
     """Drop the live gauges of a process that has ended; its counters stay."""
-    mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]
+    mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]  # has no types

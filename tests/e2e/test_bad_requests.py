@@ -130,6 +130,17 @@ def test_refused_requests_are_counted_and_not_recorded(server: Any) -> None:
     assert 'ml_requests_total{code="400",model="risk"}' in metrics
 
 
+def test_made_up_names_do_not_become_labels(server: Any) -> None:
+    bodies = (b"{", json.dumps({"features": ROW}).encode(), b"x" * 100_001)
+    with server.client as client:
+        for i, body in enumerate(bodies):
+            client.post(f"/models/made-up-{i}/predict", content=body)
+            client.post(f"/models/made-up-{i}/outcomes", content=body)
+        metrics = client.get("/metrics").text
+    assert "made-up" not in metrics
+    assert {'ml_requests_total{code="413",model="unknown"} 2.0'} <= set(metrics.splitlines())
+
+
 def _predictions(client: Any) -> int:
     """How many predictions the watcher has seen, once it has seen all."""
     seen = -1

@@ -84,8 +84,8 @@ def command(
         @functools.wraps(run)
         def wrapped(*args: P.args, **kwargs: P.kwargs) -> None:
             session = Session(
-                kwargs.pop("config_path"),  # type: ignore[arg-type]
-                kwargs.pop("state_dir"),  # type: ignore[arg-type]
+                kwargs.pop("config_path"),  # type: ignore[arg-type]  # click passes a Path
+                kwargs.pop("state_dir"),  # type: ignore[arg-type]  # click passes a Path
                 bool(kwargs.pop("as_json")),
             )
             _guard(session, lambda: run(session, *args, **kwargs))

@@ -191,7 +191,7 @@ def _chosen(selector: Any, X: Any, y: Any) -> tuple[int, ...]:
 
 def _fitted(estimator: T, X: Any, y: Any) -> T:
     try:
-        estimator.fit(X, y)  # type: ignore[attr-defined]
+        estimator.fit(X, y)  # type: ignore[attr-defined]  # sklearn has no types
     except (ValueError, TypeError) as error:
         raise InvalidPlan(
             f"{type(estimator).__name__} cannot be fitted on these rows: {error}",

@@ -61,4 +61,4 @@ def prose(text: str) -> Markup:
     >>> prose("`<UA>` is new")
     Markup('<code>&lt;UA&gt;</code> is new')
     """
-    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704
+    return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(escape(text))))  # noqa: S704 - escaped first

@@ -42,11 +42,11 @@ def build_app(
 
     def posted(handle: Handler) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
+            model = request.path_params["model"]
             try:
                 body = await read_body(request, max_body_bytes)
             except TrimtabError as error:
-                return _response(failure(error))
-            model = request.path_params["model"]
+                return _response(data_plane.refuse(model, error))
             return _response(await handle(model, body, request.headers.get("content-type", "")))
 
         return endpoint

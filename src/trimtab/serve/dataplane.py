@@ -21,8 +21,6 @@ from trimtab.types import OutcomeReceipt, PredictAnswer
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 JSON = "application/json"
-UNKNOWN_MODEL = frozenset({"unknown_model", "model_not_found"})
-"""Names that nothing bears must not become label values: anybody can make up any number of them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +48,8 @@ class DataPlane:
         config: Limits.
         clock: For latencies.
         metrics: Counters.
+        known: Whether a model of that name is live; a name that nothing bears must not become a
+            label value, since anybody can make up any number of them.
         in_thread: Runs a blocking call away from the event loop.
     """
 
@@ -61,6 +61,7 @@ class DataPlane:
         config: ServeConfig,
         clock: Clock,
         metrics: Metrics,
+        known: Callable[[str], bool],
         in_thread: Callable[..., Awaitable[Sequence[OutcomeReceipt]]],
     ) -> None:
         self._flow = flow
@@ -68,6 +69,7 @@ class DataPlane:
         self._config = config
         self._clock = clock
         self._metrics = metrics
+        self._known = known
         self._in_thread = in_thread
         self._in_flight = 0
 
@@ -93,7 +95,6 @@ class DataPlane:
         handle: Callable[[str, bytes], Awaitable[Reply]],
     ) -> Reply:
         """Refuse what is too much, answer errors with their status, and count."""
-        label = model
         self._in_flight += 1
         self._metrics.gauge("ml_requests_in_flight", self._in_flight)
         try:
@@ -101,11 +102,17 @@ class DataPlane:
             reply = await handle(model, body)
         except TrimtabError as error:
             reply = failure(error)
-            if error.code in UNKNOWN_MODEL:
-                label = "unknown"
         finally:
             self._in_flight -= 1
             self._metrics.gauge("ml_requests_in_flight", self._in_flight)
+        return self._counted(model, reply)
+
+    def refuse(self, model: str, error: TrimtabError) -> Reply:
+        """Answer a request whose body could not be taken."""
+        return self._counted(model, failure(error))
+
+    def _counted(self, model: str, reply: Reply) -> Reply:
+        label = model if self._known(model) else "unknown"
         self._metrics.count("ml_requests_total", model=label, code=reply.status)
         return reply
 

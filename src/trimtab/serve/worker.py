@@ -43,6 +43,7 @@ def build(child: Child, metrics: Metrics) -> Starlette:
         config=child.config.serve,
         clock=deployment.clock,
         metrics=metrics,
+        known=serving.board.knows,
         in_thread=asyncio.to_thread,
     )
     return build_app(

@@ -38,7 +38,7 @@ def merge_tables(a: TableSketch, b: TableSketch) -> TableSketch:
         rows=a.rows + b.rows,
         features=tuple(merge(x, y) for x, y in zip(a.features, b.features, strict=True)),
         score=score,
-        pairs=a.pairs + b.pairs if both else None,  # type: ignore[operator]
+        pairs=a.pairs + b.pairs if both else None,  # type: ignore[operator]  # both are there
     )
 
 

@@ -40,13 +40,13 @@ class Json(TypeDecorator[Any]):
         super().__init__()
         self.kind = kind
 
-    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:  # noqa: ARG002 - SQLAlchemy's
         """Python to text."""
         if value is None:
             return None
         return json.dumps(msgspec.to_builtins(value), separators=(",", ":"), ensure_ascii=False)
 
-    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002
+    def process_result_value(self, value: Any, dialect: Dialect) -> Any:  # noqa: ARG002 - SQLAlchemy's
         """Text to Python."""
         return None if value is None else msgspec.convert(json.loads(value), self.kind)
 

@@ -51,6 +51,10 @@ class LiveBoard:
         """The epoch that is served; -1 before the first refresh."""
         return self._epoch
 
+    def knows(self, model: str) -> bool:
+        """Whether a version of that model answers here."""
+        return model in self._models
+
     def live(self, model: str) -> LiveModel:
         """The model as it answers now.
 

@@ -185,7 +185,7 @@ def _outcomes(training: Training, signature: Signature) -> FloatArray:
 def _column(frame: object, name: str | None) -> FloatArray | None:
     if name is None:
         return None
-    native = nw.from_native(frame, eager_only=True)  # type: ignore[call-overload]
+    native = nw.from_native(frame, eager_only=True)  # type: ignore[call-overload]  # any frame
     if name not in native.columns:
         raise InvalidInput(
             f"There is no column {name!r} for the event times.",

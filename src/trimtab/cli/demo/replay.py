@@ -201,8 +201,8 @@ def flight_queue(frame: pd.DataFrame) -> list[Flight]:
                 for name, value in zip(REQUEST_FEATURES, values, strict=True)
                 if value == value  # noqa: PLR0124 - false for NaN alone
             },
-            outcome_time=outcome_time if outcome_time == outcome_time else None,  # noqa: PLR0124
-            late=late if late == late else None,  # noqa: PLR0124
+            outcome_time=outcome_time if outcome_time == outcome_time else None,  # noqa: PLR0124 - NaN
+            late=late if late == late else None,  # noqa: PLR0124 - NaN
         )
         for flight_id, event_time, outcome_time, late, *values in zip(*facts, *columns, strict=True)
     ]

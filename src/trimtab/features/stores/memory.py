@@ -10,7 +10,7 @@ from trimtab.protocols import Clock
 from trimtab.types import StoredRow
 
 
-def create(config: StoreConfig, state_dir: Path, clock: Clock) -> MemoryStore:  # noqa: ARG001
+def create(config: StoreConfig, state_dir: Path, clock: Clock) -> MemoryStore:  # noqa: ARG001 - every store's form
     """An empty store."""
     return MemoryStore()
 

@@ -45,7 +45,7 @@ class RedisOptions(Section, frozen=True):
     timeout_ms: Positive = 1_000.0
 
 
-def create(config: StoreConfig, state_dir: Path, clock: Clock) -> RedisStore:  # noqa: ARG001
+def create(config: StoreConfig, state_dir: Path, clock: Clock) -> RedisStore:  # noqa: ARG001 - every store's form
     """The store at ``url``, for example ``redis://localhost:6379/0``.
 
     Raises:

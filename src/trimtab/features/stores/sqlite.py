@@ -40,7 +40,7 @@ _CHUNK = 64
 _WRITE_TIMEOUT_SECONDS = 10.0
 
 
-def create(config: StoreConfig, state_dir: Path, clock: Clock) -> SqliteStore:  # noqa: ARG001
+def create(config: StoreConfig, state_dir: Path, clock: Clock) -> SqliteStore:  # noqa: ARG001 - every store's form
     """The store in the file ``url``, or in ``features.sqlite`` of the state directory."""
     return SqliteStore(Path(config.url) if config.url else state_dir / "features.sqlite")
 

@@ -51,7 +51,7 @@ class OnnxFormat:
 
     def save(self, model: object, path: Path) -> None:
         """Write a model."""
-        path.write_bytes(model.SerializeToString())  # type: ignore[attr-defined]
+        path.write_bytes(model.SerializeToString())  # type: ignore[attr-defined]  # accepts() saw it
 
 
 class OnnxPredictor:

@@ -1,0 +1,65 @@
+"""What commands refuse before anything is started, and what can be forced by name."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+from click.testing import CliRunner
+from sklearn.linear_model import LogisticRegression
+
+from trimtab.cli.main import cli
+from trimtab.config import load
+from trimtab.types import Task
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.registration import Training, register
+
+CONFIG = """\
+[state]
+dir = "{state}"
+
+[models.m.rollout]
+outcome_delay_seconds = 3600
+steps = [{{ share = 0.1, bake_seconds = 60 }}]
+guardrails = [{{ name = "wrong", event = "wrong_decision" }}]
+"""
+
+
+def configured(folder: Path, more: str = "") -> str:
+    path = folder / "trimtab.toml"
+    path.write_text(CONFIG.format(state=(folder / "state").as_posix()) + more)
+    return str(path)
+
+
+def two_versions(config: str) -> None:
+    deployment = Deployment.open(load(Path(config), environ={}))
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=200), rng.integers(0, 2, 200)
+    training = Training(reference=pa.table({"x": x, "y": y}), outcome="y", task=Task.BINARY)
+    for strength in (1.0, 0.1):
+        model = LogisticRegression(C=strength).fit(x[:, None], y)
+        register(deployment, "m", model, training, author="test")
+    deployment.deploy("m", 1, actor="test", reason="first")
+    deployment.close()
+
+
+def test_a_step_shorter_than_the_outcome_delay_is_refused_unless_forced_by_name(
+    tmp_path: Path,
+) -> None:
+    config = configured(tmp_path)
+    two_versions(config)
+    deploy = ["deploy", "m", "2", "--reason", "new", "--config", config]
+    refused = CliRunner().invoke(cli, deploy)
+    assert 2 == refused.exit_code
+    assert "step_shorter_than_delay" in refused.stderr
+    forced = CliRunner().invoke(cli, [*deploy, "--force", "step_shorter_than_delay"])
+    assert (0, True) == (forced.exit_code, "running" in forced.stdout)
+
+
+def test_a_server_whose_token_has_no_secret_does_not_start(tmp_path: Path) -> None:
+    token = '\n[[auth.tokens]]\nname = "ops"\nrole = "operator"\nsecret = "env:NO_SUCH_SECRET"\n'
+    config = configured(tmp_path, token)
+    refused = CliRunner().invoke(cli, ["serve", "--config", config])
+    assert 2 == refused.exit_code
+    assert "NO_SUCH_SECRET" in refused.stderr
