@@ -52,9 +52,9 @@ def test_a_step_shorter_than_the_outcome_delay_is_refused_unless_forced_by_name(
     deploy = ["deploy", "m", "2", "--reason", "new", "--config", config]
     refused = CliRunner().invoke(cli, deploy)
     assert 2 == refused.exit_code
-    assert "step_shorter_than_delay" in refused.stderr
+    assert "step_shorter_than_delay" in refused.output
     forced = CliRunner().invoke(cli, [*deploy, "--force", "step_shorter_than_delay"])
-    assert (0, True) == (forced.exit_code, "running" in forced.stdout)
+    assert (0, True) == (forced.exit_code, "running" in forced.output)
 
 
 def test_a_server_whose_token_has_no_secret_does_not_start(tmp_path: Path) -> None:
@@ -62,4 +62,4 @@ def test_a_server_whose_token_has_no_secret_does_not_start(tmp_path: Path) -> No
     config = configured(tmp_path, token)
     refused = CliRunner().invoke(cli, ["serve", "--config", config])
     assert 2 == refused.exit_code
-    assert "NO_SUCH_SECRET" in refused.stderr
+    assert "NO_SUCH_SECRET" in refused.output
