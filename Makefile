@@ -17,10 +17,10 @@ ifeq (demo,$(firstword $(MAKECMDGOALS)))
   $(eval $(filter-out demo,$(MAKECMDGOALS)):;@:)
 endif
 
-.PHONY: help demo install test check bench docs lock clean
+.PHONY: help demo install test check bench bench-drift bench-features bench-optimize docs lock clean
 
 help:  ## Print this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 demo: $(VENV)/.demo  ## Run the whole voyage on real flights (ARGS=--exit ends without waiting)
 	@exec $(BIN)/trimtab demo $(ARGS)
@@ -37,8 +37,15 @@ check: install  ## Run the fast checks: lint, format, types, layers, unit tests
 docs: install  ## Run the examples of README.md and docs/
 	@$(BIN)/python scripts/run_checks.py docs
 
-bench: $(VENV)/.bench  ## Run the benchmarks
+bench: $(VENV)/.bench  ## Run the benchmarks of the request path
 	@$(BIN)/python -m pytest benchmarks -o python_files='bench_*.py' $(ARGS)
+
+# Each has a folder of its name in benchmarks/, and its peers in environments outside the repository.
+bench-drift: $(VENV)/.bench  ## Measure drift against peers and floors
+bench-features: $(VENV)/.bench  ## Measure features against peers and floors
+bench-optimize: $(VENV)/.bench  ## Measure compact models against peers and floors
+bench-drift bench-features bench-optimize:
+	@$(BIN)/python benchmarks/$(@:bench-%=%)/run.py $(ARGS)
 
 lock: $(VENV)/.made  ## Make requirements.lock anew from pyproject.toml (UPGRADE=1 takes newer versions)
 	@$(PIP) install uv
