@@ -167,3 +167,21 @@ def test_an_equal_version_is_certified_in_the_end() -> None:
     half: World = (lambda time: np.full_like(time, 0.5), steady, 0.0)
     runs = [events_of(rng, half, 120_000, 1.0) for _ in range(20)]
     assert crossings(eprocess.certificate(Harm.MORE, 0.2), runs) >= 19
+
+
+def test_a_split_that_holds_is_not_called_broken_and_one_that_does_not_is_found_in_time() -> None:
+    bets, runs, units = eprocess.mismatch(), 400, 4_000
+    rng = np.random.default_rng(5)
+    shares = np.array([0.01, 0.05, 0.1, 0.25, 0.5])[np.arange(units) * 5 // units]
+
+    def peaks(odds: float) -> list[float]:
+        found = []
+        for _ in range(runs):
+            reached = rng.random(units) < odds * shares / (odds * shares + 1 - shares)
+            told = list(zip(reached.tolist(), shares.tolist(), strict=True))
+            found.append(bets.update(bets.start(), told).e_peak)
+        return found
+
+    # 0.001 is allowed: of 400 runs more than 3 come about with probability 0.0008.
+    assert sum(peak >= 1_000 for peak in peaks(1.0)) <= 3
+    assert sum(peak >= 1_000 for peak in peaks(1.5)) == runs

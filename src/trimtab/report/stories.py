@@ -7,6 +7,7 @@ import math
 from trimtab.report.charts import Mark
 from trimtab.report.findings import ACT, DATA_DRIFT, GUARDRAIL, HEALTHY, RUNNING, WATCH
 from trimtab.report.words import number, percent, plain
+from trimtab.rollout.readings import SAMPLE_RATIO
 from trimtab.types import AuditEntry, GuardrailReading, Record, Rollout, RolloutState
 from trimtab.wiring.overview import ModelOverview
 
@@ -85,7 +86,7 @@ def _story(overview: ModelOverview, rollout: Rollout) -> RolloutStory:
         shares=shares,
         step=len(shares) if rollout.state is RolloutState.PROMOTED else rollout.step,
         guardrails=guardrails,
-        decisive=next((g for g in guardrails if back and g.part >= 1.0), None),
+        decisive=next((g for g in _guarding(guardrails) if back and g.part >= 1.0), None),
         decision=_decision(overview, rollout),
         at=verdict.end if verdict else None,
         at_stake=_at_stake(overview, rollout),
@@ -134,6 +135,11 @@ def _decision(overview: ModelOverview, rollout: Rollout) -> AuditEntry | None:
         ),
         None,
     )
+
+
+def _guarding(stories: tuple[GuardrailStory, ...]) -> tuple[GuardrailStory, ...]:
+    """Those that can establish harm: a broken split only says that nothing can be compared."""
+    return tuple(story for story in stories if story.reading.guardrail != SAMPLE_RATIO)
 
 
 def _guardrail(reading: GuardrailReading) -> GuardrailStory:

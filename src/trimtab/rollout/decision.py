@@ -4,7 +4,16 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from trimtab.rollout.readings import OUTCOME_EVENTS, RolloutReadings, certified, crossed, words
+from trimtab.rollout.readings import (
+    OUTCOME_EVENTS,
+    SAMPLE_RATIO,
+    RolloutReadings,
+    certified,
+    crossed,
+    split_broken,
+    split_words,
+    words,
+)
 from trimtab.types import (
     GuardrailAction,
     GuardrailReading,
@@ -37,7 +46,8 @@ class Decision(Record, frozen=True):
 def decide(rollout: Rollout, found: RolloutReadings) -> Decision:
     """The next move.
 
-    Harm comes first: a crossed guardrail rolls back or holds in whatever state. Then the step's bake
+    Harm comes first: a crossed guardrail rolls back or holds in whatever state. Then the split: while
+    units do not reach the arms as stated, no comparison can be trusted. Then the step's bake
     time in event time, then outcomes of this step (without them a ramp would be blind), then the next
     step, and after the last one the promotion policy.
 
@@ -69,6 +79,12 @@ def _stop(rollout: Rollout, found: RolloutReadings) -> Decision | None:
                 reason=f"Held by the guardrail {words(spec, reading)}",
                 guardrail=spec.name,
             )
+    if split_broken(found.split):
+        return Decision(
+            move=Move.HOLD,
+            reason=f"Held: the split is not what it should be. {split_words(found.split)}",
+            guardrail=SAMPLE_RATIO,
+        )
     return None
 
 

@@ -24,6 +24,7 @@ import numpy as np
 from trimtab.types import FloatArray, Harm, Record
 
 GRID = (0.2, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9)
+SPLIT_ODDS = (1.05, 1.1, 1.2, 1.5, 2.0, 4.0)
 CERTIFICATE_POWERS = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0, 4.0, 6.0)
 _LARGEST_LOG = 700.0
 
@@ -115,6 +116,16 @@ def certificate(harm: Harm, margin: float) -> EProcess:
     """
     edge = 1 - margin if harm is Harm.FEWER else 1 + margin
     return EProcess(edge=edge, ratios=tuple(edge**-power for power in CERTIFICATE_POWERS))
+
+
+def mismatch() -> EProcess:
+    """Bets that units do not reach the arms in the stated shares (sample-ratio mismatch).
+
+    An event is a unit's first answer; the odds of being the candidate's are stated exactly, so both
+    directions are bet on. With alpha 0.001 a share of 10.5, 11, 12 or 15 % instead of 10 % is found
+    after about 71,000, 16,000, 4,200 or 750 units on average.
+    """
+    return EProcess(edge=1.0, ratios=(*(1 / odds for odds in SPLIT_ODDS), *SPLIT_ODDS))
 
 
 def _log_mean(log_payoffs: FloatArray) -> FloatArray:

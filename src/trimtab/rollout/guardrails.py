@@ -27,10 +27,14 @@ from trimtab.rollout import eprocess
 from trimtab.rollout.eprocess import Evidence
 from trimtab.rollout.readings import (
     OUTCOME_EVENTS,
+    SAMPLE_RATIO,
+    SPLIT_LIMIT,
     RolloutReadings,
     StepFacts,
     effect,
     limits,
+    split_effect,
+    split_words,
     words,
 )
 from trimtab.rollout.split import SLOTS
@@ -64,11 +68,16 @@ class _Tally(msgspec.Struct):
 
 
 class _Memory(msgspec.Struct):
-    """All that is folded; ``start`` and ``now`` are event times, ``steps`` go by slots."""
+    """All that is folded; ``start`` and ``now`` are event times, ``steps`` go by slots.
+
+    ``split`` is the evidence on the split, ``due`` how many units it should have given the candidate.
+    """
 
     rollout: str
     tallies: list[_Tally]
     units: list[int]
+    split: Evidence
+    due: float = 0.0
     steps: dict[int, StepFacts] = {}
     waiting: list[Matured] = []
     start: float | None = None
@@ -92,8 +101,10 @@ class GuardrailWindows:
             )
             for spec in rollout.plan.guardrails
         )
+        self._split = eprocess.mismatch()
         self._memory = _Memory(
             rollout=rollout.id,
+            split=self._split.start(),
             tallies=[_Tally(harm.start(), certificate.start()) for harm, certificate in self._bets],
             units=[0, 0],
         )
@@ -154,6 +165,8 @@ class GuardrailWindows:
         first = state.watch.new_exposures([self._exposure(record) for record in answers])
         for exposure in first:
             memory.units[min(exposure.arm, 1)] += 1
+            memory.due += exposure.share
+        memory.split = self._split.update(memory.split, [(e.arm > 0, e.share) for e in first])
 
     def _exposure(self, record: PredictionRecord) -> Exposure:
         return Exposure(
@@ -217,6 +230,7 @@ class GuardrailWindows:
             now=memory.now,
             readings=tuple(self._reading(i) for i in range(len(memory.tallies))),
             steps=tuple(memory.steps[slots] for slots in sorted(memory.steps)),
+            split=self._split_reading(),
         )
         return Window(
             subject="guardrail",
@@ -226,6 +240,20 @@ class GuardrailWindows:
             end=memory.now,
             rows=sum(memory.units),
             content=readings,
+        )
+
+    def _split_reading(self) -> GuardrailReading:
+        memory = self._memory
+        control, candidate = memory.units
+        return GuardrailReading(
+            guardrail=SAMPLE_RATIO,
+            units=(control, candidate),
+            events=(control, candidate),
+            e_value=memory.split.e_value,
+            e_peak=memory.split.e_peak,
+            certificate=1.0,
+            limit=SPLIT_LIMIT,
+            excess=candidate - memory.due,
         )
 
     def _reading(self, index: int) -> GuardrailReading:
@@ -247,7 +275,7 @@ class GuardrailWindows:
 
 
 class GuardrailComparer:
-    """One comparison a guardrail.
+    """One comparison a guardrail, and one of the split itself.
 
     ``score`` is the observed relative harm, ``p_value`` the anytime-valid ``1 / e_peak``;
     ``current_value`` is the e-value and ``reference_value`` the limit that it is held against.
@@ -260,9 +288,10 @@ class GuardrailComparer:
         self._plan = plan
 
     def compare(self, window: Window) -> Sequence[Comparison]:
-        """Compare each guardrail's candidate with control."""
+        """Compare each guardrail's candidate with control, then the split with its stated shares."""
         found: RolloutReadings = window.content
-        return [
+        split = found.split
+        guarded = [
             Comparison(
                 name=spec.name,
                 statistic="e_process",
@@ -276,6 +305,18 @@ class GuardrailComparer:
             )
             for spec, reading in zip(self._plan.guardrails, found.readings, strict=True)
         ]
+        sample_ratio = Comparison(
+            name=SAMPLE_RATIO,
+            statistic="e_process",
+            score=split_effect(split),
+            noise_floor=0.0,
+            floor=0.0,
+            p_value=min(1.0, 1 / split.e_peak),
+            words=split_words(split),
+            reference_value=split.limit,
+            current_value=split.e_value,
+        )
+        return [*guarded, sample_ratio]
 
 
 def _event(answer: PredictionFacts | PredictionRecord) -> _Event:

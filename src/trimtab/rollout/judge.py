@@ -10,7 +10,13 @@ from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, controller
 from trimtab.rollout.change import alert_key
 from trimtab.rollout.decision import Decision, Move, decide
-from trimtab.rollout.readings import RolloutReadings, certified, crossed
+from trimtab.rollout.readings import (
+    SAMPLE_RATIO,
+    RolloutReadings,
+    certified,
+    crossed,
+    split_broken,
+)
 from trimtab.types import (
     Alert,
     Comparison,
@@ -43,9 +49,11 @@ class RolloutJudge:
         found: RolloutReadings = window.content
         pairs = list(zip(self._plan.guardrails, found.readings, strict=True))
         flagged = tuple(spec.name for spec, reading in pairs if crossed(spec, reading))
+        if split_broken(found.split):
+            flagged = (*flagged, SAMPLE_RATIO)
         if flagged and self._since is None:
             self._since = window.end
-        nearest = max(found.readings, key=lambda r: r.e_value / r.limit)
+        nearest = max((*found.readings, found.split), key=lambda r: r.e_value / r.limit)
         if flagged:
             state = State.DRIFTED
         elif any(r.e_value >= r.limit**0.5 and sum(r.events) >= s.min_events for s, r in pairs):
@@ -54,7 +62,9 @@ class RolloutJudge:
             state = State.NOT_ENOUGH_DATA
         else:
             state = State.STEADY
-        shown = [c for c in comparisons if c.name in flagged] or comparisons
+        shown = [c for c in comparisons if c.name in flagged] or [
+            c for c in comparisons if c.name != SAMPLE_RATIO
+        ]
         return Verdict(
             subject=window.subject,
             model=window.model,
@@ -71,7 +81,7 @@ class RolloutJudge:
             comparisons=tuple(comparisons),
             flagged=flagged,
             words=_verdict_words(flagged, found, shown),
-            readings=found.readings,
+            readings=(*found.readings, found.split),
         )
 
     def dump(self) -> bytes:
@@ -181,7 +191,8 @@ def _verdict_words(
     flagged: tuple[str, ...], found: RolloutReadings, shown: Sequence[Comparison]
 ) -> str:
     if flagged:
-        return "Harm is established. " + " ".join(c.words for c in shown)
+        told = "The split is broken. " if flagged == (SAMPLE_RATIO,) else "Harm is established. "
+        return told + " ".join(c.words for c in shown)
     if all(certified(reading) for reading in found.readings):
         return "Certified: the harm that the plan wants ruled out is ruled out."
     return "No harm is established. " + " ".join(c.words for c in shown)

@@ -22,6 +22,11 @@ OUTCOME_EVENTS = frozenset(
 )
 
 
+SAMPLE_RATIO = "sample ratio"
+SPLIT_LIMIT = 1_000.0
+"""The e-value at which the split is held to be broken: alpha 0.001, beside the plan's."""
+
+
 class StepFacts(Record, frozen=True):
     """What was seen at one share: since when (event time), and whether any outcome has come in."""
 
@@ -31,12 +36,17 @@ class StepFacts(Record, frozen=True):
 
 
 class RolloutReadings(Record, frozen=True):
-    """A rollout's evidence at event time ``now``: one reading a guardrail, in the plan's order."""
+    """A rollout's evidence at event time ``now``: one reading a guardrail, in the plan's order.
+
+    ``split`` is about the split itself: whether units reach the arms in the stated shares. Its
+    ``excess`` are the candidate's units beyond those.
+    """
 
     rollout: str
     now: float
     readings: tuple[GuardrailReading, ...]
     steps: tuple[StepFacts, ...]
+    split: GuardrailReading
 
     def at(self, share: float) -> StepFacts | None:
         """What was seen at a share, None before its first unit."""
@@ -62,6 +72,31 @@ def crossed(spec: GuardrailSpec, reading: GuardrailReading) -> bool:
 def certified(reading: GuardrailReading) -> bool:
     """Whether the harm of the certificate's margin is ruled out."""
     return reading.certificate >= reading.limit
+
+
+def split_broken(reading: GuardrailReading) -> bool:
+    """Whether units do not reach the arms in the stated shares, so that no comparison can be trusted."""
+    return reading.e_value >= reading.limit
+
+
+def split_effect(reading: GuardrailReading) -> float:
+    """How far the candidate's units are from the expected ones, relative to these, in [0, 1].
+
+    0 unless the split is broken: of few units any share is far from the expected one.
+    """
+    if not split_broken(reading):
+        return 0.0
+    expected = reading.units[1] - reading.excess
+    return min(abs(reading.excess) / expected, 1.0) if expected > 0 else 0.0
+
+
+def split_words(reading: GuardrailReading) -> str:
+    """One sentence for people: units, what the shares led to expect, and the evidence."""
+    return (
+        f"{SAMPLE_RATIO}: {reading.units[1]:,} units reached the candidate, where its shares let one "
+        f"expect about {reading.units[1] - reading.excess:,.0f} (evidence {reading.e_value:,.3g}, "
+        f"limit {reading.limit:,.3g})."
+    )
 
 
 def effect(spec: GuardrailSpec, reading: GuardrailReading) -> float:

@@ -77,8 +77,16 @@ def found(
             StepFacts(slots=1_000, since=900.0, informed=informed),
             StepFacts(slots=5_000, since=800.0, informed=informed),
         ),
+        "split": split(),
     }
     return RolloutReadings(**fields | changes)
+
+
+def split(**changes: Any) -> GuardrailReading:
+    fields: dict[str, Any] = {
+        "events": (900, 100), "excess": 0.0, "cost": None, "e_value": 0.5, "limit": 1_000.0,
+    }  # fmt: skip
+    return reading("sample ratio", **fields | changes)
 
 
 def acting(action: GuardrailAction, **changes: Any) -> Rollout:
@@ -196,3 +204,18 @@ def test_rare_errors_alone_certify_nothing() -> None:
     plan = replace(PLAN, guardrails=(ERRORS,))
     decision = decide(rollout(step=1, plan=plan), found(QUIET))
     assert (Move.WAIT, True) == (decision.move, "too few events" in decision.reason)
+
+
+def test_a_broken_split_holds_a_rollout_and_says_what_was_expected() -> None:
+    broken = split(e_value=2_000.0, e_peak=2_000.0, excess=-60.0)
+    decision = decide(rollout(), found(split=broken))
+    assert (Move.HOLD, "sample ratio") == (decision.move, decision.guardrail)
+    assert decision.reason == (
+        "Held: the split is not what it should be. sample ratio: 100 units reached the candidate, "
+        "where its shares let one expect about 160 (evidence 2e+03, limit 1e+03)."
+    )
+
+
+def test_harm_goes_before_a_broken_split() -> None:
+    broken = split(e_value=2_000.0, e_peak=2_000.0)
+    assert Move.ROLL_BACK is decide(rollout(), found(HARM, QUIET, split=broken)).move

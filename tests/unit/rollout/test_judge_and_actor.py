@@ -235,6 +235,7 @@ def test_a_restarted_judge_remembers_since_when(
 def test_a_verdict_carries_the_readings(begin: Callable[..., Walk], traffic: Make) -> None:
     walk = begin()
     verdict, _ = walk.tick(traffic(400, 0.0, 10.0))
-    assert ["wrong", "errors", "bookings", "slow"] == [r.guardrail for r in verdict.readings]
-    assert ["wrong", "errors", "bookings", "slow"] == [c.name for c in verdict.comparisons]
+    names = ["wrong", "errors", "bookings", "slow", "sample ratio"]
+    assert names == [r.guardrail for r in verdict.readings]
+    assert names == [c.name for c in verdict.comparisons]
     assert (400, 80.0) == (verdict.rows, pytest.approx(verdict.alarm_at))
