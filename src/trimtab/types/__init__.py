@@ -1,0 +1,83 @@
+"""The nouns: frozen records that cross rooms, one file a part of the system.
+
+Units stand in names or docstrings. Times are Unix seconds in UTC: ``event_time`` is when the thing
+happened in the world, ``wall_time`` is when Trimtab saw it. Shares and rates lie in [0, 1].
+"""
+
+from trimtab.types.acting import Alert, AuditEntry, Severity
+from trimtab.types.features import Provenance, Resolved, StoredRow
+from trimtab.types.models import Alias, Columns, FeatureKind, FeatureSpec, Signature, Task, Version
+from trimtab.types.predictions import (
+    Matured,
+    OutcomeReceipt,
+    OutcomeRecord,
+    PredictAnswer,
+    Prediction,
+    PredictionFacts,
+    PredictionRecord,
+    PredictRequest,
+    RowRequest,
+)
+from trimtab.types.record import Array, FloatArray, Record, Scalar
+from trimtab.types.rollouts import (
+    Exposure,
+    GuardrailAction,
+    GuardrailReading,
+    GuardrailSpec,
+    Harm,
+    PromotionPolicy,
+    RampStep,
+    Rollout,
+    RolloutPlan,
+    RolloutState,
+    UnitEvent,
+)
+from trimtab.types.routing import Arm, Assignment, Route
+from trimtab.types.watching import Comparison, State, Verdict, Window
+
+__all__ = [
+    "Alert",
+    "Alias",
+    "Arm",
+    "Array",
+    "Assignment",
+    "AuditEntry",
+    "Columns",
+    "Comparison",
+    "Exposure",
+    "FeatureKind",
+    "FeatureSpec",
+    "FloatArray",
+    "GuardrailAction",
+    "GuardrailReading",
+    "GuardrailSpec",
+    "Harm",
+    "Matured",
+    "OutcomeReceipt",
+    "OutcomeRecord",
+    "PredictAnswer",
+    "PredictRequest",
+    "Prediction",
+    "PredictionFacts",
+    "PredictionRecord",
+    "PromotionPolicy",
+    "Provenance",
+    "RampStep",
+    "Record",
+    "Resolved",
+    "Rollout",
+    "RolloutPlan",
+    "RolloutState",
+    "Route",
+    "RowRequest",
+    "Scalar",
+    "Severity",
+    "Signature",
+    "State",
+    "StoredRow",
+    "Task",
+    "UnitEvent",
+    "Verdict",
+    "Version",
+    "Window",
+]

@@ -1,0 +1,123 @@
+"""Requests, answers, journal records, and what became known later."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import msgspec
+
+from trimtab.types.record import Record, Scalar
+
+
+class RowRequest(Record, frozen=True):
+    """One row to be scored. ``key`` is the routing key; ``entities`` are taken from ``features``."""
+
+    features: Mapping[str, Scalar]
+    key: str | None = None
+    prediction_id: str | None = None
+    event_time: float | None = None
+
+
+class PredictRequest(Record, frozen=True):
+    """What a client asks of a model, whatever the wire format was."""
+
+    rows: tuple[RowRequest, ...]
+    request_id: str | None = None
+    deadline_ms: float | None = None
+    version: int | None = None
+
+
+class Prediction(Record, frozen=True):
+    """One answered row. ``outputs`` are class probabilities or the regression value."""
+
+    prediction_id: str
+    version: int
+    arm: str
+    score: float
+    outputs: tuple[float, ...]
+    decision: str | float
+    sources: str
+
+
+class PredictAnswer(Record, frozen=True):
+    """What the caller gets."""
+
+    model: str
+    epoch: int
+    predictions: tuple[Prediction, ...]
+
+
+class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
+    """One journalled prediction: all that monitoring, audits and retraining need.
+
+    ``unit`` is the hex hash of the routing key, ``share`` the candidate's share when this unit was
+    exposed, ``sources`` one provenance code a feature, ``latency_ms`` the time of the whole request.
+    ``failed`` counts the candidate's failure when the champion had to answer in its place: then
+    ``arm`` and ``share`` are the candidate's, ``version`` is the champion's.
+    """
+
+    prediction_id: str
+    request_id: str | None
+    event_time: float
+    wall_time: float
+    model: str
+    version: int
+    digest: str
+    epoch: int
+    rollout: str | None
+    arm: int
+    share: float
+    unit: str
+    sticky: bool
+    values: tuple[Scalar, ...]
+    sources: str
+    ages_seconds: tuple[float | None, ...]
+    score: float
+    outputs: tuple[float, ...]
+    positive: bool | None
+    latency_ms: float
+    failed: str | None = None
+    shadow: bool = False
+
+
+class OutcomeRecord(Record, frozen=True):
+    """What became known later about a prediction: a label, a conversion, an amount."""
+
+    model: str
+    prediction_id: str
+    value: float
+    event_time: float
+    received_at: float
+
+
+class OutcomeReceipt(Record, frozen=True):
+    """What happened to one outcome: ``recorded``, ``duplicate``, ``corrected`` or ``unknown``."""
+
+    prediction_id: str
+    status: str
+    message: str = ""
+    hint: str = ""
+
+
+class PredictionFacts(Record, frozen=True):
+    """What the outcome join keeps of a prediction. ``positive`` is the decision of a classifier."""
+
+    prediction_id: str
+    model: str
+    version: int
+    rollout: str | None
+    arm: int
+    share: float
+    unit: str
+    event_time: float
+    score: float
+    positive: bool | None
+
+
+class Matured(Record, frozen=True):
+    """A prediction with its outcome; ``previous`` is the outcome that a correction replaces."""
+
+    facts: PredictionFacts
+    value: float
+    outcome_time: float
+    previous: float | None = None

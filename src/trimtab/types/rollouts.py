@@ -1,0 +1,144 @@
+"""Candidates on their way: plans, guardrails, readings, exposures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from trimtab.types.record import Record
+
+
+class Harm(StrEnum):
+    """Which event rate is harmful in the candidate."""
+
+    MORE = "more"
+    FEWER = "fewer"
+
+
+class GuardrailAction(StrEnum):
+    """What a crossed guardrail does."""
+
+    ROLL_BACK = "roll_back"
+    HOLD = "hold"
+    ALERT = "alert"
+
+
+class UnitEvent(StrEnum):
+    """What a guardrail counts, once a unit.
+
+    ``wrong_decision``: decision and outcome disagree. ``missed_positive``: positive outcome that was
+    decided negative. ``false_alarm``: the reverse. ``positive_outcome``: for example a conversion.
+    ``error``: the arm raised, timed out or answered nonsense. ``slow``: latency over ``slow_ms``.
+    """
+
+    WRONG_DECISION = "wrong_decision"
+    MISSED_POSITIVE = "missed_positive"
+    FALSE_ALARM = "false_alarm"
+    POSITIVE_OUTCOME = "positive_outcome"
+    ERROR = "error"
+    SLOW = "slow"
+
+
+class GuardrailSpec(Record, frozen=True, forbid_unknown_fields=True):
+    """One thing that must not get worse.
+
+    ``margin`` is the relative harm that is tolerated, in [0, 1). ``weight`` is this guardrail's part
+    of the plan's alpha. ``cost_per_event`` is in ``currency``.
+    """
+
+    name: str
+    event: UnitEvent
+    harm: Harm = Harm.MORE
+    margin: float = 0.0
+    weight: float = 1.0
+    action: GuardrailAction = GuardrailAction.ROLL_BACK
+    min_events: int = 10
+    slow_ms: float | None = None
+    cost_per_event: float | None = None
+    currency: str = ""
+
+
+class RampStep(Record, frozen=True, forbid_unknown_fields=True):
+    """Hold ``share`` of the traffic for at least ``bake_seconds`` of event time."""
+
+    share: float
+    bake_seconds: float
+
+
+class PromotionPolicy(StrEnum):
+    """What may promote without a person."""
+
+    CERTIFIED = "certified"
+    NO_HARM = "no_harm"
+    MANUAL = "manual"
+
+
+class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
+    """How a candidate reaches everybody, or does not.
+
+    ``alpha`` bounds the chance of ever rolling back a candidate that is not worse, over all
+    guardrails. ``certificate_margin`` is the relative harm that promotion must rule out.
+    """
+
+    steps: tuple[RampStep, ...]
+    guardrails: tuple[GuardrailSpec, ...]
+    alpha: float = 0.05
+    outcome_delay_seconds: float = 0.0
+    certificate_margin: float = 0.2
+    promote: PromotionPolicy = PromotionPolicy.CERTIFIED
+
+
+class RolloutState(StrEnum):
+    """Where a rollout stands."""
+
+    RUNNING = "running"
+    HELD = "held"
+    PROMOTED = "promoted"
+    ROLLED_BACK = "rolled_back"
+
+
+class Rollout(Record, frozen=True):
+    """One candidate on its way. ``step_since`` is the event time at which its step began."""
+
+    id: str
+    model: str
+    control: int
+    candidate: int
+    plan: RolloutPlan
+    state: RolloutState
+    step: int
+    salt: str
+    started_at: float
+    step_since: float | None = None
+    ended_at: float | None = None
+    reason: str = ""
+
+
+class GuardrailReading(Record, frozen=True):
+    """A guardrail's evidence so far, per arm ``(control, candidate)``.
+
+    ``e_value`` and ``certificate`` are e-values: at ``limit`` the harm, or the absence of harm beyond
+    the certificate's margin, is established. ``excess`` counts the candidate's harm beyond what its
+    share explains, an estimate: events more (or, where fewer are worse, fewer) than control's lead one
+    to expect; ``cost`` is its price so far.
+    """
+
+    guardrail: str
+    units: tuple[int, int]
+    events: tuple[int, int]
+    e_value: float
+    e_peak: float
+    certificate: float
+    limit: float
+    cost: float | None = None
+    currency: str = ""
+    excess: float = 0.0
+
+
+class Exposure(Record, frozen=True):
+    """A unit's first answer within a rollout; ``share`` is the candidate's share at that moment."""
+
+    rollout: str
+    unit: str
+    arm: int
+    share: float
+    event_time: float

@@ -1,0 +1,82 @@
+"""Windows, comparisons and verdicts."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Any
+
+from trimtab.types.record import Record
+from trimtab.types.rollouts import GuardrailReading
+
+
+class Window(Record, frozen=True):
+    """A span of event time ``[start, end)`` of one version that is ready to be compared.
+
+    ``content`` is what the subject folded: sketches, score counts, or a rollout's readings.
+    """
+
+    subject: str
+    model: str
+    version: int
+    start: float
+    end: float
+    rows: int
+    content: Any
+
+
+class Comparison(Record, frozen=True):
+    """One feature, metric or pair, compared with its reference over one window.
+
+    ``score`` is an effect size in [0, 1] that grows with drift; ``noise_floor`` is the score expected
+    without drift at this sample size; ``floor`` is the smallest effect that matters. ``p_value`` is
+    None where a statistic has none. ``words`` says what changed, for people. ``interval`` is the 95 %
+    interval of ``current_value``, where one is known.
+    """
+
+    name: str
+    statistic: str
+    score: float
+    noise_floor: float
+    floor: float
+    p_value: float | None
+    words: str = ""
+    reference_value: float | None = None
+    current_value: float | None = None
+    importance: float = 1.0
+    interval: tuple[float, float] | None = None
+
+
+class State(StrEnum):
+    """What a verdict says of a subject."""
+
+    NOT_ENOUGH_DATA = "not_enough_data"
+    STEADY = "steady"
+    WATCH = "watch"
+    DRIFTED = "drifted"
+
+
+class Verdict(Record, frozen=True):
+    """The judged state of one subject over one window.
+
+    ``score`` is the largest flagged effect, else the largest effect above its noise floor, in [0, 1].
+    ``evidence`` is the Shiryaev-Roberts value; an alarm to people is raised when it first reaches
+    ``alarm_at`` in an excursion. ``since`` is the start of the first flagged window of this excursion.
+    ``readings`` are a rollout's guardrails.
+    """
+
+    subject: str
+    model: str
+    version: int
+    start: float
+    end: float
+    rows: int
+    state: State
+    score: float
+    evidence: float
+    alarm_at: float
+    alarmed: bool
+    since: float | None
+    comparisons: tuple[Comparison, ...]
+    flagged: tuple[str, ...]
+    words: str
+    readings: tuple[GuardrailReading, ...] = ()
