@@ -150,6 +150,7 @@ def test_register_show_deploy_pause_resume_promote_rollback(config: Path) -> Non
     assert "rollout_running" == move_fails(config, "deploy", "risk", "2")
     assert "held" == move("pause", "risk")["state"]
     assert "running" == move("resume", "risk")["state"]
+    assert "nothing_to_approve" == move_fails(config, "approve", "risk")
     assert "promoted" == move("promote", "risk")["state"]
     assert [1] == [arm["version"] for arm in move("rollback", "risk")["arms"]]
     assert "nothing_to_roll_back_to" == move_fails(config, "rollback", "risk")

@@ -19,6 +19,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "watch": ("serving:watch", "Watch the journal without serving."),
     "deploy": ("rollouts:deploy", "Deploy a version: the first at once, a later one step by step."),
     "promote": ("rollouts:promote", "Give the candidate all of the traffic."),
+    "approve": ("rollouts:approve", "Confirm the next step that needs it."),
     "pause": ("rollouts:pause", "Hold the running rollout at its share."),
     "resume": ("rollouts:resume", "Let a held rollout go on."),
     "rollback": ("rollouts:rollback", "Take the candidate, or the newest champion, off at once."),

@@ -74,6 +74,15 @@ def promote(session: Session, model: str, reason: str) -> None:
 @command()
 @click.argument("model")
 @reason
+def approve(session: Session, model: str, reason: str) -> None:
+    """Confirm the next step of MODEL's rollout that needs an approval."""
+    who = session.actor
+    _move(session, lambda d: d.approve(model, role="admin", actor=who, reason=reason))
+
+
+@command()
+@click.argument("model")
+@reason
 def pause(session: Session, model: str, reason: str) -> None:
     """Hold MODEL's running rollout at its present share."""
     _move(session, lambda d: d.pause(model, actor=session.actor, reason=reason))

@@ -11,11 +11,16 @@ from collections.abc import Collection
 from msgspec.structs import replace
 from xxhash import xxh3_64_hexdigest
 
-from trimtab.errors import Conflict, InvalidPlan, NotFound
+from trimtab.errors import Conflict, InvalidPlan, NotFound, Refused
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import slots
 from trimtab.rollout.change import Change
-from trimtab.rollout.plan import SIGNATURE_DIFFERS, check_plan, check_signatures
+from trimtab.rollout.plan import (
+    APPROVING_ROLES,
+    SIGNATURE_DIFFERS,
+    check_plan,
+    check_signatures,
+)
 from trimtab.types import Rollout, RolloutPlan, RolloutState, Route, Version
 
 OPEN = frozenset({RolloutState.RUNNING, RolloutState.HELD})
@@ -152,6 +157,59 @@ def advance(
     return moved
 
 
+def approve(
+    state: StateTx,
+    model: str,
+    *,
+    role: str,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    expected_epoch: int | None = None,
+) -> Rollout:
+    """Confirm the next step that needs it; it begins once it has baked and no harm is established.
+
+    Args:
+        state: The transaction.
+        model: Whose rollout.
+        role: The role of who confirms; ``admin`` may confirm for ``operator``.
+        actor: Who confirms.
+        reason: Why.
+        clock: Wall time.
+        expected_epoch: The epoch that was decided on.
+
+    Raises:
+        NotFound: no rollout is under way.
+        Conflict: no step waits for an approval, or the epoch has moved on.
+        Refused: the step names a higher role.
+        InvalidInput: no actor or no reason.
+    """
+    change = Change(state, actor, reason, clock, expected_epoch)
+    rollout = _under_way(state, model)
+    steps = rollout.plan.steps
+    ahead = range(rollout.step + 1, len(steps))
+    step = next((i for i in ahead if steps[i].approval and i not in rollout.approved), None)
+    if step is None:
+        raise Conflict(
+            f"No step of the rollout {rollout.id} waits for an approval.",
+            code="nothing_to_approve",
+            hint="Steps that need one name a role in the plan: steps[].approval.",
+        )
+    needed = steps[step].approval
+    if APPROVING_ROLES.index(needed) > _rank(role):
+        raise Refused(
+            f"Step {step + 1} of {rollout.id} needs the approval of the role {needed!r}; "
+            f"yours is {role!r}.",
+            code="wrong_role",
+            hint=f"Ask somebody with the role {needed}.",
+        )
+    approved = replace(rollout, approved=(*rollout.approved, step))
+    change.raise_epoch()
+    state.control.put_rollout(approved)
+    change.log_rollout("approve", approved, approved=step, role=role)
+    return approved
+
+
 def promote(
     state: StateTx,
     model: str,
@@ -254,6 +312,10 @@ def resume(
     """
     change = Change(state, actor, reason, clock, expected_epoch)
     return change.turn(_under_way(state, model), RolloutState.RUNNING, "resume")
+
+
+def _rank(role: str) -> int:
+    return APPROVING_ROLES.index(role) if role in APPROVING_ROLES else -1
 
 
 def _version(state: StateTx, model: str, version: int) -> Version:

@@ -14,6 +14,7 @@ from trimtab.rollout.readings import (
     split_words,
     words,
 )
+from trimtab.rollout.schedule import next_opening
 from trimtab.types import (
     GuardrailAction,
     GuardrailReading,
@@ -57,7 +58,12 @@ def decide(rollout: Rollout, found: RolloutReadings) -> Decision:
     """
     if rollout.state not in (RolloutState.RUNNING, RolloutState.HELD):
         return Decision(move=Move.WAIT, reason=rollout.reason)
-    return _stop(rollout, found) or _held(rollout) or _go_on(rollout, found)
+    return (
+        _stop(rollout, found)
+        or _too_long(rollout, found)
+        or _held(rollout)
+        or _in_hours(rollout, found, _go_on(rollout, found))
+    )
 
 
 def _stop(rollout: Rollout, found: RolloutReadings) -> Decision | None:
@@ -88,6 +94,31 @@ def _stop(rollout: Rollout, found: RolloutReadings) -> Decision | None:
     return None
 
 
+def _too_long(rollout: Rollout, found: RolloutReadings) -> Decision | None:
+    limit, action = rollout.plan.time_limit_seconds, rollout.plan.on_time_limit
+    if limit is None or not found.steps:
+        return None
+    if found.now <= min(step.since for step in found.steps) + limit:
+        return None
+    why = f"The rollout has not ended within its {limit:g} s of event time."
+    if action is GuardrailAction.ROLL_BACK:
+        return Decision(move=Move.ROLL_BACK, reason=why)
+    if action is GuardrailAction.HOLD and rollout.state is RolloutState.RUNNING:
+        return Decision(move=Move.HOLD, reason=why)
+    return None
+
+
+def _in_hours(rollout: Rollout, found: RolloutReadings, decision: Decision) -> Decision:
+    """What would give the candidate more waits for the plan's hours."""
+    hours = rollout.plan.hours
+    if hours is None or decision.move not in (Move.RAMP, Move.PROMOTE):
+        return decision
+    opens = next_opening(hours, found.now)
+    if opens is None:
+        return decision
+    return _wait(f"{decision.reason} That waits until {opens}, when the plan's hours begin.")
+
+
 def _held(rollout: Rollout) -> Decision | None:
     if rollout.state is not RolloutState.HELD:
         return None
@@ -107,6 +138,12 @@ def _go_on(rollout: Rollout, found: RolloutReadings) -> Decision:
     if not seen.informed and any(g.event in OUTCOME_EVENTS for g in guardrails):
         return _wait(f"{here} holds: not one outcome of this step has come in.")
     if rollout.step + 1 < len(steps):
+        role = steps[rollout.step + 1].approval
+        if role and rollout.step + 1 not in rollout.approved:
+            return _wait(
+                f"{here} has baked without established harm; going on needs the approval of "
+                f"the role {role}."
+            )
         share = steps[rollout.step + 1].share
         return Decision(
             move=Move.RAMP,

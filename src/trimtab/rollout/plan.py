@@ -4,14 +4,24 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from math import isfinite
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from trimtab.errors import InvalidPlan
 from trimtab.rollout.readings import OUTCOME_EVENTS
 from trimtab.rollout.slots import whole_slots
-from trimtab.types import GuardrailSpec, RolloutPlan, Signature, Task, UnitEvent
+from trimtab.types import (
+    GuardrailAction,
+    GuardrailSpec,
+    RampHours,
+    RolloutPlan,
+    Signature,
+    Task,
+    UnitEvent,
+)
 
 STEP_TOO_SHORT = "step_shorter_than_delay"
 SIGNATURE_DIFFERS = "signature_differs"
+APPROVING_ROLES = ("operator", "admin")
 FORCEABLE = frozenset({STEP_TOO_SHORT, SIGNATURE_DIFFERS})
 
 
@@ -41,6 +51,8 @@ def check_plan(plan: RolloutPlan, force: Collection[str] = ()) -> None:
     if STEP_TOO_SHORT not in force:
         _check_delay(plan)
     _check_guardrails(plan.guardrails)
+    _check_hours(plan.hours)
+    _check_time_limit(plan)
 
 
 def check_signatures(control: Signature, candidate: Signature, plan: RolloutPlan) -> None:
@@ -89,8 +101,68 @@ def _check_steps(plan: RolloutPlan) -> None:
                 hint="Each step's share must be larger, starting above 0.",
             )
         before = slots
+        _check_approval(step.approval, i)
         bake = step.bake_seconds
         _within(bake, f"steps[{i}].bake_seconds", bake >= 0, "0 or more")
+
+
+def _check_approval(role: str, step: int) -> None:
+    if role and role not in APPROVING_ROLES:
+        raise InvalidPlan(
+            f"The role {role!r} cannot approve a step.",
+            code="unknown_role",
+            path=f"steps[{step}].approval",
+            hint=f"Name one of: {', '.join(APPROVING_ROLES)}.",
+        )
+    if role and step == 0:
+        raise InvalidPlan(
+            "The first step begins with the rollout, so nobody could approve it.",
+            code="first_step_approval",
+            path="steps[0].approval",
+            hint="Starting the rollout is its approval.",
+        )
+
+
+def _check_hours(hours: RampHours | None) -> None:
+    if hours is None:
+        return
+    for name, hour in (("begin", hours.begin), ("end", hours.end)):
+        _within(hour, f"hours.{name}", 0 <= hour <= 24, "an hour in [0, 24]")
+    _within(hours.end, "hours.end", hours.end != hours.begin, "another hour than hours.begin")
+    known = bool(hours.days) and all(1 <= day <= 7 for day in hours.days)
+    if not known:
+        raise InvalidPlan(
+            f"hours.days is {list(hours.days)}; it must have ISO weekdays, 1 to 7.",
+            code="out_of_bounds",
+            path="hours.days",
+            hint="1 is Monday, 7 is Sunday; leave it out for every day.",
+        )
+    try:
+        ZoneInfo(hours.time_zone)
+    except (ZoneInfoNotFoundError, ValueError, OSError) as wrong:
+        raise InvalidPlan(
+            f"There is no time zone {hours.time_zone!r}.",
+            code="unknown_time_zone",
+            path="hours.time_zone",
+            hint="Write an IANA name such as 'Europe/Amsterdam', or 'UTC'.",
+        ) from wrong
+
+
+def _check_time_limit(plan: RolloutPlan) -> None:
+    limit = plan.time_limit_seconds
+    if limit is None:
+        return
+    bakes = sum(step.bake_seconds for step in plan.steps)
+    _within(
+        limit, "time_limit_seconds", limit > bakes, f"above the {bakes:g} s that the steps bake"
+    )
+    if plan.on_time_limit is GuardrailAction.ALERT:
+        raise InvalidPlan(
+            "A rollout at its time limit is held or rolled back, not only told of.",
+            code="out_of_bounds",
+            path="on_time_limit",
+            hint="Say 'hold' or 'roll_back'.",
+        )
 
 
 def _check_delay(plan: RolloutPlan) -> None:

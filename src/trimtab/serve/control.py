@@ -12,7 +12,7 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from trimtab import config as settings
-from trimtab.config import AuthConfig
+from trimtab.config import AuthConfig, TokenConfig
 from trimtab.errors import InvalidRequest, Refused, TrimtabError
 from trimtab.serve import wire
 from trimtab.serve.body import read_body
@@ -33,11 +33,11 @@ class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 _change = msgspec.json.Decoder(ChangeBody)
-Change = Callable[[Deployment, str, ChangeBody, str], object]
+Change = Callable[[Deployment, str, ChangeBody, TokenConfig], object]
 
 
-def authorize(header: str, auth: AuthConfig) -> str:
-    """The name of the token's owner, who may change state.
+def authorize(header: str, auth: AuthConfig) -> TokenConfig:
+    """The token, whose owner may change state.
 
     Raises:
         Refused: no token, a wrong one, or one whose role only reads.
@@ -56,7 +56,7 @@ def authorize(header: str, auth: AuthConfig) -> str:
                     f"The role {token.role!r} of {token.name!r} may not change anything.",
                     hint="Ask for a token with the role operator.",
                 )
-            return token.name
+            return token
     raise Refused("This token is not known.", code="unauthorized", hint="See [auth] tokens.")
 
 
@@ -64,10 +64,11 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
     """The routes of the control plane over one deployment."""
     changes: dict[str, Change] = {
         "deploy": _deploy,
-        "promote": lambda d, model, b, who: d.promote(model, actor=who, reason=b.reason),
-        "pause": lambda d, model, b, who: d.pause(model, actor=who, reason=b.reason),
-        "resume": lambda d, model, b, who: d.resume(model, actor=who, reason=b.reason),
-        "rollback": lambda d, model, b, who: d.roll_back(model, actor=who, reason=b.reason),
+        "approve": _approve,
+        "promote": lambda d, model, b, who: d.promote(model, actor=who.name, reason=b.reason),
+        "pause": lambda d, model, b, who: d.pause(model, actor=who.name, reason=b.reason),
+        "resume": lambda d, model, b, who: d.resume(model, actor=who.name, reason=b.reason),
+        "rollback": lambda d, model, b, who: d.roll_back(model, actor=who.name, reason=b.reason),
     }
 
     def models(_: Request) -> Response:
@@ -114,10 +115,14 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
     ]
 
 
-def _deploy(deployment: Deployment, model: str, asked: ChangeBody, who: str) -> object:
+def _deploy(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:
     if asked.version is None:
         raise InvalidRequest("'version' is missing.", path="version")
-    return deployment.deploy_or_roll_out(model, asked.version, actor=who, reason=asked.reason)
+    return deployment.deploy_or_roll_out(model, asked.version, actor=who.name, reason=asked.reason)
+
+
+def _approve(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:
+    return deployment.approve(model, role=who.role, actor=who.name, reason=asked.reason)
 
 
 def _answered(handle: Callable[[Request], Response]) -> Callable[[Request], Response]:

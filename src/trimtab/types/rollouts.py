@@ -58,10 +58,29 @@ class GuardrailSpec(Record, frozen=True, forbid_unknown_fields=True):
 
 
 class RampStep(Record, frozen=True, forbid_unknown_fields=True):
-    """Hold ``share`` of the traffic for at least ``bake_seconds`` of event time."""
+    """Hold ``share`` of the traffic for at least ``bake_seconds`` of event time.
+
+    ``approval`` names the role, ``operator`` or ``admin``, that has to confirm the step before it
+    begins; empty if nobody has to.
+    """
 
     share: float
     bake_seconds: float
+    approval: str = ""
+
+
+class RampHours(Record, frozen=True, forbid_unknown_fields=True):
+    """When a candidate may get more traffic: from hour ``begin`` until hour ``end`` of these days.
+
+    Hours are in [0, 24] on the clock of ``time_zone``, an IANA name; with ``begin`` above ``end`` they
+    run over midnight, and the day is the one on which they began. ``days`` are ISO weekdays: 1 is
+    Monday. Rolling back knows no hours.
+    """
+
+    begin: int = 0
+    end: int = 24
+    days: tuple[int, ...] = (1, 2, 3, 4, 5, 6, 7)
+    time_zone: str = "UTC"
 
 
 class PromotionPolicy(StrEnum):
@@ -76,7 +95,9 @@ class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
     """How a candidate reaches everybody, or does not.
 
     ``alpha`` bounds the chance of ever rolling back a candidate that is not worse, over all
-    guardrails. ``certificate_margin`` is the relative harm that promotion must rule out.
+    guardrails. ``certificate_margin`` is the relative harm that promotion must rule out. ``hours`` are
+    those in which the candidate may get more. A rollout that has not ended ``time_limit_seconds`` of
+    event time after its first unit is held or rolled back, as ``on_time_limit`` says.
     """
 
     steps: tuple[RampStep, ...]
@@ -85,6 +106,9 @@ class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
     outcome_delay_seconds: float = 0.0
     certificate_margin: float = 0.2
     promote: PromotionPolicy = PromotionPolicy.CERTIFIED
+    hours: RampHours | None = None
+    time_limit_seconds: float | None = None
+    on_time_limit: GuardrailAction = GuardrailAction.HOLD
 
 
 class RolloutState(StrEnum):
@@ -97,7 +121,11 @@ class RolloutState(StrEnum):
 
 
 class Rollout(Record, frozen=True):
-    """One candidate on its way. ``step_since`` is the event time at which its step began."""
+    """One candidate on its way.
+
+    ``step_since`` is the event time at which its step began, ``approved`` the steps that the named
+    role has confirmed.
+    """
 
     id: str
     model: str
@@ -111,6 +139,7 @@ class Rollout(Record, frozen=True):
     step_since: float | None = None
     ended_at: float | None = None
     reason: str = ""
+    approved: tuple[int, ...] = ()
 
 
 class GuardrailReading(Record, frozen=True):

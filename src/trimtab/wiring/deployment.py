@@ -175,6 +175,19 @@ class Deployment:
             )
         )
 
+    def approve(self, model: str, *, role: str, actor: str, reason: str) -> Rollout:
+        """Confirm the next step that needs an approval.
+
+        Raises:
+            Conflict: no step waits for one.
+            Refused: the step names a higher role.
+        """
+        return self._change(
+            lambda state: controller.approve(
+                state, model, role=role, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
     def pause(self, model: str, *, actor: str, reason: str) -> Rollout:
         """Hold the running rollout at its present share."""
         return self._change(

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from msgspec.structs import replace
 
-from trimtab.errors import Conflict, InvalidInput, InvalidPlan, NotFound, TrimtabError
+from trimtab.errors import Conflict, InvalidInput, InvalidPlan, NotFound, Refused, TrimtabError
 from trimtab.rollout import audit, controller
 from trimtab.types import FeatureKind, FeatureSpec, RolloutPlan, RolloutState
 
@@ -248,3 +248,34 @@ def test_each_rollout_has_a_salt_of_its_own(running: Any, plan: RolloutPlan, who
     controller.start(running, "flights", plan, 2, **who)
     assert ["flights-0001", "flights-0002"] == [r.id for r in running.rollouts("flights")]
     assert 2 == len({r.salt for r in running.rollouts("flights")})
+
+
+@pytest.fixture
+def asking(state: Any, plan: RolloutPlan, who: Any) -> Any:
+    """A rollout whose second step wants an operator and whose third wants an admin."""
+    first, second, third = plan.steps
+    steps = (first, replace(second, approval="operator"), replace(third, approval="admin"))
+    controller.deploy_first(state, "flights", 1, **who)
+    controller.start(state, "flights", replace(plan, steps=steps), 2, **who)
+    return state
+
+
+def test_approvals_go_step_by_step_to_the_role_that_is_named(asking: Any, who: Any) -> None:
+    approved = controller.approve(asking, "flights", role="operator", **who)
+    assert (1,) == approved.approved
+    assert approved == asking.rollout("flights-0001")
+    assert ("approve", 1, "operator") == (
+        told(asking)[-1], asking.log[-1].detail["approved"], asking.log[-1].detail["role"],
+    )  # fmt: skip
+    with pytest.raises(Refused) as raised:
+        controller.approve(asking, "flights", role="operator", **who)
+    assert "wrong_role" == raised.value.code
+    assert (1, 2) == controller.approve(asking, "flights", role="admin", **who).approved
+    with pytest.raises(Conflict) as nothing:
+        controller.approve(asking, "flights", role="admin", **who)
+    assert "nothing_to_approve" == nothing.value.code
+
+
+def test_a_role_that_only_reads_approves_nothing(asking: Any, who: Any) -> None:
+    with pytest.raises(Refused):
+        controller.approve(asking, "flights", role="viewer", **who)

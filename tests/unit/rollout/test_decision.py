@@ -13,6 +13,7 @@ from trimtab.types import (
     GuardrailSpec,
     Harm,
     PromotionPolicy,
+    RampHours,
     RampStep,
     Rollout,
     RolloutPlan,
@@ -219,3 +220,61 @@ def test_a_broken_split_holds_a_rollout_and_says_what_was_expected() -> None:
 def test_harm_goes_before_a_broken_split() -> None:
     broken = split(e_value=2_000.0, e_peak=2_000.0)
     assert Move.ROLL_BACK is decide(rollout(), found(HARM, QUIET, split=broken)).move
+
+
+ASKING = replace(PLAN, steps=(PLAN.steps[0], replace(PLAN.steps[1], approval="operator")))
+
+
+def test_a_step_that_needs_approval_waits_for_it() -> None:
+    waiting = decide(rollout(plan=ASKING), found())
+    assert Move.WAIT is waiting.move
+    assert waiting.reason == (
+        "Step 1 of 2 (10.00%) has baked without established harm; going on needs the approval of "
+        "the role operator."
+    )
+    assert Move.RAMP is decide(rollout(plan=ASKING, approved=(1,)), found()).move
+
+
+def test_an_approval_does_not_go_before_the_bake_time_nor_before_harm() -> None:
+    approved = rollout(plan=ASKING, approved=(1,))
+    assert "bakes for" in decide(approved, found(now=950.0)).reason
+    assert Move.ROLL_BACK is decide(approved, found(HARM, QUIET)).move
+
+
+SATURDAY_NOON, MONDAY_NOON = 1_754_740_800.0, 1_754_913_600.0
+
+
+def at(now: float) -> RolloutReadings:
+    steps = (StepFacts(slots=1_000, since=now - 500, informed=True),)
+    return found(now=now, steps=steps)
+
+
+def test_a_ramp_waits_for_the_plans_hours_and_rolling_back_does_not() -> None:
+    working = rollout(plan=replace(PLAN, hours=RampHours(begin=9, end=17, days=(1, 2, 3, 4, 5))))
+    weekend = decide(working, at(SATURDAY_NOON))
+    assert Move.WAIT is weekend.move
+    assert weekend.reason.endswith(
+        "That waits until Mon 11 Aug 2025 09:00 UTC, when the plan's hours begin."
+    )
+    assert Move.RAMP is decide(working, at(MONDAY_NOON)).move
+    harmed = replace(at(SATURDAY_NOON), readings=(HARM, QUIET))
+    assert Move.ROLL_BACK is decide(working, harmed).move
+
+
+@pytest.mark.parametrize(
+    ("action", "state", "move"),
+    [
+        (GuardrailAction.HOLD, RolloutState.RUNNING, Move.HOLD),
+        (GuardrailAction.HOLD, RolloutState.HELD, Move.WAIT),
+        (GuardrailAction.ROLL_BACK, RolloutState.RUNNING, Move.ROLL_BACK),
+        (GuardrailAction.ROLL_BACK, RolloutState.HELD, Move.ROLL_BACK),
+    ],
+)
+def test_a_rollout_over_its_time_is_held_or_rolled_back(
+    action: GuardrailAction, state: RolloutState, move: Move
+) -> None:
+    plan = replace(PLAN, time_limit_seconds=400.0, on_time_limit=action)
+    late = rollout(plan=plan, state=state)
+    assert move is decide(late, found(now=1_201.0)).move
+    in_time = decide(rollout(plan=plan), found(now=1_200.0))
+    assert Move.RAMP is in_time.move

@@ -11,7 +11,9 @@ from trimtab.rollout.readings import limits
 from trimtab.types import (
     FeatureKind,
     FeatureSpec,
+    GuardrailAction,
     GuardrailSpec,
+    RampHours,
     RampStep,
     RolloutPlan,
     Signature,
@@ -25,6 +27,16 @@ ERRORS = GuardrailSpec(name="errors", event=UnitEvent.ERROR)
 
 def steps(*pairs: tuple[float, float]) -> dict[str, Any]:
     return {"steps": tuple(RampStep(share=share, bake_seconds=bake) for share, bake in pairs)}
+
+
+def approved_by(*roles: str) -> dict[str, Any]:
+    shares = (0.1, 0.5)
+    return {
+        "steps": tuple(
+            RampStep(share=share, bake_seconds=100.0, approval=role)
+            for share, role in zip(shares, roles, strict=True)
+        )
+    }
 
 
 def guard(**changes: Any) -> dict[str, Any]:
@@ -58,6 +70,21 @@ def guard(**changes: Any) -> dict[str, Any]:
         (guard(min_events=-1), "guardrails[0].min_events"),
         (guard(cost_per_event=-1.0), "guardrails[0].cost_per_event"),
         (guard(event=UnitEvent.SLOW), "guardrails[0].slow_ms"),
+        (approved_by("admin", "operator"), "steps[0].approval"),
+        (approved_by("", "boss"), "steps[1].approval"),
+        ({"hours": RampHours(begin=25)}, "hours.begin"),
+        ({"hours": RampHours(end=-1)}, "hours.end"),
+        ({"hours": RampHours(begin=9, end=9)}, "hours.end"),
+        ({"hours": RampHours(days=())}, "hours.days"),
+        ({"hours": RampHours(days=(0,))}, "hours.days"),
+        ({"hours": RampHours(time_zone="Mars/Olympus")}, "hours.time_zone"),
+        ({"hours": RampHours(time_zone="../etc/passwd")}, "hours.time_zone"),
+        ({"time_limit_seconds": 1.0}, "time_limit_seconds"),
+        ({"time_limit_seconds": NAN}, "time_limit_seconds"),
+        (
+            {"time_limit_seconds": 1e9, "on_time_limit": GuardrailAction.ALERT},
+            "on_time_limit",
+        ),
         (guard(event=UnitEvent.SLOW, slow_ms=0.0), "guardrails[0].slow_ms"),
     ],
 )
