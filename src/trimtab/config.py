@@ -114,26 +114,77 @@ class StoreConfig(Section, frozen=True):
 
 
 class ViewFeature(Section, frozen=True):
-    """One feature of a view. Without ``default``, absence everywhere is an error."""
+    """One feature of a view. Without ``default``, absence everywhere is an error.
+
+    A value outside ``minimum`` and ``maximum`` (both inclusive), or none of ``allowed``, is refused to
+    its fallback. ``ttl_seconds`` is this feature's own freshness limit. ``sensitivity``, ``owner``,
+    ``unit`` and ``description`` are for people.
+    """
 
     name: str
     kind: Literal["numeric", "integer", "boolean", "categorical"] = "numeric"
     unit: str = ""
     default: Scalar = None
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[Scalar, ...] = ()
+    ttl_seconds: Positive | None = None
+    sensitivity: Literal["public", "internal", "personal", "secret"] = "internal"
+    owner: str = ""
+    description: str = ""
+
+
+class ViewTransform(Section, frozen=True):
+    """A feature that is computed for each request by ``function``, a ``module:function``.
+
+    The function is called with the values of ``inputs`` in their order: features of the model, of its
+    views, of other transforms, or what the view declares under ``request``. It must be pure. Where an
+    input is missing the output is, unless ``takes_missing``; then missing inputs are None. The rest is
+    as for a stored feature.
+    """
+
+    name: str
+    function: str
+    inputs: tuple[str, ...]
+    takes_missing: bool = False
+    kind: Literal["numeric", "integer", "boolean", "categorical"] = "numeric"
+    unit: str = ""
+    default: Scalar = None
+    minimum: float | None = None
+    maximum: float | None = None
+    allowed: tuple[Scalar, ...] = ()
+    sensitivity: Literal["public", "internal", "personal", "secret"] = "internal"
+    owner: str = ""
+    description: str = ""
 
 
 class ViewConfig(Section, frozen=True):
     """A feature view: for the entity named by ``entity``, read ``realtime``, else ``batch``.
 
-    ``entity`` is the name of the request's feature or field that holds the key. A realtime value older
-    than ``ttl_seconds`` of event time counts as missing.
+    ``entity`` is the name of the request's feature or field that holds the key, or several names. A
+    realtime value older than ``ttl_seconds`` of event time counts as missing. ``history`` is a file or
+    pattern of Parquet files of past values, for training sets, materialisation and the skew watch: a
+    column for each key, ``time_column`` and the features; without it the view's file in a batch store
+    of the kind ``parquet`` is read. ``request`` declares what else its ``transforms`` take from a
+    request; a view of transforms alone needs no entity.
     """
 
-    entity: str
-    features: tuple[ViewFeature, ...]
+    entity: str | tuple[str, ...] = ()
+    features: tuple[ViewFeature, ...] = ()
+    transforms: tuple[ViewTransform, ...] = ()
+    request: tuple[ViewFeature, ...] = ()
     realtime: str = ""
     batch: str = ""
+    history: str = ""
+    time_column: str = "event_time"
     ttl_seconds: Positive | None = None
+    owner: str = ""
+    description: str = ""
+
+    @property
+    def keys(self) -> tuple[str, ...]:
+        """The names of the entity's keys, in order."""
+        return (self.entity,) if isinstance(self.entity, str) else self.entity
 
 
 class FeaturesConfig(Section, frozen=True):

@@ -14,6 +14,7 @@ from trimtab.cli import words
 from trimtab.cli.session import Session, command
 from trimtab.config import Config, ViewConfig
 from trimtab.errors import NotFound
+from trimtab.features.values import join_keys
 from trimtab.protocols import FeatureStore
 from trimtab.store.columnar import read_frame
 from trimtab.types import StoredRow
@@ -40,7 +41,7 @@ def list_views(session: Session) -> None:
         for name, view in views.items():
             table.add_row(
                 name,
-                view.entity,
+                ", ".join(view.keys),
                 ", ".join(feature.name for feature in view.features),
                 view.realtime or "–",
                 view.batch or "–",
@@ -62,14 +63,14 @@ def push(
     """Write the rows of FILE to VIEW's realtime store; an older event never replaces a newer one."""
     config = session.config()
     found = _view(config, view)
-    key = entity or found.entity
+    keys = (entity,) if entity else found.keys
     names = [feature.name for feature in found.features]
-    columns = [key, *names, *([time_column] if time_column else [])]
+    columns = [*keys, *names, *([time_column] if time_column else [])]
     rows = read_frame(file, columns).to_pylist()
     now = time.time()
     stored = [
         (
-            str(row[key]),
+            join_keys(tuple(str(row[key]) for key in keys)),
             StoredRow(
                 values={name: row[name] for name in names},
                 event_time=row[time_column] if time_column else now,

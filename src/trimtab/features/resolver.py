@@ -9,7 +9,8 @@ from operator import ne
 from trimtab.config import FeaturesConfig
 from trimtab.errors import InvalidRow
 from trimtab.features.guard import Guard, Read, Rows
-from trimtab.features.views import FeaturePlan, PlannedFeature, PlannedView, conform, is_text
+from trimtab.features.values import PlannedFeature
+from trimtab.features.views import FeaturePlan, PlannedView
 from trimtab.protocols import Clock
 from trimtab.telemetry import Metrics
 from trimtab.types import Provenance, Resolved, Scalar, Signature
@@ -167,7 +168,7 @@ class Resolver:
             left = []
             for feature in want.features:
                 value = self._conformed(view, feature, row.values.get(feature.name))
-                if value is None:
+                if value is None or (source == _REALTIME and _stale(feature, age)):
                     left.append(feature)
                 else:
                     want.draft.put(feature.index, value, source, age)
@@ -177,7 +178,7 @@ class Resolver:
 
     def _conformed(self, view: PlannedView, feature: PlannedFeature, value: object) -> Scalar:
         try:
-            return conform(feature.kind, value)
+            return feature.conform(value)
         except ValueError:
             self._metrics.count("ml_feature_refused_total", view=view.name, feature=feature.name)
             return None
@@ -215,13 +216,17 @@ class Resolver:
         )
 
 
+def _stale(feature: PlannedFeature, age: float) -> bool:
+    return feature.ttl_seconds is not None and age > feature.ttl_seconds
+
+
 def _wants(
     view: PlannedView, drafts: Mapping[int, _Draft], entities: Sequence[Mapping[str, str]]
 ) -> list[_Want]:
     wants = []
     for index, draft in drafts.items():
         missing = [feature for feature in view.features if not draft.sources[feature.index]]
-        entity = entities[index].get(view.entity)
-        if missing and entity and is_text(entity):
+        entity = view.entity_of(entities[index]) if missing else None
+        if entity is not None:
             wants.append(_Want(draft, entity, missing))
     return wants

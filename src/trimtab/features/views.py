@@ -2,60 +2,84 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from math import isfinite, isnan
-from typing import TypeGuard
+from collections.abc import Mapping, Sequence
+from sys import float_info
 
-import numpy as np
+from msgspec.structs import replace
 
-from trimtab.config import FeaturesConfig, ViewConfig
+from trimtab.config import FeaturesConfig, ViewConfig, ViewFeature
 from trimtab.errors import InvalidConfig
-from trimtab.types import FeatureKind, FeatureSpec, Record, Scalar, Signature
+from trimtab.features.definitions import check_view
+from trimtab.features.steps import PlannedTransform, plan_steps
+from trimtab.features.values import PlannedFeature, conform, is_text, join_keys
+from trimtab.types import FeatureKind, FeatureSpec, Record, Signature
 
-_MAX_EXACT = 2**53
-_MAX_TEXT = 10_000
-_WANTED = {
-    FeatureKind.NUMERIC: "a finite number, exact as a float",
-    FeatureKind.INTEGER: "a whole number up to 2**53",
-    FeatureKind.BOOLEAN: "true or false",
-    FeatureKind.CATEGORICAL: "Unicode text of at most 10,000 characters",
-}
-
-
-class PlannedFeature(Record, frozen=True):
-    """One feature that a view provides; ``index`` is its place in the signature."""
-
-    index: int
-    name: str
-    kind: FeatureKind
-    default: Scalar = None
+__all__ = [
+    "FeaturePlan",
+    "PlannedFeature",
+    "PlannedView",
+    "check_view",
+    "compile_plan",
+    "conform",
+    "is_text",
+    "planned_feature",
+]
 
 
 class PlannedView(Record, frozen=True):
     """One view as a model reads it; ``realtime`` and ``batch`` name stores, or are empty."""
 
     name: str
-    entity: str
+    keys: tuple[str, ...]
     features: tuple[PlannedFeature, ...]
     realtime: str = ""
     batch: str = ""
     ttl_seconds: float | None = None
 
+    @property
+    def entity(self) -> str:
+        """The names of its keys, for people."""
+        return ", ".join(self.keys)
+
+    def entity_of(self, entities: Mapping[str, str]) -> str | None:
+        """The entity that a request's keys name; None if one is absent or cannot be a key."""
+        if len(self.keys) == 1:
+            entity = entities.get(self.keys[0])
+        else:
+            parts = tuple(filter(None, map(entities.get, self.keys)))
+            entity = join_keys(parts) if len(parts) == len(self.keys) else None
+        return entity if entity and is_text(entity) else None
+
 
 class FeaturePlan(Record, frozen=True):
-    """The views that fill one model's features."""
+    """The views that fill one model's features, and the transforms that follow.
+
+    ``inputs`` are what transforms take beside the model's features; a row carries their values behind
+    those of the signature.
+    """
 
     views: tuple[PlannedView, ...] = ()
+    transforms: tuple[PlannedTransform, ...] = ()
+    inputs: tuple[FeatureSpec, ...] = ()
 
     @property
     def provided(self) -> frozenset[str]:
         """The features that a request may leave out, because a view provides them."""
-        return frozenset(feature.name for view in self.views for feature in view.features)
+        stored = frozenset(feature.name for view in self.views for feature in view.features)
+        return stored | {step.output.name for step in self.transforms}
 
     @property
     def entities(self) -> tuple[str, ...]:
         """The names under which a request carries entity keys."""
-        return tuple(dict.fromkeys(view.entity for view in self.views))
+        return tuple(dict.fromkeys(key for view in self.views for key in view.keys))
+
+    def stored(self, signature: Signature) -> Signature:
+        """What the stores and the request fill: the signature less transforms' outputs, and inputs."""
+        if not self.transforms:
+            return signature
+        made = {step.output.name for step in self.transforms}
+        kept = (spec for spec in signature.features if spec.name not in made)
+        return replace(signature, features=(*kept, *self.inputs))
 
 
 def compile_plan(
@@ -63,132 +87,66 @@ def compile_plan(
 ) -> FeaturePlan:
     """Match the named views to a model's signature.
 
-    Features of a view that the model does not take are ignored.
+    Features of a view that neither the model nor a transform takes are ignored.
 
     Raises:
         InvalidConfig: naming the path of what does not fit.
     """
-    specs = {spec.name: (index, spec) for index, spec in enumerate(signature.features)}
-    owners: dict[str, str] = {}
-    planned = []
-    for name in dict.fromkeys(views):
+    names = tuple(dict.fromkeys(views))
+    for name in names:
         check_view(config, name)
+    steps, inputs = plan_steps({name: config.views[name] for name in names}, signature)
+    plan = FeaturePlan(transforms=steps, inputs=inputs)
+    filled = plan.stored(signature).features
+    specs = {spec.name: (index, spec) for index, spec in enumerate(filled)}
+    owners = {step.output.name: step.view for step in steps}
+    planned = []
+    for name in names:
         view = config.views[name]
         features = []
         for position, feature in enumerate(view.features):
-            if feature.name not in specs:
-                continue
             path = f"features.views.{name}.features[{position}]"
-            owner = owners.setdefault(feature.name, name)
-            if owner != name:
-                raise InvalidConfig(
-                    f"The views {owner!r} and {name!r} both provide {feature.name!r}.",
-                    code="feature_provided_twice",
-                    path=f"{path}.name",
-                    hint="Rename one, or leave one of the views out of the model.",
-                )
-            index, spec = specs[feature.name]
-            _check_kind(FeatureKind(feature.kind), spec, path)
-            features.append(
-                PlannedFeature(
-                    index=index,
-                    name=spec.name,
-                    kind=spec.kind,
-                    default=conform(spec.kind, feature.default),
-                )
-            )
-        planned.append(_planned(name, view, features))
-    return FeaturePlan(views=tuple(planned))
+            if feature.name in specs or feature.name in owners:
+                _claim(owners, feature.name, name, path)
+            if feature.name in specs:
+                index, spec = specs[feature.name]
+                _check_kind(FeatureKind(feature.kind), spec, path)
+                features.append(planned_feature(index, spec.kind, feature, view))
+        if view.features:
+            planned.append(_planned(name, view, features))
+    return replace(plan, views=tuple(planned))
 
 
-def check_view(config: FeaturesConfig, name: str) -> None:
-    """Check one view on its own, whatever the models are.
+def planned_feature(
+    index: int, kind: FeatureKind, feature: ViewFeature, view: ViewConfig
+) -> PlannedFeature:
+    """A declared feature as it is checked; ``kind`` is what it is served as."""
+    return PlannedFeature(
+        index=index,
+        name=feature.name,
+        kind=kind,
+        default=conform(kind, feature.default),
+        minimum=-float_info.max if feature.minimum is None else feature.minimum,
+        maximum=float_info.max if feature.maximum is None else feature.maximum,
+        allowed=frozenset(conform(kind, value) for value in feature.allowed),
+        ttl_seconds=_shorter(feature.ttl_seconds, view.ttl_seconds),
+    )
 
-    Raises:
-        InvalidConfig: the view or one of its stores does not exist, a feature stands in it twice, or
-            a default is not of its feature's kind.
-    """
-    path = f"features.views.{name}"
-    view = config.views.get(name)
-    if view is None:
+
+def _shorter(one: float | None, other: float | None) -> float | None:
+    bounds = [bound for bound in (one, other) if bound is not None]
+    return min(bounds, default=None)
+
+
+def _claim(owners: dict[str, str], feature: str, view: str, path: str) -> None:
+    owner = owners.setdefault(feature, view)
+    if owner != view:
         raise InvalidConfig(
-            f"There is no feature view {name!r}.",
-            code="unknown_view",
-            path=path,
-            hint=f"Views: {', '.join(sorted(config.views)) or 'none'}.",
+            f"The views {owner!r} and {view!r} both provide {feature!r}.",
+            code="feature_provided_twice",
+            path=f"{path}.name",
+            hint="Rename one, or leave one of the views out of the model.",
         )
-    for role, store in (("realtime", view.realtime), ("batch", view.batch)):
-        if store and store not in config.stores:
-            raise InvalidConfig(
-                f"There is no feature store {store!r}.",
-                code="unknown_store",
-                path=f"{path}.{role}",
-                hint=f"Stores: {', '.join(sorted(config.stores)) or 'none'}.",
-            )
-    seen: set[str] = set()
-    for position, feature in enumerate(view.features):
-        at = f"{path}.features[{position}]"
-        if feature.name in seen:
-            raise InvalidConfig(
-                f"The view {name!r} has {feature.name!r} twice.",
-                code="feature_provided_twice",
-                path=f"{at}.name",
-                hint="Leave one out.",
-            )
-        seen.add(feature.name)
-        try:
-            conform(FeatureKind(feature.kind), feature.default)
-        except ValueError as wrong:
-            raise InvalidConfig(
-                f"The default of {feature.name!r} is {feature.default!r}, {wrong}.",
-                code="default_of_wrong_type",
-                path=f"{at}.default",
-                hint="Mend the default, or the feature's kind.",
-            ) from wrong
-
-
-def conform(kind: FeatureKind, value: object) -> Scalar:
-    """A value as its kind is served, or None if it is missing (None or NaN).
-
-    Raises:
-        ValueError: it is of another kind, or infinite.
-    """
-    if type(value) is float and kind is FeatureKind.NUMERIC and isfinite(value):
-        return value
-    if isinstance(value, np.generic):
-        value = value.item()
-    if value is None or (isinstance(value, float) and isnan(value)):
-        return None
-    fits: Scalar = None
-    if kind is FeatureKind.CATEGORICAL:
-        fits = value if is_text(value) else None
-    elif kind is FeatureKind.BOOLEAN:
-        fits = value if isinstance(value, bool) else None
-    elif isinstance(value, float | int) and not isinstance(value, bool):
-        fits = _number(kind, value)
-    if fits is None:
-        message = f"not {_WANTED[kind]}"
-        raise ValueError(message)
-    return fits
-
-
-def _number(kind: FeatureKind, value: float) -> float | None:
-    whole = abs(value) <= _MAX_EXACT and value == int(value)
-    if kind is FeatureKind.INTEGER:
-        return int(value) if whole else None
-    exact = whole or (not isinstance(value, int) and isfinite(value))
-    return float(value) if exact else None
-
-
-def is_text(value: object) -> TypeGuard[str]:
-    """Whether this can be a category or an entity key: not too long, and with an encoding."""
-    if not isinstance(value, str) or len(value) > _MAX_TEXT:
-        return False
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _check_kind(kind: FeatureKind, spec: FeatureSpec, path: str) -> None:
@@ -205,7 +163,7 @@ def _check_kind(kind: FeatureKind, spec: FeatureSpec, path: str) -> None:
 def _planned(name: str, view: ViewConfig, features: Sequence[PlannedFeature]) -> PlannedView:
     return PlannedView(
         name=name,
-        entity=view.entity,
+        keys=view.keys,
         features=tuple(features),
         realtime=view.realtime,
         batch=view.batch,

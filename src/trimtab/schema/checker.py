@@ -23,6 +23,7 @@ class Checker:
         provided: Features that views fill when a row does not bring them.
         entities: Names of the keys by which views are looked up: features, or fields beside them.
         unknown: Whether a feature that nobody knows is refused or ignored.
+        inputs: What transforms take beside the signature; optional, its values follow the signature's.
     """
 
     def __init__(
@@ -31,20 +32,21 @@ class Checker:
         provided: Collection[str] = (),
         entities: Collection[str] = (),
         unknown: Literal["refuse", "ignore"] = "refuse",
+        inputs: Sequence[FeatureSpec] = (),
     ) -> None:
         self.signature = signature
         self._plan = tuple(
             (spec.name, CONVERT[spec.kind], not spec.nullable and spec.name not in provided)
-            for spec in signature.features
+            for spec in (*signature.features, *inputs)
         )
         self._entities = tuple(dict.fromkeys(entities))
-        names = frozenset(signature.names)
+        names = frozenset(name for name, _, _ in self._plan)
         self._known = names.union(self._entities)
         self._extra = tuple(name for name in self._entities if name not in names)
         self._refuse = unknown == "refuse"
 
     def check(self, row: RowRequest, path: str) -> tuple[list[Scalar], dict[str, str]]:
-        """Values in signature order (None is missing) and entity keys by name.
+        """Values in signature order (None is missing), then inputs, and entity keys by name.
 
         Args:
             row: What the client sent.

@@ -12,19 +12,20 @@ from trimtab.config import ModelConfig
 from trimtab.errors import NotFound, TrimtabError, Unavailable
 from trimtab.features.guard import Guard
 from trimtab.features.resolver import Resolver
+from trimtab.features.transforms import TransformingResolver
 from trimtab.features.views import FeaturePlan, compile_plan
 from trimtab.models.isolate import Isolation
 from trimtab.models.registry import LoadedModel, warm
 from trimtab.outcomes import OutcomeDesk
 from trimtab.predict import PredictFlow
-from trimtab.protocols import FeatureStore, JournalWriter, LiveArm, LiveModel
+from trimtab.protocols import FeatureResolver, FeatureStore, JournalWriter, LiveArm, LiveModel
 from trimtab.record.ids import IdIssuer
 from trimtab.record.journal import Journal
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import unit_hash
 from trimtab.schema import Checker
 from trimtab.telemetry import Event, Metrics
-from trimtab.types import Route, Version
+from trimtab.types import Route, Signature, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.deployment import Deployment
 
@@ -102,9 +103,7 @@ class ModelBuilder:
             route=route,
             arms=(champion, *others),
             champion=champion,
-            resolver=Resolver(
-                plan, version.signature, self.stores, self.metrics, self.deployment.clock, features
-            ),
+            resolver=self._resolver(plan, version.signature),
             deadline_ms=settings.deadline_ms,
             feature_deadline_ms=features.deadline_ms,
         )
@@ -112,6 +111,14 @@ class ModelBuilder:
     def plan(self, version: Version) -> FeaturePlan:
         """The feature views of a version, matched to its signature."""
         return compile_plan(self.deployment.config.features, version.signature, version.views)
+
+    def _resolver(self, plan: FeaturePlan, signature: Signature) -> FeatureResolver:
+        """A plan's resolver, with its transforms behind it if there are any."""
+        config, clock = self.deployment.config.features, self.deployment.clock
+        stored = Resolver(plan, plan.stored(signature), self.stores, self.metrics, clock, config)
+        if not plan.transforms:
+            return stored
+        return TransformingResolver(stored, plan, signature, self.metrics)
 
     def _load(self, model: str, number: int) -> LoadedModel:
         key = (model, number)
@@ -153,6 +160,7 @@ class ModelBuilder:
                 provided=plan.provided,
                 entities=plan.entities,
                 unknown=self.deployment.config.serve.unknown_features,
+                inputs=plan.inputs,
             ),
             pick=tuple(order[name] for name in version.signature.names),
         )

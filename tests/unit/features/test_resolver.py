@@ -307,3 +307,24 @@ def test_a_late_failure_is_nobodys_any_more() -> None:
         assert complaints == []
 
     run_virtually(main)
+
+
+def test_a_feature_older_than_its_own_limit_comes_from_elsewhere() -> None:
+    async def main(clock: FakeClock) -> None:
+        view = ViewConfig(
+            entity="origin",
+            realtime="online",
+            features=(
+                ViewFeature(name="wind", default=-1.0, ttl_seconds=5.0),
+                ViewFeature(name="delay", default=-1.0),
+            ),
+        )
+        stores = {"online": StoreConfig(kind="memory")}
+        config = FeaturesConfig(stores=stores, views={"weather": view})
+        plan = compile_plan(config, SIGNATURE, ("weather",))
+        guards = {"online": Guard("online", Store(1.0), Metrics(), clock, config)}
+        resolver = Resolver(plan, SIGNATURE, guards, Metrics(), clock, config)
+        (answer,) = await resolver.resolve([[1.0, None, None]], [{"origin": "JFK"}], [7.0], 100.0)
+        assert (answer.values, answer.sources) == ((1.0, -1.0, 1.0), "qdr")
+
+    run_virtually(main)

@@ -53,10 +53,10 @@ def test_a_plan_places_the_features_of_its_views() -> None:
     assert plan.views == (
         PlannedView(
             name="weather",
-            entity="origin",
+            keys=("origin",),
             features=(
-                PlannedFeature(index=3, name="fog", kind=FeatureKind.BOOLEAN),
-                PlannedFeature(index=1, name="wind", kind=FeatureKind.NUMERIC),
+                PlannedFeature(index=3, name="fog", kind=FeatureKind.BOOLEAN, ttl_seconds=3600.0),
+                PlannedFeature(index=1, name="wind", kind=FeatureKind.NUMERIC, ttl_seconds=3600.0),
             ),
             realtime="online",
             batch="nightly",
@@ -64,7 +64,7 @@ def test_a_plan_places_the_features_of_its_views() -> None:
         ),
         PlannedView(
             name="airport",
-            entity="airport",
+            keys=("airport",),
             features=(PlannedFeature(index=2, name="gates", kind=FeatureKind.INTEGER, default=3),),
         ),
     )
@@ -203,3 +203,77 @@ def test_none_and_nan_are_missing_in_every_kind(kind: FeatureKind, nothing: obje
 def test_a_value_of_another_kind_is_refused(kind: FeatureKind, raw: object) -> None:
     with pytest.raises(ValueError, match="not "):
         conform(kind, raw)
+
+
+def planned(feature: ViewFeature) -> PlannedFeature:
+    (view,) = compile_plan(config({"weather": weather(feature)}), SIGNATURE, ["weather"]).views
+    return view.features[0]
+
+
+def test_a_value_out_of_range_is_refused() -> None:
+    wind = planned(ViewFeature(name="wind", minimum=0.0, maximum=200.0))
+    assert [wind.conform(value) for value in (0.0, 200.0, 12, None)] == [0.0, 200.0, 12.0, None]
+    for value in (-0.5, 200.5, 201, "12", float("inf")):
+        with pytest.raises(ValueError, match="not "):
+            wind.conform(value)
+
+
+def test_a_value_that_is_not_allowed_is_refused() -> None:
+    origin = planned(ViewFeature(name="origin", kind="categorical", allowed=("JFK", "LGA")))
+    assert origin.conform("JFK") == "JFK"
+    with pytest.raises(ValueError, match="allowed"):
+        origin.conform("EWR")
+
+
+@pytest.mark.parametrize(
+    ("feature", "code", "part"),
+    [
+        (ViewFeature(name="wind", minimum=2.0, maximum=1.0), "range_is_empty", "minimum"),
+        (
+            ViewFeature(name="origin", kind="categorical", maximum=1.0),
+            "range_of_wrong_kind",
+            "maximum",
+        ),
+        (ViewFeature(name="wind", maximum=1.0, default=2.0), "default_out_of_range", "default"),
+        (ViewFeature(name="wind", allowed=(1.0,), default=2.0), "default_out_of_range", "default"),
+        (ViewFeature(name="wind", allowed=(1.0, "a")), "allowed_of_wrong_type", "allowed[1]"),
+    ],
+)
+def test_a_range_that_makes_no_sense_is_refused(feature: ViewFeature, code: str, part: str) -> None:
+    assert refused({"weather": weather(feature)}, "weather") == (
+        code,
+        f"features.views.weather.features[0].{part}",
+    )
+
+
+@pytest.mark.parametrize("entity", ["", (), ("a", "a"), ("a", "")])
+def test_a_view_with_features_needs_its_keys(entity: str | tuple[str, ...]) -> None:
+    view = ViewConfig(entity=entity, features=(ViewFeature(name="wind"),))
+    assert refused({"weather": view}, "weather") == (
+        "entity_required",
+        "features.views.weather.entity",
+    )
+
+
+def test_a_view_without_anything_is_refused() -> None:
+    assert refused({"weather": ViewConfig(entity="origin")}, "weather") == (
+        "empty_view",
+        "features.views.weather.features",
+    )
+
+
+def test_several_keys_are_one_entity_only_together() -> None:
+    view = ViewConfig(entity=("user", "shop"), features=(ViewFeature(name="wind"),))
+    plan = compile_plan(config({"weather": view}), SIGNATURE, ["weather"])
+    (found,) = plan.views
+    assert plan.entities == ("user", "shop")
+    assert found.entity_of({"user": "a|b", "shop": "é"}) == "a%7Cb|é"
+    assert found.entity_of({"user": "a", "shop": "b|é"}) == "a|b%7Cé"
+    assert found.entity_of({"user": "a"}) is None
+    assert found.entity_of({"user": "a", "shop": ""}) is None
+
+
+def test_the_shorter_freshness_limit_counts() -> None:
+    wind = planned(ViewFeature(name="wind", ttl_seconds=60.0))
+    fog = planned(ViewFeature(name="fog", kind="boolean", ttl_seconds=7200.0))
+    assert (wind.ttl_seconds, fog.ttl_seconds) == (60.0, 3600.0)
