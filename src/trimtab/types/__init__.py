@@ -7,6 +7,7 @@ happened in the world, ``wall_time`` is when Trimtab saw it. Shares and rates li
 from trimtab.types.acting import Alert, AuditEntry, Severity
 from trimtab.types.features import Provenance, Resolved, StoredRow
 from trimtab.types.models import Alias, Columns, FeatureKind, FeatureSpec, Signature, Task, Version
+from trimtab.types.optimizing import Certificate, Footprint, MetricChange, SegmentChange
 from trimtab.types.predictions import (
     Matured,
     OutcomeReceipt,
@@ -43,17 +44,20 @@ __all__ = [
     "Array",
     "Assignment",
     "AuditEntry",
+    "Certificate",
     "Columns",
     "Comparison",
     "Exposure",
     "FeatureKind",
     "FeatureSpec",
     "FloatArray",
+    "Footprint",
     "GuardrailAction",
     "GuardrailReading",
     "GuardrailSpec",
     "Harm",
     "Matured",
+    "MetricChange",
     "OutcomeReceipt",
     "OutcomeRecord",
     "PredictAnswer",
@@ -73,6 +77,7 @@ __all__ = [
     "Route",
     "RowRequest",
     "Scalar",
+    "SegmentChange",
     "Severity",
     "Signature",
     "State",
