@@ -7,12 +7,12 @@ from collections.abc import Sequence
 
 from msgspec.structs import replace
 
-from trimtab.drift.correlation import PairChange, largest_change
+from trimtab.drift.correlation import PairChange, correlated, largest_change
+from trimtab.drift.dispersion import Dispersion
 from trimtab.drift.noise import effective_size
 from trimtab.drift.profile import (
     CORRELATION,
     STATISTICS,
-    Dispersion,
     FeatureProfile,
     ReferenceProfile,
 )
@@ -50,18 +50,19 @@ class FeatureComparer:
     def compare(self, window: Window) -> Sequence[Comparison]:
         """One comparison a feature, in the signature's order, then ``correlation``."""
         table: TableSketch = window.content
+        slot = slot_of(self._profile, window)
         found = [
-            compare_feature(profile, current, self._statistics)
+            compare_feature(profile, current, self._statistics, slot)
             for profile, current in zip(self._profile.features, table.features, strict=True)
         ]
-        pairs = self._compare_pairs(table)
+        pairs = self._compare_pairs(table, slot)
         return [*found, pairs] if pairs is not None else found
 
-    def _compare_pairs(self, table: TableSketch) -> Comparison | None:
+    def _compare_pairs(self, table: TableSketch, slot: int | None) -> Comparison | None:
         pairs = self._profile.pairs
         if pairs is None or table.pairs is None:
             return None
-        change = largest_change(pairs.sums, table.pairs, pairs.variances)
+        change = largest_change(pairs.reference, correlated(table.pairs), pairs.variances)
         if change is None:
             return None
         first, second = (
@@ -78,7 +79,7 @@ class FeatureComparer:
             reference_value=change.before,
             current_value=change.now,
         )
-        return _calibrated(comparison, pairs.dispersion, change.size)
+        return _calibrated(comparison, pairs.dispersion, change.size, slot)
 
 
 class ScoreComparer:
@@ -100,11 +101,20 @@ class ScoreComparer:
         table: TableSketch = window.content
         if self._profile.score is None or table.score is None:
             return []
-        return [compare_feature(self._profile.score, table.score, self._statistics)]
+        slot = slot_of(self._profile, window)
+        return [compare_feature(self._profile.score, table.score, self._statistics, slot)]
+
+
+def slot_of(profile: ReferenceProfile, window: Window) -> int | None:
+    """The window's place in the reference's season, if it has one."""
+    return profile.season.slot(window.start, window.end) if profile.season else None
 
 
 def compare_feature(
-    profile: FeatureProfile, current: Sketch, statistics: Sequence[DriftStatistic] = STATISTICS
+    profile: FeatureProfile,
+    current: Sketch,
+    statistics: Sequence[DriftStatistic] = STATISTICS,
+    slot: int | None = None,
 ) -> Comparison:
     """The one comparison that stands for a feature.
 
@@ -115,7 +125,7 @@ def compare_feature(
     """
     size = effective_size(profile.sketch.rows, current.rows)
     found = [
-        _calibrated(comparison, profile.dispersion.get(comparison.statistic), size)
+        _calibrated(comparison, profile.dispersion.get(comparison.statistic), size, slot)
         for statistic in statistics
         if (comparison := statistic.score(profile.sketch, current)) is not None
     ]
@@ -180,14 +190,16 @@ def window_of(
     )
 
 
-def _calibrated(comparison: Comparison, dispersion: Dispersion | None, size: float) -> Comparison:
+def _calibrated(
+    comparison: Comparison, dispersion: Dispersion | None, size: float, slot: int | None
+) -> Comparison:
     """With the larger of the asymptotic noise and that of the reference's time blocks."""
     if dispersion is None or comparison.p_value is None:
         return comparison
     return replace(
         comparison,
-        p_value=max(comparison.p_value, dispersion.p_value(comparison.score, size)),
-        noise_floor=max(comparison.noise_floor, dispersion.expected),
+        p_value=max(comparison.p_value, dispersion.p_value(comparison.score, size, slot)),
+        noise_floor=max(comparison.noise_floor, dispersion.usual_score(slot)),
     )
 
 

@@ -36,6 +36,18 @@ def correlations(sums: IntArray) -> FloatArray:
     return found
 
 
+class Correlated(NamedTuple):
+    """Correlations by pair and the rows that they rest on; both of shape ``(p, p)``."""
+
+    values: FloatArray
+    rows: FloatArray
+
+
+def correlated(sums: IntArray) -> Correlated:
+    """The correlations of ``sums``, as :func:`correlations` gives them, with their rows."""
+    return Correlated(correlations(sums), sums[3].astype(np.float64))
+
+
 def pair_variances(scores: FloatArray, present: npt.NDArray[np.bool_]) -> FloatArray:
     """How much one row's worth of noise each correlation has: n times its variance.
 
@@ -82,7 +94,7 @@ class PairChange(NamedTuple):
 
 
 def largest_change(
-    reference: IntArray, current: IntArray, variances: FloatArray
+    reference: Correlated, current: Correlated, variances: FloatArray
 ) -> PairChange | None:
     """The pair whose correlation has changed most surely; None if there is none to compare.
 
@@ -90,15 +102,15 @@ def largest_change(
     less than the rows; the p-value is the normal one, times the number of pairs (Bonferroni).
 
     Args:
-        reference: Sums over the reference, shape ``(4, p, p)``.
-        current: Sums over the window.
+        reference: Of the reference.
+        current: Of the window.
         variances: From ``pair_variances``.
     """
-    before, now = correlations(reference), correlations(current)
+    before, now = reference.values, current.values
     upper = np.triu(np.isfinite(before) & np.isfinite(now), 1)
     if not upper.any():
         return None
-    n, m = np.maximum(reference[3] - 3, 1), np.maximum(current[3] - 3, 1)
+    n, m = np.maximum(reference.rows - 3, 1), np.maximum(current.rows - 3, 1)
     r, q = np.clip(before, -_BOUND, _BOUND), np.clip(now, -_BOUND, _BOUND)
     change = np.abs(np.arctanh(q) - np.arctanh(r)) * (1 - np.square(r))
     certainty = np.where(upper, change / np.sqrt(variances * (1 / n + 1 / m)), -1.0)

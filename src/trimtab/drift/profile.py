@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
-from functools import reduce
+from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
-from scipy.special import stdtr
 
 from trimtab.drift.constant import ConstantChanged
-from trimtab.drift.correlation import largest_change, pair_variances
+from trimtab.drift.correlation import Correlated, correlated, largest_change, pair_variances
+from trimtab.drift.dispersion import (
+    Blocks,
+    Dispersion,
+    Season,
+    blocks_of,
+    dispersion_of,
+    dispersions,
+)
 from trimtab.drift.ks import KolmogorovSmirnov
 from trimtab.drift.missing_rate import MissingRate
 from trimtab.drift.new_category import NewCategory
-from trimtab.drift.noise import effective_size
+from trimtab.drift.packing import (
+    Packed,
+    from_triangle,
+    pack,
+    squeezed,
+    triangle,
+    unpack,
+    unsqueezed,
+)
+from trimtab.drift.rounding import rounded
 from trimtab.drift.total_variation import TotalVariation
 from trimtab.errors import InvalidInput
 from trimtab.protocols import DriftStatistic
@@ -26,10 +40,7 @@ from trimtab.sketch import (
     Sketcher,
     TableSketch,
     fit,
-    from_bytes,
-    merge,
     sketch,
-    subtract,
     to_bytes,
 )
 from trimtab.types import (
@@ -38,10 +49,9 @@ from trimtab.types import (
     FeatureKind,
     FeatureSpec,
     FloatArray,
-    Record,
 )
 
-FORMAT = 1
+FORMAT = 2
 STATISTICS: tuple[DriftStatistic, ...] = (
     KolmogorovSmirnov(),
     TotalVariation(),
@@ -51,49 +61,18 @@ STATISTICS: tuple[DriftStatistic, ...] = (
 )
 CORRELATION = "correlation"
 
-_LEAST_BLOCKS = 20
-_MOST_BLOCKS = 120
-_LEAST_SPREAD = 0.05
 _MOST_PAIRED = 64
 _PAIR_ROWS = 100_000
-
-
-class Dispersion(Record, frozen=True):
-    """How far one time block of the reference is from all its other blocks, by one statistic.
-
-    ``mean_logit`` and ``sd_logit`` are of the scores' logits ``ln(s / (1 - s))`` over ``blocks``
-    blocks, ``expected`` is the mean of the scores themselves; one block and the rest have the
-    effective size ``size``. A score is at most 1: where blocks differ much anyway, the logarithm
-    would leave a window that has nothing in common with the reference no room to stand out.
-    """
-
-    mean_logit: float
-    sd_logit: float
-    expected: float
-    blocks: int
-    size: float
-
-    def p_value(self, score: float, size: float) -> float:
-        """P(a block of the reference scores at least this), by a t tail on the logit.
-
-        A window smaller than a block has more noise, and its score is shrunk by ``√(size ratio)``; a
-        larger one is not given credit for its size, since what differs between blocks may not be
-        noise.
-
-        Args:
-            score: The window's score.
-            size: Its effective size.
-        """
-        if score <= 0:
-            return 1.0
-        shrunk = score * math.sqrt(min(1.0, size / self.size))
-        spread = max(self.sd_logit, _LEAST_SPREAD) * math.sqrt(1 + 1 / self.blocks)
-        above = (_logits(shrunk, self.size).item() - self.mean_logit) / spread
-        return float(stdtr(self.blocks - 1, -above))
+_CORRELATION_UNIT = 1 / 256
+_VARIANCE_UNIT = 1 / 8
 
 
 class FeatureProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """One feature of the reference; ``dispersion`` is by statistic, empty without enough blocks."""
+    """One feature of the reference; ``dispersion`` is by statistic, empty without enough blocks.
+
+    The distribution function of a number is rounded by at most .002, see
+    :func:`trimtab.drift.rounding.rounded`; all else is exact.
+    """
 
     feature: FeatureSpec
     binning: Binning
@@ -108,22 +87,52 @@ class FeatureProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
 
 class PairProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """The paired features, by position, with the sums of their normal scores in the reference.
+    """The paired features, by position, with their correlations in the reference.
 
     ``variances`` has n times the variance of each correlation, shape ``(p, p)``.
     """
 
     positions: tuple[int, ...]
-    sums: IntArray
+    reference: Correlated
     variances: FloatArray
     dispersion: Dispersion | None = None
+
+
+class _Feature(msgspec.Struct, frozen=True, array_like=True):
+    packed: Packed
+    importance: float
+    dispersion: dict[str, Dispersion]
+
+
+class _Pairs(msgspec.Struct, frozen=True, array_like=True):
+    positions: tuple[int, ...]
+    values: bytes
+    rows: bytes
+    variances: bytes
+    dispersion: Dispersion | None
+
+
+class _Stored(msgspec.Struct, frozen=True, array_like=True):
+    format: int
+    rows: int
+    features: tuple[_Feature, ...]
+    score: _Feature | None
+    pairs: _Pairs | None
+    blocks: int
+    block_seconds: float
+    season: Season | None
+
+
+class _Header(msgspec.Struct, frozen=True, array_like=True):
+    format: int
 
 
 class ReferenceProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """What is remembered of the reference, without its rows.
 
     ``blocks`` is the number of time blocks, ``block_seconds`` long, that the noise is calibrated on;
-    0 if it rests on formulas alone.
+    0 if it rests on formulas alone. ``season`` tells the hours of the day or week apart, where the
+    reference is long enough.
     """
 
     format: int
@@ -133,33 +142,55 @@ class ReferenceProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     pairs: PairProfile | None = None
     blocks: int = 0
     block_seconds: float = 0.0
+    season: Season | None = None
 
     def dump(self) -> bytes:
-        """The profile as bytes."""
-        return to_bytes(self)
+        """The profile as bytes: at most 20 KB for 100 numeric features."""
+        stored = _Stored(
+            format=self.format,
+            rows=self.rows,
+            features=tuple(map(_store, self.features)),
+            score=None if self.score is None else _store(self.score),
+            pairs=None if self.pairs is None else _store_pairs(self.pairs),
+            blocks=self.blocks,
+            block_seconds=self.block_seconds,
+            season=self.season,
+        )
+        return squeezed(to_bytes(stored))
 
     @classmethod
     def load(cls, blob: bytes) -> ReferenceProfile:
         """The profile that ``dump`` wrote.
 
         Raises:
-            InvalidInput: these are no such bytes, or of a later release.
+            InvalidInput: these are no such bytes, or of another release's format.
         """
         try:
-            profile = from_bytes(blob, cls)
+            raw = unsqueezed(blob)
+            known = msgspec.msgpack.decode(raw, type=_Header).format
+            if known != FORMAT:
+                raise InvalidInput(
+                    f"The reference profile has format {known}, not {FORMAT}.",
+                    hint="Build the profile again from the reference data.",
+                    code="invalid_profile",
+                )
+            stored = msgspec.msgpack.decode(raw, type=_Stored)
         except (msgspec.MsgspecError, ValueError, TypeError) as wrong:
             raise InvalidInput(
                 f"This is no reference profile: {wrong}.",
                 hint="Build the profile again from the reference data.",
                 code="invalid_profile",
             ) from wrong
-        if profile.format != FORMAT:
-            raise InvalidInput(
-                f"The reference profile has format {profile.format}, not {FORMAT}.",
-                hint="Build the profile again from the reference data.",
-                code="invalid_profile",
-            )
-        return profile
+        return cls(
+            format=stored.format,
+            rows=stored.rows,
+            features=tuple(map(_restore, stored.features)),
+            score=None if stored.score is None else _restore(stored.score),
+            pairs=None if stored.pairs is None else _restore_pairs(stored.pairs),
+            blocks=stored.blocks,
+            block_seconds=stored.block_seconds,
+            season=stored.season,
+        )
 
     def feature_sketcher(self) -> Sketcher:
         """Sketches windows of features, for data drift."""
@@ -188,7 +219,8 @@ def build_profile(
         columns: Its rows.
         scores: The model's score of each row, shape ``(rows,)``.
         times: Each row's event time, Unix seconds. With 20 blocks or more, the noise is calibrated on
-            how far the blocks differ among themselves; a block should be as long as a window.
+            how far the blocks differ among themselves; a block should be as long as a window. With
+            four weeks of blocks of a day or less, the hours of the week are told apart, too.
         block_seconds: How long a block is.
         importance: By feature name; 1 where it is not given.
 
@@ -203,18 +235,18 @@ def build_profile(
         specs.append(FeatureSpec(name="score", kind=FeatureKind.NUMERIC))
         arrays.append(scores)
     binnings = [fit(spec.kind, array) for spec, array in zip(specs, arrays, strict=True)]
-    sketches = [sketch(b, array) for b, array in zip(binnings, arrays, strict=True)]
+    sketches = [rounded(sketch(b, array)) for b, array in zip(binnings, arrays, strict=True)]
     positions = _paired(columns, sketches)
     sketcher = Sketcher(binnings, ranks={at: sketches[at] for at in positions})
-    blocks = _blocks(times, block_seconds)
-    parts = [sketcher.sketch([array[rows] for array in arrays]) for rows in blocks]
+    blocks = blocks_of(times, block_seconds)
+    parts = [sketcher.sketch([array[rows] for array in arrays]) for rows in blocks.rows]
     features = tuple(
         FeatureProfile(
             feature=spec,
             binning=binnings[at],
             sketch=sketches[at],
             importance=float(weights.get(spec.name, 1.0)),
-            dispersion=_dispersions([part.features[at] for part in parts]),
+            dispersion=dispersions([part.features[at] for part in parts], STATISTICS, blocks),
         )
         for at, spec in enumerate(specs)
     )
@@ -223,9 +255,10 @@ def build_profile(
         rows=columns.rows,
         features=features[: len(columns.features)],
         score=features[-1] if scores is not None else None,
-        pairs=_pair_profile(sketcher, arrays, positions, parts),
+        pairs=_pair_profile(sketcher, arrays, positions, parts, blocks),
         blocks=len(parts),
         block_seconds=block_seconds if parts else 0.0,
+        season=blocks.season,
     )
 
 
@@ -250,67 +283,12 @@ def _paired(columns: Columns, sketches: Sequence[Sketch]) -> tuple[int, ...]:
     return tuple(varying[:_MOST_PAIRED]) if len(varying) > 1 else ()
 
 
-def _blocks(times: FloatArray | None, block_seconds: float) -> list[IntArray]:
-    """The rows of each time block; none if there are too few blocks of a usual size."""
-    if times is None:
-        return []
-    known = np.flatnonzero(np.isfinite(times))
-    ids = np.floor(times[known] / block_seconds)
-    order = np.argsort(ids, kind="stable")
-    starts = np.flatnonzero(np.diff(ids[order], prepend=-np.inf))
-    blocks = np.split(known[order], starts[1:])
-    usual = np.median([len(block) for block in blocks]) if blocks else 0
-    blocks = [block for block in blocks if len(block) >= usual / 4]
-    if len(blocks) < _LEAST_BLOCKS:
-        return []
-    if len(blocks) > _MOST_BLOCKS:
-        chosen = np.linspace(0, len(blocks) - 1, _MOST_BLOCKS).round().astype(int)
-        blocks = [blocks[at] for at in chosen]
-    return blocks
-
-
-def _dispersions(parts: Sequence[Sketch]) -> dict[str, Dispersion]:
-    """By statistic, over blocks of one feature, each against the sum of the others."""
-    if not parts:
-        return {}
-    whole = reduce(merge, parts)
-    rests = [subtract(whole, part) for part in parts]
-    sizes = [effective_size(r.rows, p.rows) for r, p in zip(rests, parts, strict=True)]
-    found: dict[str, Dispersion] = {}
-    for statistic in STATISTICS:
-        scores = [statistic.score(r, p) for r, p in zip(rests, parts, strict=True)]
-        dispersion = _dispersion([c.score for c in scores if c is not None], sizes)
-        if dispersion is not None:
-            found[statistic.name] = dispersion
-    return found
-
-
-def _dispersion(scores: Iterable[float], sizes: Sequence[float]) -> Dispersion | None:
-    size = float(np.median(sizes))
-    found = np.fromiter(scores, np.float64)
-    if len(found) < _LEAST_BLOCKS:
-        return None
-    logits = _logits(found, size)
-    return Dispersion(
-        mean_logit=float(logits.mean()),
-        sd_logit=float(logits.std(ddof=1)),
-        expected=float(found.mean()),
-        blocks=len(found),
-        size=size,
-    )
-
-
-def _logits(scores: FloatArray | float, size: float) -> FloatArray:
-    """Logits of scores; 0 and 1 stand for half a row of ``size``."""
-    inside = np.clip(np.asarray(scores, dtype=np.float64), 0.5 / size, 1 - 0.5 / size)
-    return np.asarray(np.log(inside / (1 - inside)), dtype=np.float64)
-
-
 def _pair_profile(
     sketcher: Sketcher,
     arrays: Sequence[Array],
     positions: tuple[int, ...],
     parts: Sequence[TableSketch],
+    blocks: Blocks,
 ) -> PairProfile | None:
     if not positions:
         return None
@@ -319,23 +297,68 @@ def _pair_profile(
     if table.pairs is None:
         return None
     variances = pair_variances(*sketcher.normal_scores(arrays, step))
-    return PairProfile(
+    sums = [part.pairs for part in parts if part.pairs is not None]
+    profile = PairProfile(
         positions=positions,
-        sums=table.pairs,
+        reference=correlated(table.pairs),
         variances=variances,
-        dispersion=_pair_dispersion([p.pairs for p in parts if p.pairs is not None], variances),
+        dispersion=_pair_dispersion(sums, variances, blocks),
     )
+    # Rounded as it is stored, so that a profile just built answers as one that was loaded.
+    return _restore_pairs(_store_pairs(profile))
 
 
-def _pair_dispersion(parts: Sequence[IntArray], variances: FloatArray) -> Dispersion | None:
+def _pair_dispersion(
+    parts: Sequence[IntArray], variances: FloatArray, blocks: Blocks
+) -> Dispersion | None:
     if not parts:
         return None
     whole = np.sum(parts, axis=0)
-    scores: list[float] = []
-    sizes: list[float] = []
-    for part in parts:
-        change = largest_change(whole - part, part, variances)
-        if change is not None:
-            scores.append(change.score)
-            sizes.append(change.size)
-    return _dispersion(scores, sizes) if sizes else None
+    changes = [
+        largest_change(correlated(whole - part), correlated(part), variances) for part in parts
+    ]
+    sizes = [change.size for change in changes if change is not None]
+    scores = [None if change is None else change.score for change in changes]
+    return dispersion_of(scores, sizes, blocks) if sizes else None
+
+
+def _store(profile: FeatureProfile) -> _Feature:
+    return _Feature(
+        packed=pack(profile.feature, profile.binning, profile.sketch),
+        importance=profile.importance,
+        dispersion=profile.dispersion,
+    )
+
+
+def _restore(stored: _Feature) -> FeatureProfile:
+    binning, found = unpack(stored.packed)
+    return FeatureProfile(
+        feature=stored.packed.feature,
+        binning=binning,
+        sketch=found,
+        importance=stored.importance,
+        dispersion=stored.dispersion,
+    )
+
+
+def _store_pairs(pairs: PairProfile) -> _Pairs:
+    return _Pairs(
+        positions=pairs.positions,
+        values=triangle(pairs.reference.values, _CORRELATION_UNIT),
+        rows=triangle(pairs.reference.rows, 1.0),
+        variances=triangle(np.log2(pairs.variances), _VARIANCE_UNIT),
+        dispersion=pairs.dispersion,
+    )
+
+
+def _restore_pairs(stored: _Pairs) -> PairProfile:
+    size = len(stored.positions)
+    return PairProfile(
+        positions=stored.positions,
+        reference=Correlated(
+            values=from_triangle(stored.values, size, _CORRELATION_UNIT),
+            rows=from_triangle(stored.rows, size, 1.0),
+        ),
+        variances=np.exp2(from_triangle(stored.variances, size, _VARIANCE_UNIT)),
+        dispersion=stored.dispersion,
+    )

@@ -9,7 +9,7 @@ import pytest
 from scipy.special import ndtri
 from scipy.stats import pearsonr, rankdata
 
-from trimtab.drift.correlation import correlations, largest_change, pair_variances
+from trimtab.drift.correlation import correlated, correlations, largest_change, pair_variances
 from trimtab.sketch import Sketcher, fit, sketch
 from trimtab.types import FeatureKind
 
@@ -81,4 +81,4 @@ def test_a_feature_that_no_longer_varies_has_no_correlation_to_compare() -> None
     )
     assert reference is not None
     assert stuck is not None
-    assert largest_change(reference, stuck, np.ones((2, 2))) is None
+    assert largest_change(correlated(reference), correlated(stuck), np.ones((2, 2))) is None
