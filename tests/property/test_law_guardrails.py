@@ -185,3 +185,31 @@ def test_a_split_that_holds_is_not_called_broken_and_one_that_does_not_is_found_
     # 0.001 is allowed: of 400 runs more than 3 come about with probability 0.0008.
     assert sum(peak >= 1_000 for peak in peaks(1.0)) <= 3
     assert sum(peak >= 1_000 for peak in peaks(1.5)) == runs
+
+
+def values_of(rng: np.random.Generator, users: int, ratio: float) -> tuple[Events, list[float]]:
+    """Users on a ramp, each with an outcome in [0, 1] whose mean and shape drift over the rollout."""
+    time = np.sort(rng.random(users))
+    share = ramp(time)
+    candidate = rng.random(users) < share
+    mean = np.clip((0.2 + 0.4 * time) * np.where(candidate, ratio, 1.0), 0.01, 0.99)
+    held = 0.5 + 4 * time
+    amounts = rng.beta(mean * held, (1 - mean) * held)
+    return list(zip(candidate.tolist(), share.tolist(), strict=True)), amounts.tolist()
+
+
+def test_a_version_whose_outcomes_are_as_high_is_rarely_rolled_back() -> None:
+    rng = np.random.default_rng(6)
+    for bet, ratio in (
+        (eprocess.harm(Harm.FEWER, 0.0), 1.0),
+        (eprocess.harm(Harm.FEWER, 0.1), 0.9),
+    ):
+        runs = [values_of(rng, 5_000, ratio) for _ in range(RUNS)]
+        peaks = [bet.update(bet.start(), *run).e_peak for run in runs]
+        assert sum(peak >= 1 / ALPHA for peak in peaks) <= at_most()
+
+
+def test_a_version_whose_outcomes_are_lower_is_rolled_back() -> None:
+    rng, bet = np.random.default_rng(7), eprocess.harm(Harm.FEWER, 0.0)
+    peaks = [bet.update(bet.start(), *values_of(rng, 5_000, 0.8)).e_peak for _ in range(50)]
+    assert all(peak >= 1 / ALPHA for peak in peaks)

@@ -9,6 +9,11 @@ risk ``t r`` instead pays ``q / s0`` on a candidate's event and ``(1 - q) / (1 -
 supermartingale that starts at 1, so by Ville's inequality it ever reaches 1/alpha with probability at
 most alpha: under continuous looking, ramps, drifting base rates and delayed outcomes.
 
+A bounded outcome is bet on in the same way. An amount ``y`` in [0, 1] pays ``1 + y (f - 1)`` where a
+whole event pays the factor ``f``. If the candidate's mean is ``m1`` and control's ``m0``, the expected
+payoff is ``1 + (q - s0) (s t + 1 - s) (m1 / t - m0)``: at most 1 under the null, whatever the
+distributions are and however they drift. With ``y`` 0 or 1 it is the events-only process.
+
 Source: Lindon & Malek, Anytime-Valid Inference for Multinomial Count Data (NeurIPS 2022); Ville, Etude
 critique de la notion de collectif (1939). ``tests/unit/rollout/test_eprocess.py`` checks it against
 the plain products, ``tests/property/test_law_guardrails.py`` its error rates and its speed.
@@ -64,7 +69,12 @@ class EProcess(Record, frozen=True):
         """Before any event: e-value 1."""
         return Evidence(log_payoffs=(0.0,) * len(self.ratios))
 
-    def update(self, evidence: Evidence, events: Sequence[tuple[bool, float]]) -> Evidence:
+    def update(
+        self,
+        evidence: Evidence,
+        events: Sequence[tuple[bool, float]],
+        amounts: Sequence[float] | None = None,
+    ) -> Evidence:
         """Add events, in the order in which they became known.
 
         Batches do not matter: two updates equal one with both batches, bit for bit.
@@ -73,18 +83,21 @@ class EProcess(Record, frozen=True):
             evidence: So far.
             events: Whether the candidate's, and the candidate's share when the unit was answered.
                 An event at share 0 or 1 says nothing about the candidate against control.
+            amounts: How much of an event each is, in [0, 1]; None stands for whole events.
 
         Returns:
             The evidence after the last event.
         """
-        told = [event for event in events if 0.0 < event[1] < 1.0]
+        told = [at for at, event in enumerate(events) if 0.0 < event[1] < 1.0]
         if not told:
             return evidence
-        candidate = np.array([event[0] for event in told], dtype=np.float64)[:, None]
-        share = np.array([event[1] for event in told])[:, None]
+        candidate = np.array([events[at][0] for at in told], dtype=np.float64)[:, None]
+        share = np.array([events[at][1] for at in told])[:, None]
         ratio = np.array(self.ratios)
         odds = share * self.edge
         gains = np.log((odds + 1 - share) / (odds * ratio + 1 - share)) + candidate * np.log(ratio)
+        if amounts is not None:
+            gains = np.log1p(np.array([amounts[at] for at in told])[:, None] * np.expm1(gains))
         path = np.cumsum(np.vstack([evidence.log_payoffs, gains]), axis=0)[1:]
         return Evidence(
             log_payoffs=tuple(path[-1].tolist()),

@@ -9,6 +9,7 @@ What counts, and for whom:
   to the candidate, counting its events for control would make the arms look alike and certify harm.
   Under the null hypothesis the slot of a key is independent of its events, so the share at the answer
   is the chance that the event is the candidate's, whichever answer led to it.
+- A guardrail on values counts a unit's first outcome, with its amount.
 - Events that an outcome makes count in the order of their answers, each once the plan's outcome delay
   has passed since. How long an outcome takes can depend on what it is: a false alarm is known when
   nothing has happened in time, a missed case later. Counted as they arrive, an arm that errs in the
@@ -53,17 +54,21 @@ from trimtab.types import (
     Window,
 )
 
-_Event = tuple[bool, float]
-"""Whether the candidate's, and the candidate's share at the answer."""
+_Event = tuple[bool, float, float]
+"""Whether the candidate's, the candidate's share at the answer, and how much of an event it is."""
 
 
 class _Tally(msgspec.Struct):
-    """One guardrail so far. ``expected`` is what control's events lead one to expect of the candidate."""
+    """One guardrail so far: events of each arm, and their amounts, which are as many where each is whole.
+
+    ``expected`` is what control's amounts lead one to expect of the candidate.
+    """
 
     harm: Evidence
     certificate: Evidence
     control: int = 0
     candidate: int = 0
+    amounts: tuple[float, float] = (0.0, 0.0)
     expected: float = 0.0
 
 
@@ -123,9 +128,11 @@ class GuardrailWindows:
         ripe = self._ripe(outcomes)
         for index, spec in enumerate(self._rollout.plan.guardrails):
             if spec.event in OUTCOME_EVENTS:
-                happened = [m.facts for m in ripe if _known(spec, m)]
-                events = {f.unit: _event(f) for f in reversed(happened)}
-                units = [facts.unit for facts in happened]
+                happened = [m for m in ripe if _known(spec, m)]
+                events = {
+                    m.facts.unit: _event(m.facts, _amount(spec, m)) for m in reversed(happened)
+                }
+                units = [m.facts.unit for m in happened]
             else:
                 failed = [record for record in answers if _shown(spec, record)]
                 events = {r.unit: _event(r) for r in reversed(failed)}
@@ -214,14 +221,20 @@ class GuardrailWindows:
         name = self._rollout.plan.guardrails[index].name
         first = [events[unit] for unit in state.watch.new_events(self._rollout.id, name, units)]
         tally, (harm, certificate) = self._memory.tallies[index], self._bets[index]
-        tally.harm = harm.update(tally.harm, first)
-        tally.certificate = certificate.update(tally.certificate, first)
-        for is_candidate, share in first:
+        told = [(is_candidate, share) for is_candidate, share, _ in first]
+        whole = self._rollout.plan.guardrails[index].event is not UnitEvent.OUTCOME_VALUE
+        amounts = None if whole else [amount for _, _, amount in first]
+        tally.harm = harm.update(tally.harm, told, amounts)
+        tally.certificate = certificate.update(tally.certificate, told, amounts)
+        for is_candidate, share, amount in first:
+            control, candidate = tally.amounts
             if is_candidate:
                 tally.candidate += 1
+                tally.amounts = (control, candidate + amount)
             else:
                 tally.control += 1
-                tally.expected += share / (1 - share) if share < 1 else 0.0
+                tally.amounts = (control + amount, candidate)
+                tally.expected += amount * share / (1 - share) if share < 1 else 0.0
 
     def _window(self) -> Window:
         memory = self._memory
@@ -258,8 +271,11 @@ class GuardrailWindows:
 
     def _reading(self, index: int) -> GuardrailReading:
         spec, tally = self._rollout.plan.guardrails[index], self._memory.tallies[index]
-        more = tally.candidate - tally.expected
+        unit = _span(spec)
+        more = (tally.amounts[1] - tally.expected) * unit
         excess = more if spec.harm is Harm.MORE else -more
+        control, candidate = tally.amounts
+        valued = spec.event is UnitEvent.OUTCOME_VALUE
         return GuardrailReading(
             guardrail=spec.name,
             units=(self._memory.units[0], self._memory.units[1]),
@@ -271,6 +287,7 @@ class GuardrailWindows:
             excess=excess,
             cost=None if spec.cost_per_event is None else excess * spec.cost_per_event,
             currency=spec.currency,
+            amounts=(control * unit, candidate * unit) if valued else None,
         )
 
 
@@ -319,8 +336,20 @@ class GuardrailComparer:
         return [*guarded, sample_ratio]
 
 
-def _event(answer: PredictionFacts | PredictionRecord) -> _Event:
-    return answer.arm > 0, answer.share
+def _event(answer: PredictionFacts | PredictionRecord, amount: float = 1.0) -> _Event:
+    return answer.arm > 0, answer.share, amount
+
+
+def _span(spec: GuardrailSpec) -> float:
+    """What a whole amount is in the outcome's unit."""
+    return 1.0 if spec.high is None else spec.high - spec.low
+
+
+def _amount(spec: GuardrailSpec, matured: Matured) -> float:
+    """How much of an event an outcome is, in [0, 1]."""
+    if spec.event is not UnitEvent.OUTCOME_VALUE:
+        return 1.0
+    return min(max((matured.value - spec.low) / _span(spec), 0.0), 1.0)
 
 
 def _assigned(facts: PredictionFacts, first: Mapping[str, Exposure]) -> bool:
@@ -340,6 +369,8 @@ def _shown(spec: GuardrailSpec, record: PredictionRecord) -> bool:
 
 def _known(spec: GuardrailSpec, matured: Matured) -> bool:
     """Whether the outcome makes the event."""
+    if spec.event is UnitEvent.OUTCOME_VALUE:
+        return True
     positive, decided = matured.value > 0, matured.facts.positive
     if spec.event is UnitEvent.POSITIVE_OUTCOME:
         return positive

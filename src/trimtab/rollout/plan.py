@@ -74,7 +74,7 @@ def check_signatures(control: Signature, candidate: Signature, plan: RolloutPlan
             raise _differs(
                 f"the candidate takes {feature.name!r} as {feature.kind.value}, control has {has}"
             )
-    decisive = OUTCOME_EVENTS - {UnitEvent.POSITIVE_OUTCOME}
+    decisive = OUTCOME_EVENTS - {UnitEvent.POSITIVE_OUTCOME, UnitEvent.OUTCOME_VALUE}
     for i, guardrail in enumerate(plan.guardrails):
         if guardrail.event in decisive and candidate.task is not Task.BINARY:
             raise InvalidPlan(
@@ -82,7 +82,7 @@ def check_signatures(control: Signature, candidate: Signature, plan: RolloutPlan
                 f"and a {candidate.task.value} model makes no yes-or-no decision.",
                 code="no_decision",
                 path=f"guardrails[{i}].event",
-                hint="Guard positive_outcome, error or slow.",
+                hint="Guard positive_outcome, outcome_value, error or slow.",
             )
 
 
@@ -207,6 +207,11 @@ def _check_numbers(guardrail: GuardrailSpec, path: str) -> None:
     cost = guardrail.cost_per_event
     if cost is not None:
         _within(cost, f"{path}.cost_per_event", cost >= 0, "0 or more")
+    if guardrail.event is UnitEvent.OUTCOME_VALUE:
+        high = guardrail.high
+        _within(guardrail.low, f"{path}.low", isfinite(guardrail.low), "a number")
+        fits = high is not None and high > guardrail.low
+        _within(high, f"{path}.high", fits, f"above low, {guardrail.low:g}, for 'outcome_value'")
     if guardrail.event is UnitEvent.SLOW:
         slow = guardrail.slow_ms
         _within(slow, f"{path}.slow_ms", slow is not None and slow > 0, "above 0 for 'slow'")

@@ -18,6 +18,7 @@ OUTCOME_EVENTS = frozenset(
         UnitEvent.MISSED_POSITIVE,
         UnitEvent.FALSE_ALARM,
         UnitEvent.POSITIVE_OUTCOME,
+        UnitEvent.OUTCOME_VALUE,
     }
 )
 
@@ -101,7 +102,7 @@ def split_words(reading: GuardrailReading) -> str:
 
 def effect(spec: GuardrailSpec, reading: GuardrailReading) -> float:
     """The observed relative harm, in [0, 1]: 0.4 is 40 % more events (or fewer), 1 is 100 % or more."""
-    seen = reading.events[1]
+    seen = reading.events[1] if reading.amounts is None else reading.amounts[1]
     expected = seen - reading.excess if spec.harm is Harm.MORE else seen + reading.excess
     if expected <= 0:
         return float(reading.excess > 0)
@@ -111,12 +112,23 @@ def effect(spec: GuardrailSpec, reading: GuardrailReading) -> float:
 def words(spec: GuardrailSpec, reading: GuardrailReading) -> str:
     """One sentence for people: events, units, excess, cost and evidence."""
     more = "more" if (reading.excess >= 0) == (spec.harm is Harm.MORE) else "fewer"
+    told = (
+        f"the candidate had {reading.events[1]:,} among {reading.units[1]:,} units, control "
+        f"{reading.events[0]:,} among {reading.units[0]:,}; about {abs(reading.excess):,.0f} {more}"
+    )
+    if reading.amounts is not None:
+        more = "more" if more == "more" else "less"
+        means = [
+            spec.low + a / max(n, 1) for a, n in zip(reading.amounts, reading.events, strict=True)
+        ]
+        told = (
+            f"the candidate's {reading.events[1]:,} outcomes average {means[1]:,.4g}, control's "
+            f"{reading.events[0]:,} {means[0]:,.4g}; about {abs(reading.excess):,.4g} {more}"
+        )
     cost = ""
     if reading.cost is not None:
         cost = f", an estimated cost of {reading.cost:,.0f} {reading.currency}".rstrip()
     return (
-        f"{spec.name}: the candidate had {reading.events[1]:,} among {reading.units[1]:,} units, "
-        f"control {reading.events[0]:,} among {reading.units[0]:,}; about {abs(reading.excess):,.0f} "
-        f"{more} than its share explains{cost} (evidence {reading.e_value:,.3g}, "
+        f"{spec.name}: {told} than its share explains{cost} (evidence {reading.e_value:,.3g}, "
         f"limit {reading.limit:,.3g})."
     )

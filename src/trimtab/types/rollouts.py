@@ -28,6 +28,7 @@ class UnitEvent(StrEnum):
     ``wrong_decision``: decision and outcome disagree. ``missed_positive``: positive outcome that was
     decided negative. ``false_alarm``: the reverse. ``positive_outcome``: for example a conversion.
     ``error``: the arm raised, timed out or answered nonsense. ``slow``: latency over ``slow_ms``.
+    ``outcome_value``: not whether but how much: the outcome itself, between ``low`` and ``high``.
     """
 
     WRONG_DECISION = "wrong_decision"
@@ -36,13 +37,16 @@ class UnitEvent(StrEnum):
     POSITIVE_OUTCOME = "positive_outcome"
     ERROR = "error"
     SLOW = "slow"
+    OUTCOME_VALUE = "outcome_value"
 
 
 class GuardrailSpec(Record, frozen=True, forbid_unknown_fields=True):
     """One thing that must not get worse.
 
     ``margin`` is the relative harm that is tolerated, in [0, 1). ``weight`` is this guardrail's part
-    of the plan's alpha. ``cost_per_event`` is in ``currency``.
+    of the plan's alpha. ``cost_per_event`` is in ``currency``; of an ``outcome_value`` it is the cost of
+    one unit of the outcome. ``low`` and ``high`` bound outcomes: what lies beyond counts as the bound, and
+    ``margin`` is relative to the distance from ``low``.
     """
 
     name: str
@@ -55,6 +59,8 @@ class GuardrailSpec(Record, frozen=True, forbid_unknown_fields=True):
     slow_ms: float | None = None
     cost_per_event: float | None = None
     currency: str = ""
+    low: float = 0.0
+    high: float | None = None
 
 
 class RampStep(Record, frozen=True, forbid_unknown_fields=True):
@@ -148,7 +154,8 @@ class GuardrailReading(Record, frozen=True):
     ``e_value`` and ``certificate`` are e-values: at ``limit`` the harm, or the absence of harm beyond
     the certificate's margin, is established. ``excess`` counts the candidate's harm beyond what its
     share explains, an estimate: events more (or, where fewer are worse, fewer) than control's lead one
-    to expect; ``cost`` is its price so far.
+    to expect; ``cost`` is its price so far. Of a guardrail on values, ``events`` are the outcomes,
+    ``amounts`` their sums above ``low``, and ``excess`` is in the outcome's unit.
     """
 
     guardrail: str
@@ -161,6 +168,7 @@ class GuardrailReading(Record, frozen=True):
     cost: float | None = None
     currency: str = ""
     excess: float = 0.0
+    amounts: tuple[float, float] | None = None
 
 
 class Exposure(Record, frozen=True):

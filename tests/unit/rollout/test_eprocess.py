@@ -79,3 +79,32 @@ def test_the_grids_are_those_of_the_method() -> None:
     for harm in Harm:
         certificate = eprocess.certificate(harm, 0.2)
         assert 1.0 == pytest.approx(certificate.edge * certificate.ratios[exact])
+
+
+SHARES = st.floats(0.01, 0.99)
+PROBABILITIES = st.floats(0.0, 1.0)
+
+
+@given(SHARES, PROBABILITIES, PROBABILITIES, st.sampled_from(list(Harm)), st.floats(0.0, 0.9))
+def test_an_amount_never_pays_under_the_null(
+    share: float, control: float, amount: float, harm: Harm, margin: float
+) -> None:
+    bet = eprocess.harm(harm, margin)
+    at_edge = min(control * bet.edge, 1.0)
+    # Outcomes of one size with these means, control's scaled so that the null's edge is met.
+    control = at_edge / bet.edge
+    for index in range(len(bet.ratios)):
+        paid = 0.0
+        for is_candidate, chance, mean in ((True, share, at_edge), (False, 1 - share, control)):
+            update = bet.update(bet.start(), [(is_candidate, share)], [amount])
+            paid += chance * (mean * math.exp(update.log_payoffs[index]) + 1 - mean)
+        assert paid <= 1 + 1e-9
+
+
+def test_whole_amounts_are_events_and_none_is_nothing() -> None:
+    bet, events = eprocess.harm(Harm.FEWER, 0.1), [(True, 0.1), (False, 0.2), (True, 0.5)]
+    whole = bet.update(bet.start(), events, [1.0, 1.0, 1.0])
+    plain = bet.update(bet.start(), events)
+    assert plain.log_payoffs == pytest.approx(whole.log_payoffs, rel=1e-12)
+    nothing = bet.update(bet.start(), events, [0.0, 0.0, 0.0])
+    assert bet.start().log_payoffs == nothing.log_payoffs

@@ -12,7 +12,16 @@ from msgspec.structs import replace
 from trimtab.errors import Conflict
 from trimtab.rollout import controller
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
-from trimtab.types import Matured, PredictionRecord, Rollout, RolloutPlan, Window
+from trimtab.types import (
+    GuardrailSpec,
+    Harm,
+    Matured,
+    PredictionRecord,
+    Rollout,
+    RolloutPlan,
+    UnitEvent,
+    Window,
+)
 
 Make = Callable[..., Any]
 
@@ -264,3 +273,28 @@ def test_batches_restarts_and_duplicates_change_nothing(
     assert once == batched
     if twice:
         assert once == folded(rollout, new_state(), records * 2, matured * 2, cuts, restart=True)
+
+
+def test_a_guardrail_on_values_counts_first_outcomes_by_their_amount(
+    rollout: Rollout, state: Any, record: Make, outcome: Make, plan: RolloutPlan
+) -> None:
+    spend = GuardrailSpec(
+        name="spend", event=UnitEvent.OUTCOME_VALUE, harm=Harm.FEWER, low=10.0, high=110.0,
+        cost_per_event=2.0, currency="EUR",
+    )  # fmt: skip
+    valued = replace(rollout, plan=replace(plan, guardrails=(spend,), outcome_delay_seconds=0.0))
+    records = [record(f"v{i}", arm=i % 2, share=0.5) for i in range(6)]
+    values = [60.0, 20.0, 500.0, -3.0, 10.0, 10.0]
+    matured = [outcome(*pair) for pair in zip(records, values, strict=True)]
+    again = outcome(records[0], 110.0)
+    (window,) = GuardrailWindows(valued).fold(records, [*matured, again], state)
+    (reading,) = window.content.readings
+    assert (3, 3) == reading.events
+    assert (150.0, 10.0) == reading.amounts
+    assert (140.0, 280.0) == (reading.excess, reading.cost)
+    (spoken, _) = GuardrailComparer(valued.plan).compare(window)
+    assert spoken.words.startswith(
+        "spend: the candidate's 3 outcomes average 13.33, control's 3 60; about 140 less than its "
+        "share explains, an estimated cost of 280 EUR"
+    )
+    assert 14 / 15 == pytest.approx(spoken.score)
