@@ -153,6 +153,13 @@ def test_register_show_deploy_pause_resume_promote_rollback(config: Path) -> Non
     assert "nothing_to_approve" == move_fails(config, "approve", "risk")
     assert "promoted" == move("promote", "risk")["state"]
     assert [1] == [arm["version"] for arm in move("rollback", "risk")["arms"]]
+    moves = read(*at(config, "show", "risk", "--history"))
+    assert [("champion", 1), ("challenger", 2)] == [(m["alias"], m["version"]) for m in moves[:2]]
+    assert ("champion", 1) == (moves[-2]["alias"], moves[-2]["version"])
+    told = {found["what"] for found in read(*at(config, "diff", "risk", "1", "champion"))}
+    assert set() == told
+    assert "description" in {found["what"] for found in read(*at(config, "diff", "risk", "1", "2"))}
+    assert "Second." in run(*at(config, "diff", "risk", "1", "2")).stdout
     assert "nothing_to_roll_back_to" == move_fails(config, "rollback", "risk")
     actions = [entry["action"] for entry in read(*at(config, "events", "risk"))]
     assert ["start", "pause", "resume", "promote", "roll_back"] == actions[-5:]

@@ -15,6 +15,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "register": ("models:register", "Make a trained model a version, with profile and metrics."),
     "list": ("models:list_models", "List models and their versions."),
     "show": ("models:show", "Show a version: signature, metrics, lineage."),
+    "diff": ("models:diff", "Show how two versions differ."),
     "serve": ("serving:serve", "Serve and watch all deployed models."),
     "watch": ("serving:watch", "Watch the journal without serving."),
     "deploy": ("rollouts:deploy", "Deploy a version: the first at once, a later one step by step."),

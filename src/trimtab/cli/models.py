@@ -1,7 +1,8 @@
-"""register, list, show."""
+"""register, list, show, diff."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import click
@@ -10,9 +11,10 @@ from rich.table import Table
 
 from trimtab.cli import words
 from trimtab.cli.session import Session, command
+from trimtab.models.difference import differences
 from trimtab.store.columnar import read_frame
 from trimtab.types import Task, Version
-from trimtab.wiring.overview import overview
+from trimtab.wiring.overview import AliasMove, alias_history, overview
 from trimtab.wiring.registration import Training
 from trimtab.wiring.registration import register as register_version
 
@@ -110,11 +112,51 @@ def list_models(session: Session) -> None:
 @command()
 @click.argument("model")
 @click.argument("version", default="champion")
-def show(session: Session, model: str, version: str) -> None:
+@click.option("--history", is_flag=True, help="Who moved MODEL's aliases, when and why, instead.")
+def show(session: Session, model: str, version: str, history: bool) -> None:
     """Show VERSION (a number or alias; champion unless named) of MODEL."""
     with session.deployment() as deployment:
+        if history:
+            with deployment.state.reading() as state:
+                moves = alias_history(state, model)
+            session.emit(moves, lambda console: show_history(console, moves))
+            return
         found = deployment.version(model, int(version) if version.isdecimal() else version)
     session.emit(found, lambda console: show_version(console, found))
+
+
+@command()
+@click.argument("model")
+@click.argument("before")
+@click.argument("after")
+def diff(session: Session, model: str, before: str, after: str) -> None:
+    """Show how version AFTER of MODEL differs from BEFORE (numbers or aliases)."""
+    with session.deployment() as deployment:
+        one, other = (
+            deployment.version(model, int(name) if name.isdecimal() else name)
+            for name in (before, after)
+        )
+    told = differences(one, other)
+
+    def display(console: Console) -> None:
+        if not told:
+            console.print(f"{model} v{one.version} and v{other.version} do not differ.")
+            return
+        table = Table("", f"v{one.version}", f"v{other.version}", box=None)
+        for found in told:
+            table.add_row(found.what, found.before or "–", found.after or "–")
+        console.print(table)
+
+    session.emit(told, display)
+
+
+def show_history(console: Console, moves: Sequence[AliasMove]) -> None:
+    """How the moves of aliases are printed."""
+    table = Table("when (UTC)", "alias", "version", "who", "why", box=None)
+    for move in moves:
+        named = "–" if move.version is None else f"v{move.version}"
+        table.add_row(words.moment(move.at), move.alias, named, move.actor, move.reason)
+    console.print(table)
 
 
 def show_version(console: Console, version: Version) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from msgspec.structs import replace
@@ -13,6 +13,8 @@ from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, slots
 from trimtab.types import Alias, Arm, Rollout, RolloutState, Route
 
+OPEN = frozenset({RolloutState.RUNNING, RolloutState.HELD})
+CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 CONTROL_ARM, CANDIDATE_ARM = "champion", "candidate"
 
 
@@ -23,13 +25,14 @@ def alert_key(model: str, what: str) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change by one actor, within one transaction."""
+    """One change by one actor, within one transaction; ``named`` are the aliases that it moved."""
 
     state: StateTx
     actor: str
     reason: str
     clock: Clock
     expected_epoch: int | None
+    named: dict[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         audit.require(self.actor, self.reason)
@@ -82,6 +85,8 @@ class Change:
         ramps = (f"ramp/{step}" for step in range(len(rollout.plan.steps)))
         guardrails = (f"guardrail/{guardrail.name}" for guardrail in rollout.plan.guardrails)
         self.settle(rollout.model, "hold", *ramps, *guardrails)
+        if rollout.state in OPEN:
+            self.unname(rollout.model, CHALLENGER)
         return ended
 
     def turn(self, rollout: Rollout, to: RolloutState, action: str) -> Rollout:
@@ -120,6 +125,12 @@ class Change:
                 reason=self.reason.strip(),
             )
         )
+        self.named[alias] = version
+
+    def unname(self, model: str, alias: str) -> None:
+        """Take an alias away."""
+        self.state.registry.drop_alias(model, alias)
+        self.named[alias] = None
 
     def log(self, action: str, model: str, **detail: Any) -> None:
         """Write the audit row."""
@@ -128,7 +139,7 @@ class Change:
             actor=self.actor,
             action=action,
             model=model,
-            detail=detail,
+            detail=detail | ({"aliases": dict(self.named)} if self.named else {}),
             reason=self.reason,
             clock=self.clock,
         )

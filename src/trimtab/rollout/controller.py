@@ -14,7 +14,7 @@ from xxhash import xxh3_64_hexdigest
 from trimtab.errors import Conflict, InvalidPlan, NotFound, Refused
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import slots
-from trimtab.rollout.change import Change
+from trimtab.rollout.change import CHALLENGER, CHAMPION, OPEN, PREVIOUS, Change
 from trimtab.rollout.plan import (
     APPROVING_ROLES,
     SIGNATURE_DIFFERS,
@@ -22,8 +22,6 @@ from trimtab.rollout.plan import (
     check_signatures,
 )
 from trimtab.types import Rollout, RolloutPlan, RolloutState, Route, Version
-
-OPEN = frozenset({RolloutState.RUNNING, RolloutState.HELD})
 
 
 def deploy_first(
@@ -52,7 +50,7 @@ def deploy_first(
             hint="Start a rollout to bring in another version.",
         )
     route = change.to_one(model, version)
-    change.name(model, "champion", version)
+    change.name(model, CHAMPION, version)
     change.log("deploy", model, version=version, share=1.0, epoch=route.epoch)
     return route
 
@@ -115,7 +113,7 @@ def start(
     change.to_both(rollout, slots.all_control())
     state.control.put_rollout(rollout)
     change.settle(model, "roll_back", "promote")
-    change.name(model, "challenger", candidate)
+    change.name(model, CHALLENGER, candidate)
     change.log_rollout("start", rollout, share=plan.steps[0].share, forced=sorted(force))
     return rollout
 
@@ -230,8 +228,8 @@ def promote(
     rollout = _under_way(state, model)
     change.to_one(model, rollout.candidate)
     rollout = change.end(rollout, RolloutState.PROMOTED)
-    change.name(model, "champion", rollout.candidate)
-    change.name(model, "previous", rollout.control)
+    change.name(model, CHAMPION, rollout.candidate)
+    change.name(model, PREVIOUS, rollout.control)
     change.log_rollout("promote", rollout)
     return rollout
 
@@ -268,8 +266,8 @@ def roll_back(
     route = change.to_one(model, undone.control)
     rollout = change.end(undone, RolloutState.ROLLED_BACK)
     if promoted:
-        change.name(model, "champion", rollout.control)
-        change.name(model, "previous", rollout.candidate)
+        change.name(model, CHAMPION, rollout.control)
+        change.name(model, PREVIOUS, rollout.candidate)
     change.log_rollout("roll_back", rollout, after_promotion=promoted)
     return route
 

@@ -8,7 +8,7 @@ import msgspec
 
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, controller
-from trimtab.rollout.change import alert_key
+from trimtab.rollout.change import OPEN, alert_key
 from trimtab.rollout.decision import Decision, Move, decide
 from trimtab.rollout.readings import (
     SAMPLE_RATIO,
@@ -110,7 +110,7 @@ class RolloutActor:
         """Ramp, hold, roll back, promote or wait; what people are to be told."""
         found: RolloutReadings = window.content
         rollout = state.control.rollout(found.rollout)
-        if rollout is None or rollout.state not in controller.OPEN:
+        if rollout is None or rollout.state not in OPEN:
             return []
         rollout = _mark(rollout, found, state)
         decision = decide(rollout, found)

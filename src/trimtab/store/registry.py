@@ -73,6 +73,12 @@ class SqlRegistry:
                 code="version_not_found",
             ) from missing
 
+    def drop_alias(self, model: str, alias: str) -> None:
+        """Take an alias away; idempotent."""
+        self.connection.execute(
+            aliases.delete().where(aliases.c.model == model, aliases.c.alias == alias)
+        )
+
     def aliases(self, model: str) -> Sequence[Alias]:
         """All aliases of a model, by name."""
         found = select(aliases).where(aliases.c.model == model).order_by(aliases.c.alias)

@@ -23,6 +23,7 @@ from trimtab.types import (
     Version,
 )
 
+_ALL = 1_000_000
 SUBJECTS = ("data_drift", "prediction_drift", "performance", "guardrail")
 
 
@@ -92,12 +93,7 @@ def overview(state: StateTx, model: str, *, verdict_limit: int = 500) -> ModelOv
     """
     versions = state.registry.versions(model)
     if not versions:
-        known = ", ".join(state.registry.models()) or "none"
-        raise NotFound(
-            f"There is no model {model!r}.",
-            code="unknown_model",
-            hint=f"Registered: {known}. `trimtab register` adds one.",
-        )
+        raise _unknown(state, model)
     aliases = state.registry.aliases(model)
     counts = state.outcomes.counts(model)
     route = state.control.route(model)
@@ -117,6 +113,40 @@ def overview(state: StateTx, model: str, *, verdict_limit: int = 500) -> ModelOv
         verdicts=verdicts,
         alerts=alerts,
         events=tuple(state.audit.entries(model)),
+    )
+
+
+class AliasMove(Record, frozen=True):
+    """An alias that was moved, or taken away (``version`` None); ``at`` is wall time."""
+
+    at: float
+    alias: str
+    version: int | None
+    actor: str
+    reason: str
+
+
+def alias_history(state: StateTx, model: str) -> tuple[AliasMove, ...]:
+    """Every move of a model's aliases, oldest first, from the audit log.
+
+    Raises:
+        NotFound: the registry has no such model.
+    """
+    if not state.registry.versions(model):
+        raise _unknown(state, model)
+    return tuple(
+        AliasMove(at=e.at, alias=alias, version=version, actor=e.actor, reason=e.reason)
+        for e in state.audit.entries(model, limit=_ALL)
+        for alias, version in e.detail.get("aliases", {}).items()
+    )
+
+
+def _unknown(state: StateTx, model: str) -> NotFound:
+    known = ", ".join(state.registry.models()) or "none"
+    return NotFound(
+        f"There is no model {model!r}.",
+        code="unknown_model",
+        hint=f"Registered: {known}. `trimtab register` adds one.",
     )
 
 

@@ -63,6 +63,8 @@ class SubjectBook:
             for alias in state.registry.aliases(model)
             if alias.alias in WATCHED_ALIASES
         }
+        # A candidate's outcomes go on arriving after it was rolled back.
+        numbers |= {rollout.candidate for rollout in state.control.rollouts(model)[-1:]}
         found = (state.registry.version(model, number) for number in sorted(numbers))
         return [version for version in found if version is not None]
 

@@ -304,6 +304,10 @@ def test_an_alias_moves(store: StateStore) -> None:
         tx.registry.set_alias(champion(2))
         assert [champion(2)] == tx.registry.aliases("flights")
         assert [] == tx.registry.aliases("fraud")
+        tx.registry.drop_alias("flights", "champion")
+        tx.registry.drop_alias("flights", "champion")
+        assert [] == tx.registry.aliases("flights")
+        tx.registry.set_alias(champion(2))
     with pytest.raises(NotFound) as missing, store.transaction() as tx:
         tx.registry.set_alias(champion(3))
     assert "version_not_found" == missing.value.code

@@ -62,6 +62,9 @@ class FakeState:
     def set_alias(self, alias: Alias) -> None:
         self.kept_aliases[alias.model, alias.alias] = alias
 
+    def drop_alias(self, model: str, alias: str) -> None:
+        self.kept_aliases.pop((model, alias), None)
+
     def epoch(self) -> int:
         return self.kept_epoch
 

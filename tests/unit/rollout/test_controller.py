@@ -103,7 +103,8 @@ def test_promotion_makes_the_candidate_the_champion_of_everybody(running: Any, w
         rollout.reason,
     )
     assert [(2, 1.0)] == shares(running)
-    assert {"champion": 2, "previous": 1, "challenger": 2} == aliases(running)
+    assert {"champion": 2, "previous": 1} == aliases(running)
+    assert {"champion": 2, "previous": 1, "challenger": None} == running.log[-1].detail["aliases"]
 
 
 def test_a_rollback_gives_everybody_to_control_at_a_higher_epoch(running: Any, who: Any) -> None:
