@@ -5,8 +5,9 @@ from __future__ import annotations
 import sys
 
 import guardrails
+import propagation
 
-PARTS = {"guardrails": guardrails.main}
+PARTS = {"guardrails": guardrails.main, "propagation": propagation.main}
 
 
 def main(arguments: list[str]) -> None:
@@ -15,7 +16,7 @@ def main(arguments: list[str]) -> None:
         PARTS[arguments[0]](arguments[1:])
         return
     for part in PARTS.values():
-        part(arguments)
+        part([])
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -437,6 +437,14 @@ class StateStore(Protocol):
 
     def reading(self) -> AbstractContextManager[StateTx]:
         """A consistent snapshot for reading."""
+        ...
+
+    def listen(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` soon after the epoch was raised anywhere, where the database can tell.
+
+        A hint that may be lost: who needs the truth reads the epoch now and then. ``changed`` must not
+        block; the function that is returned stops the calls.
+        """
         ...
 
     def close(self) -> None:

@@ -42,6 +42,7 @@ class Event(StrEnum):
     TICK_FAILED = "tick_failed"
     ROUTES_RELOADED = "routes_reloaded"
     ROUTES_FAILED = "routes_failed"
+    PUSH_LOST = "push_lost"
     CANDIDATE_FAILED = "candidate_failed"
     MODEL_FAILED = "model_failed"
     JOURNAL_DROPPED = "journal_dropped"

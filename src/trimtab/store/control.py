@@ -6,12 +6,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, select, update
+from sqlalchemy import Connection, func, select, update
 
 from trimtab.errors import Conflict
 from trimtab.store.statements import insert, upsert
 from trimtab.store.tables import control, rollouts, routes
 from trimtab.types import Rollout, Route
+
+PUSH_CHANNEL = "trimtab_epoch"
+"""Where PostgreSQL tells of a raised epoch."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,9 @@ class SqlControl:
                 hint="Read the present routes and decide again.",
                 code="stale_epoch",
             )
+        if self.connection.dialect.name == "postgresql":
+            # Sent when the transaction commits.
+            self.connection.execute(select(func.pg_notify(PUSH_CHANNEL, str(expected + 1))))
         return expected + 1
 
     def put_route(self, route: Route) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
@@ -74,6 +74,18 @@ class SqlStateStore:
         with begun(self._engine, writing=False) as connection:
             yield _tx(connection, writing=False)
 
+    def listen(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` soon after the epoch was raised anywhere; the result stops that.
+
+        SQLite tells nobody: there the host's epoch cell does.
+        """
+        if self._engine.dialect.name != "postgresql":
+            return _nothing
+        from trimtab.store.push import EpochListener
+
+        url = self._engine.url.set(drivername="postgresql")
+        return EpochListener(url.render_as_string(hide_password=False), changed).stop
+
     def close(self) -> None:
         """Release connections; idempotent."""
         self._engine.dispose()
@@ -97,6 +109,10 @@ def open_state(url: str, wait_seconds: float = WAIT_SECONDS) -> StateStore:
             migrate(connection)
         on_failure.pop_all()
     return SqlStateStore(engine)
+
+
+def _nothing() -> None:
+    """There is nothing to stop."""
 
 
 def _tx(connection: Connection, *, writing: bool) -> SqlTx:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import shutil
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from types import SimpleNamespace
@@ -110,6 +110,11 @@ class RegistryState:
     def reading(self) -> Iterator[StateTx]:
         """A transaction for reading."""
         yield self._tx
+
+    def listen(self, changed: Callable[[], None]) -> Callable[[], None]:
+        """Call ``changed`` once, as after a connection is made; there is nothing to stop."""
+        changed()
+        return lambda: None
 
     def close(self) -> None:
         """Release nothing; idempotent."""

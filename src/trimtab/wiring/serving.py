@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trimtab import plugins
@@ -176,8 +176,10 @@ class Serving:
     journal: JournalWriter
     stores: Mapping[str, Guard]
     _stale: threading.Event
+    _listen: Callable[[Callable[[], None]], Callable[[], None]]
     _stopping: threading.Event = field(default_factory=threading.Event)
     _follower: threading.Thread | None = None
+    _unlisten: Callable[[], None] | None = None
 
     @classmethod
     def open(
@@ -205,13 +207,14 @@ class Serving:
             max_future_seconds=config.serve.max_future_seconds,
         )
         desk = OutcomeDesk(deployment.state, issuer.issued, clock, metrics)
-        return cls(flow, desk, board, writer, guards, stale)
+        return cls(flow, desk, board, writer, guards, stale, deployment.state.listen)
 
     def start(self) -> None:
         """Load what is deployed, then follow the epoch until ``close``. Blocking."""
         self.board.refresh()
         self._follower = threading.Thread(target=self._follow, daemon=True, name="epoch-follower")
         self._follower.start()
+        self._unlisten = self._listen(self._stale.set)
 
     def ready(self) -> bool:
         """Whether the routes have been loaded and the worker is not draining."""
@@ -220,6 +223,8 @@ class Serving:
     async def close(self) -> None:
         """Stop following, flush the journal, release the stores."""
         self._stopping.set()
+        if self._unlisten is not None:
+            self._unlisten()
         self._stale.set()
         self.journal.close()
         for store in self.stores.values():
