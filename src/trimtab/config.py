@@ -311,9 +311,31 @@ def convert(tree: Any, kind: type[T]) -> T:
         message, _, where = str(wrong).partition(" - at `$")
         raise InvalidConfig(
             f"{message}.",
-            path=where.strip("`.") or None,
+            path=_named(tree, kind, where.strip("`.")) or None,
             hint="`trimtab config schema` lists every setting with its bounds.",
         ) from wrong
+
+
+def _named(tree: Any, kind: type[T], where: str) -> str:
+    """A path whose ``[...]``, msgspec's word for a key of a table, are the keys that they stand for."""
+    lead, gap, _ = where.partition("[...]")
+    table = tree
+    for part in lead.split("."):
+        table = table.get(part) if isinstance(table, dict) else None
+    if not gap or not isinstance(table, dict):
+        return where
+    whole = dict(table)
+    for key, value in whole.items():
+        table.clear()
+        table[key] = value
+        try:
+            msgspec.convert(tree, kind)
+        except msgspec.ValidationError:
+            where = where.replace("[...]", f".{key}", 1)
+            break
+    table.clear()
+    table.update(whole)
+    return where
 
 
 def secret(reference: str, *, environ: Mapping[str, str] = os.environ) -> str:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import sys
 from functools import cache
 from importlib import import_module
 from importlib.metadata import entry_points
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from trimtab.errors import InvalidConfig, NotFound
@@ -77,3 +80,23 @@ def by_path(path: str) -> Any:
             hint="Is the package installed in this environment, and the name spelled right?",
         ) from missing
     return found
+
+
+def module(name: str) -> ModuleType:
+    """A module by its dotted name, or by the path of its file, whose folder is then searched first.
+
+    Raises:
+        InvalidConfig: there is none, or it raised while it was imported.
+    """
+    if name.endswith(".py"):
+        file = Path(name).resolve()
+        if str(file.parent) not in sys.path:
+            sys.path.insert(0, str(file.parent))
+        name = file.stem
+    try:
+        return import_module(name)
+    except (ImportError, SyntaxError, NameError, TypeError, ValueError, AttributeError) as wrong:
+        raise InvalidConfig(
+            f"{name!r} cannot be imported: {wrong}.",
+            hint="Is it spelled right, and does it import by itself?",
+        ) from wrong

@@ -11,6 +11,7 @@ from typing import Any, Protocol, runtime_checkable
 from trimtab.types import (
     Alert,
     Alias,
+    AppliedView,
     AuditEntry,
     Columns,
     Comparison,
@@ -27,6 +28,7 @@ from trimtab.types import (
     RowRequest,
     Scalar,
     Signature,
+    SourceProgress,
     StoredRow,
     Verdict,
     Version,
@@ -409,6 +411,33 @@ class AlertTx(Protocol):
     def retry(self, delivery: int, at: float, error: str) -> None: ...
 
 
+class FeatureTx(Protocol):
+    """Applied feature views, and how far writing jobs are, within a transaction."""
+
+    def add_view(self, applied: AppliedView) -> None:
+        """Keep a new version of a view.
+
+        Raises:
+            Conflict: the view has this version already; versions never change.
+        """
+        ...
+
+    def views(self) -> Sequence[AppliedView]:
+        """The newest version of every view, by name."""
+        ...
+
+    def versions(self, view: str) -> Sequence[AppliedView]:
+        """All versions of a view, oldest first."""
+        ...
+
+    def progress(self, job: str) -> Mapping[str, SourceProgress]:
+        """How far a job has read each of its sources, by source."""
+        ...
+
+    def save_progress(self, job: str, progress: SourceProgress) -> None: ...
+    def forget_progress(self, job: str) -> None: ...
+
+
 class StateTx(Protocol):
     """One transaction over all state: everything in it commits, or nothing."""
 
@@ -424,6 +453,8 @@ class StateTx(Protocol):
     def watch(self) -> WatchTx: ...
     @property
     def alerts(self) -> AlertTx: ...
+    @property
+    def features(self) -> FeatureTx: ...
     def setting(self, key: str) -> str | None: ...
     def save_setting(self, key: str, value: str) -> None: ...
 

@@ -66,6 +66,7 @@ class Registry:
         author: str = "",
         description: str = "",
         views: Sequence[str] = (),
+        view_versions: Mapping[str, str] | None = None,
         trust: str = "",
         file_format: str | None = None,
     ) -> Version:
@@ -81,6 +82,7 @@ class Registry:
             author: Who made it.
             description: What is new about it, for people.
             views: The feature views that fill its features.
+            view_versions: Their digests as it was trained with them, by name.
             trust: Who vouches for an artifact that can run code; empty if nobody. Not kept for a format
                 that cannot.
             file_format: The format; None finds it out.
@@ -117,6 +119,7 @@ class Registry:
                 lineage=dict(lineage or {}),
                 profile_digest=profile_digest,
                 views=tuple(views),
+                view_versions=dict(view_versions or {}),
                 trusted_by=trust,
             )
             tx.registry.add_version(version)

@@ -13,6 +13,7 @@ from trimtab.store.alerts import SqlAlerts
 from trimtab.store.audit import SqlAudit
 from trimtab.store.control import SqlControl
 from trimtab.store.engine import WAIT_SECONDS, begun, open_engine
+from trimtab.store.features import SqlFeatures
 from trimtab.store.migrate import migrate
 from trimtab.store.outcomes import SqlOutcomes
 from trimtab.store.registry import SqlRegistry
@@ -32,6 +33,7 @@ class SqlTx:
     outcomes: SqlOutcomes
     watch: SqlWatch
     alerts: SqlAlerts
+    features: SqlFeatures
 
     def setting(self, key: str) -> str | None:
         """A small text kept under a key."""
@@ -124,4 +126,5 @@ def _tx(connection: Connection, *, writing: bool) -> SqlTx:
         outcomes=SqlOutcomes(connection),
         watch=SqlWatch(connection),
         alerts=SqlAlerts(connection),
+        features=SqlFeatures(connection, writing),
     )

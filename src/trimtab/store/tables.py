@@ -276,6 +276,30 @@ Index(
     postgresql_where=undelivered,
 )
 
+# --------------------------------------------------------------------------- features
+
+feature_views = Table(
+    "feature_views",
+    metadata,
+    Column("view", Text, primary_key=True),
+    Column("version", Integer, primary_key=True, autoincrement=False),
+    Column("digest", Text, nullable=False),
+    Column("applied_at", Double, nullable=False),
+    Column("actor", Text, nullable=False),
+    Column("reason", Text, nullable=False),
+    Column("body", Json(dict[str, Any]), nullable=False),
+    Column("code", Json(dict[str, str]), nullable=False),
+)
+
+feature_progress = Table(
+    "feature_progress",
+    metadata,
+    Column("job", Text, primary_key=True),
+    Column("source", Text, primary_key=True),
+    Column("stamp", Text, nullable=False),
+    Column("done", BigInteger, nullable=False),
+)
+
 settings = Table(
     "settings",
     metadata,

@@ -5,7 +5,13 @@ happened in the world, ``wall_time`` is when Trimtab saw it. Shares and rates li
 """
 
 from trimtab.types.acting import Alert, AuditEntry, Severity
-from trimtab.types.features import Provenance, Resolved, StoredRow
+from trimtab.types.features import (
+    AppliedView,
+    Provenance,
+    Resolved,
+    SourceProgress,
+    StoredRow,
+)
 from trimtab.types.models import Alias, Columns, FeatureKind, FeatureSpec, Signature, Task, Version
 from trimtab.types.optimizing import Certificate, Footprint, MetricChange, SegmentChange
 from trimtab.types.predictions import (
@@ -40,6 +46,7 @@ from trimtab.types.watching import Comparison, State, Verdict, Window
 __all__ = [
     "Alert",
     "Alias",
+    "AppliedView",
     "Arm",
     "Array",
     "Assignment",
@@ -80,6 +87,7 @@ __all__ = [
     "SegmentChange",
     "Severity",
     "Signature",
+    "SourceProgress",
     "State",
     "StoredRow",
     "Task",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import StrEnum
+from typing import Any
 
 from trimtab.types.record import Record, Scalar
 
@@ -48,3 +49,28 @@ class Resolved(Record, frozen=True):
     values: tuple[Scalar, ...]
     sources: str
     ages_seconds: tuple[float | None, ...]
+
+
+class AppliedView(Record, frozen=True):
+    """One immutable version of a feature view, as it was applied.
+
+    ``digest`` is ``sha256:<hex>`` over ``body``, the definition, and ``code``, the digests of the source
+    of its transforms by name. The newest version of a view is the one that is served.
+    """
+
+    view: str
+    version: int
+    digest: str
+    applied_at: float
+    actor: str
+    reason: str
+    body: dict[str, Any]
+    code: dict[str, str]
+
+
+class SourceProgress(Record, frozen=True):
+    """How far a job has read one source; ``stamp`` tells whether the source is still the same."""
+
+    source: str
+    stamp: str
+    done: int

@@ -11,12 +11,14 @@ import numpy as np
 
 from trimtab.drift.profile import build_profile
 from trimtab.errors import InvalidInput
+from trimtab.features.views import compile_plan
 from trimtab.performance import evaluate
 from trimtab.protocols import Predictor
 from trimtab.rollout import audit
 from trimtab.schema import columns_from_frame, infer_signature
 from trimtab.types import Array, Columns, FloatArray, Record, Signature, Task, Version
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.views import served_features, versions_of
 
 BLOCKS = 20
 DAY = 86_400.0
@@ -60,10 +62,11 @@ def register(
     that the first made.
 
     Raises:
-        InvalidInput: the frames or the artifact do not fit together.
+        InvalidInput: the frames, the views or the artifact do not fit together.
         Refused: the artifact can run code and is not trusted.
     """
     signature = _signature(training)
+    compile_plan(served_features(deployment), signature, views)
     reference = columns_from_frame(signature, training.reference)
     vouched = author if trust else ""
     predictor = deployment.registry.preview(artifact, signature, trust=vouched)
@@ -88,6 +91,7 @@ def register(
         author=author,
         description=description,
         views=tuple(views),
+        view_versions=versions_of(deployment, views),
         trust=vouched,
     )
     with deployment.state.transaction() as state:

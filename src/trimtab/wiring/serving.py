@@ -28,6 +28,7 @@ from trimtab.telemetry import Event, Metrics
 from trimtab.types import Route, Signature, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.views import served_features
 
 logger = logging.getLogger(__name__)
 
@@ -110,7 +111,7 @@ class ModelBuilder:
 
     def plan(self, version: Version) -> FeaturePlan:
         """The feature views of a version, matched to its signature."""
-        return compile_plan(self.deployment.config.features, version.signature, version.views)
+        return compile_plan(served_features(self.deployment), version.signature, version.views)
 
     def _resolver(self, plan: FeaturePlan, signature: Signature) -> FeatureResolver:
         """A plan's resolver, with its transforms behind it if there are any."""

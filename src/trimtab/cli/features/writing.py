@@ -1,4 +1,4 @@
-"""features push, get, list."""
+"""features push, get."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from pathlib import Path
 
 import click
 from rich.console import Console
-from rich.table import Table
 
 from trimtab.cli import words
 from trimtab.cli.session import Session, command
@@ -21,35 +20,6 @@ from trimtab.types import StoredRow
 from trimtab.wiring.serving import open_store
 
 BATCH_ROWS = 1_000
-
-
-@click.group()
-def features() -> None:
-    """Fill feature stores and look into them."""
-
-
-@command("list")
-def list_views(session: Session) -> None:
-    """List the configured feature views."""
-    views = session.config().features.views
-
-    def show(console: Console) -> None:
-        if not views:
-            console.print("No feature views are configured: see [features.views] in trimtab.toml.")
-            return
-        table = Table("view", "entity", "features", "realtime", "batch", "fresh for", box=None)
-        for name, view in views.items():
-            table.add_row(
-                name,
-                ", ".join(view.keys),
-                ", ".join(feature.name for feature in view.features),
-                view.realtime or "–",
-                view.batch or "–",
-                words.span(view.ttl_seconds) if view.ttl_seconds else "ever",
-            )
-        console.print(table)
-
-    session.emit(views, show)
 
 
 @command()
@@ -137,7 +107,3 @@ async def _read(store: FeatureStore, view: str, entity: str) -> StoredRow | None
         return (await store.read(view, [entity])).get(entity)
     finally:
         await store.close()
-
-
-for subcommand in (list_views, push, get):
-    features.add_command(subcommand)

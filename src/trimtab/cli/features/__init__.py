@@ -1,0 +1,23 @@
+"""The group of commands on features: definitions, writing, training sets."""
+
+from __future__ import annotations
+
+import click
+
+from trimtab.cli.features import views, writing
+
+
+@click.group()
+def features() -> None:
+    """Define feature views, fill their stores, and make training sets from their history."""
+
+
+for subcommand in (
+    views.apply,
+    views.list_views,
+    views.show,
+    views.diff,
+    writing.push,
+    writing.get,
+):
+    features.add_command(subcommand)

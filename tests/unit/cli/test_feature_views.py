@@ -1,0 +1,103 @@
+"""features apply, list, show, diff: as typed."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner
+
+from trimtab.cli.main import cli
+
+CONFIG = """\
+[state]
+dir = "{state}"
+
+[features.stores.online]
+kind = "sqlite"
+
+[features.views.customer]
+entity = "customer_id"
+realtime = "online"
+features = [{{ name = "mean_amount", default = {default} }}]
+"""
+
+DEFINITIONS = """\
+from trimtab.features.declare import Feature, transform, view
+
+@transform(default=1.0)
+def amount_ratio(amount: float, mean_amount: float) -> float:
+    return amount / mean_amount
+
+payments = view("payments", request=[Feature(name="amount")], transforms=[amount_ratio])
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> Path:
+    path = tmp_path / "trimtab.toml"
+    write(path, "25.0")
+    return path
+
+
+def write(path: Path, default: str) -> None:
+    path.write_text(CONFIG.format(state=(path.parent / "state").as_posix(), default=default))
+
+
+def run(config: Path, *arguments: str, status: int = 0) -> Any:
+    done = CliRunner().invoke(
+        cli, ["features", *arguments, "--config", str(config), "--json"], catch_exceptions=False
+    )
+    assert done.exit_code == status, done.output
+    return json.loads(done.stdout)
+
+
+def test_apply_then_diff_then_apply_again(config: Path) -> None:
+    assert run(config, "diff", status=3)[0]["changed"]
+    (first,) = run(config, "apply", "--reason", "First.")
+    assert (first["version"], first["changed"]) == (1, True)
+    assert not run(config, "diff")[0]["changed"]
+    write(config, "30.0")
+    (found,) = run(config, "diff", status=3)
+    assert found["differences"] == [
+        {"path": "features.mean_amount.default", "before": 25.0, "after": 30.0}
+    ]
+    assert run(config, "list")["customer"]["definition"]["features"][0]["default"] == 25.0
+    run(config, "apply", "--reason", "Prices rose.")
+    shown = run(config, "show", "customer")
+    assert [one["reason"] for one in shown["versions"]] == ["First.", "Prices rose."]
+
+
+def test_definitions_in_python_are_applied(config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "definitions_of_a_test.py"
+    file.write_text(DEFINITIONS)
+    (made,) = run(config, "apply", str(file), "--reason", "Ratios.")
+    assert (made["view"], made["version"]) == ("payments", 1)
+    definition = run(config, "show", "payments")["definition"]
+    assert definition["transforms"][0]["function"] == "definitions_of_a_test:amount_ratio"
+
+
+def test_definitions_in_another_toml_file_are_applied(config: Path, tmp_path: Path) -> None:
+    other = tmp_path / "views.toml"
+    other.write_text('[features.views.bare]\nentity = "a"\nfeatures = [{ name = "x" }]\n')
+    assert run(config, "apply", str(other), "--reason", "More.")[0]["view"] == "bare"
+
+
+def test_what_cannot_be_applied_is_refused_with_its_path(config: Path, tmp_path: Path) -> None:
+    write(config, '"much"')
+    found = run(config, "apply", "--reason", "First.", status=2)["error"]
+    assert (found["code"], found["path"]) == (
+        "default_of_wrong_type",
+        "features.views.customer.features[0].default",
+    )
+    config.write_text(config.read_text().replace("realtime", "ttl_seconds = 0\nrealtime"))
+    found = run(config, "apply", "--reason", "First.", status=2)["error"]
+    assert found["path"] == "features.views.customer.ttl_seconds"
+    (tmp_path / "broken.py").write_text("def")
+    assert run(config, "apply", "no_such_module", "--reason", "x", status=2)["error"]["hint"]
+
+
+def test_an_unknown_view_is_not_shown(config: Path) -> None:
+    assert "customer" in run(config, "show", "nobody", status=1)["error"]["hint"]
