@@ -77,7 +77,8 @@ class WatchConfig(Section, frozen=True):
 
     ``window_seconds`` long windows close ``lateness_seconds`` after their end, and need
     ``min_rows``. A performance window closes when ``maturity_ratio`` of its predictions have their
-    outcome, or ``outcome_delay_seconds`` after its end.
+    outcome, or ``outcome_delay_seconds`` after its end. Outcomes that come later are counted in the
+    latest ``recount_windows`` closed windows of a version.
 
     A subject has drifted when two flagged windows in a row score ``drift_threshold`` or more, or when
     its evidence reaches ``run_length_windows``: without drift that happens at most once in so many
@@ -93,6 +94,7 @@ class WatchConfig(Section, frozen=True):
     min_rows: Count = 100
     outcome_delay_seconds: NonNegative = 172_800.0
     maturity_ratio: Share = 0.99
+    recount_windows: Count = 35
     drift_threshold: Share = 0.1
     retrain_threshold: Share = 0.3
     run_length_windows: Positive = 1_000.0
@@ -201,6 +203,23 @@ class FeaturesConfig(Section, frozen=True):
     views: dict[str, ViewConfig] = {}
 
 
+class PerformanceConfig(Section, frozen=True):
+    """What a model's performance is measured by, beside what its task has anyway.
+
+    ``segments`` names features by whose values performance is also measured: categories, truth values,
+    or numbers in four parts of equally many held-out rows. ``costs`` has one row an outcome and one
+    column a decision, in the order of the model's labels: what each costs, in ``currency``; gains are
+    negative. ``quantile`` says which one a regression predicts. With ``ranking_k`` the rows of a request
+    are a ranking, and its first ``ranking_k`` places count.
+    """
+
+    segments: tuple[str, ...] = ()
+    costs: tuple[tuple[float, ...], ...] = ()
+    currency: str = ""
+    quantile: Annotated[float, Meta(gt=0, lt=1)] | None = None
+    ranking_k: Count | None = None
+
+
 class ModelConfig(Section, frozen=True):
     """What one model has of its own. ``outcome`` names what becomes known later, in words.
 
@@ -215,6 +234,7 @@ class ModelConfig(Section, frozen=True):
     owner: str = ""
     purpose: str = ""
     outcome: str = "outcome"
+    performance: PerformanceConfig = PerformanceConfig()
 
 
 class ChannelConfig(Section, frozen=True):

@@ -50,6 +50,23 @@ class Tick:
 
 Subjects = Callable[[StateTx], Sequence[Subject]]
 Notify = Callable[[StateTx, Sequence[Alert]], None]
+Facts = Callable[[PredictionRecord], PredictionFacts]
+
+
+def plain_facts(record: PredictionRecord) -> PredictionFacts:
+    """What the outcome join keeps of a prediction of any model."""
+    return PredictionFacts(
+        prediction_id=record.prediction_id,
+        model=record.model,
+        version=record.version,
+        rollout=record.rollout,
+        arm=record.arm,
+        share=record.share,
+        unit=record.unit,
+        event_time=record.event_time,
+        score=record.score,
+        positive=record.positive,
+    )
 
 
 class WatchFlow:
@@ -62,6 +79,7 @@ class WatchFlow:
             again as long as a thing is watched.
         notify: Opens alerts, within the transaction.
         batch_rows: How many records and outcomes one tick takes at most.
+        facts: What the outcome join keeps of a prediction.
     """
 
     def __init__(
@@ -72,12 +90,14 @@ class WatchFlow:
         subjects: Subjects,
         notify: Notify,
         batch_rows: int,
+        facts: Facts = plain_facts,
     ) -> None:
         self._state = state
         self._journal = journal
         self._subjects = subjects
         self._notify = notify
         self._batch_rows = batch_rows
+        self._facts = facts
         self._loaded: dict[str, Subject] = {}
 
     def tick(self) -> Tick:
@@ -95,7 +115,7 @@ class WatchFlow:
     def _step(self, state: StateTx) -> Tick:
         offsets = state.watch.offsets()
         read, behind = self._journal.read(offsets, self._batch_rows)
-        new = state.outcomes.index([_facts(record) for record in read])
+        new = state.outcomes.index([self._facts(record) for record in read])
         records = _first(read, new)
         matured = state.outcomes.take_matured(self._batch_rows)
         moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
@@ -154,18 +174,3 @@ def _first(read: Sequence[PredictionRecord], new: frozenset[str]) -> Sequence[Pr
         return read
     first: Mapping[str, PredictionRecord] = {r.prediction_id: r for r in reversed(read)}
     return [r for r in read if r.prediction_id in new and first[r.prediction_id] is r]
-
-
-def _facts(record: PredictionRecord) -> PredictionFacts:
-    return PredictionFacts(
-        prediction_id=record.prediction_id,
-        model=record.model,
-        version=record.version,
-        rollout=record.rollout,
-        arm=record.arm,
-        share=record.share,
-        unit=record.unit,
-        event_time=record.event_time,
-        score=record.score,
-        positive=record.positive,
-    )

@@ -16,15 +16,18 @@ _WORDS = {
     "data_drift": "data drift",
     "prediction_drift": "prediction drift",
     "performance": "performance drift",
+    "estimated_performance": "estimated performance drift",
+    "concept_drift": "concept drift",
 }
+_RETRAIN = frozenset({"performance", "concept_drift"})
 
 
 class DriftActor:
     """Turns verdicts on data drift, prediction drift and performance into alerts.
 
-    Performance that has alarmed calls for retraining; so does data drift that has alarmed once its
-    score is ``retrain_threshold``; prediction drift alone does not. A version that has no traffic any
-    more alerts nobody, and its alerts are closed.
+    Performance that has alarmed calls for retraining, and so does concept drift; so does data drift that
+    has alarmed once its score is ``retrain_threshold``; prediction drift and estimated performance alone
+    do not. A version that has no traffic any more alerts nobody, and its alerts are closed.
 
     Args:
         config: ``retrain_threshold``.
@@ -34,7 +37,9 @@ class DriftActor:
         self._retrain_threshold = config.retrain_threshold
 
     def act(self, window: Window, verdict: Verdict, state: StateTx) -> Sequence[Alert]:
-        """The alerts that this verdict opens; a steady one closes them."""
+        """The alerts that this verdict opens; a steady one closes them. A revision does neither."""
+        if verdict.revision:
+            return ()
         drift, retrain = _keys(verdict)
         if verdict.state is State.STEADY or not _answers(verdict, state):
             for key in (drift, retrain):
@@ -43,7 +48,7 @@ class DriftActor:
         if verdict.state is not State.DRIFTED or not verdict.alarmed:
             return ()
         alerts = []
-        if verdict.subject != "performance":
+        if verdict.subject not in _RETRAIN:
             alerts.append(_alert(drift, "", verdict, runbook=verdict.subject))
         if self._must_retrain(verdict):
             alerts.append(_alert(retrain, "Retrain ", verdict, runbook="retrain"))
@@ -52,7 +57,7 @@ class DriftActor:
     def _must_retrain(self, verdict: Verdict) -> bool:
         if verdict.subject == "data_drift":
             return verdict.score >= self._retrain_threshold
-        return verdict.subject == "performance"
+        return verdict.subject in _RETRAIN
 
 
 def _answers(verdict: Verdict, state: StateTx) -> bool:

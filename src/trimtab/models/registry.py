@@ -61,6 +61,7 @@ class Registry:
         *,
         signature: Signature,
         profile: bytes | None = None,
+        promise: bytes | None = None,
         metrics: Mapping[str, float] | None = None,
         lineage: Mapping[str, str] | None = None,
         author: str = "",
@@ -77,6 +78,7 @@ class Registry:
             artifact: A path to a file, or a fitted model in memory.
             signature: What it takes and answers.
             profile: The reference profile of its training data.
+            promise: What its held-out rows promise of its performance.
             metrics: Held-out figures, for example ``{"roc_auc": .71}``.
             lineage: What it came from: data, code, parent.
             author: Who made it.
@@ -96,10 +98,8 @@ class Registry:
             path, kind = self._written(artifact, file_format, Path(directory))
             trust = trust if kind.runs_code else ""
             digest, size = self._blobs.put(path)
-            profile_digest = None
-            if profile is not None:
-                (Path(directory) / "profile").write_bytes(profile)
-                profile_digest, _ = self._blobs.put(Path(directory) / "profile")
+            profile_digest = self._kept(profile, Path(directory) / "profile")
+            promise_digest = self._kept(promise, Path(directory) / "promise")
         with self._state.transaction() as tx:
             for known in tx.registry.versions(model):
                 vouched = not trust or known.trusted_by == trust
@@ -118,6 +118,7 @@ class Registry:
                 metrics=dict(metrics or {}),
                 lineage=dict(lineage or {}),
                 profile_digest=profile_digest,
+                promise_digest=promise_digest,
                 views=tuple(views),
                 view_versions=dict(view_versions or {}),
                 trusted_by=trust,
@@ -246,6 +247,13 @@ class Registry:
             if isinstance(artifact, Path) and kind.runs_code and not trust:
                 raise _untrusted(path.name, kind.name, "Say that you trust it with --trust.")
             return opened(kind, path, signature, path.name)
+
+    def _kept(self, blob: bytes | None, at: Path) -> str | None:
+        """The digest of bytes that are kept beside an artifact."""
+        if blob is None:
+            return None
+        at.write_bytes(blob)
+        return self._blobs.put(at)[0]
 
     def _written(
         self, artifact: object, file_format: str | None, directory: Path

@@ -7,8 +7,15 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from trimtab.performance.metrics import Estimate, classifier, proportion, regression
-from trimtab.types import FloatArray, Signature, Task
+from trimtab.config import PerformanceConfig
+from trimtab.performance.metrics import (
+    ClassCounts,
+    Estimate,
+    classification,
+    mean_absolute_percentage_error,
+    regression,
+)
+from trimtab.types import Array, FloatArray, Signature, Task
 
 _MIN_BLOCKS = 8
 _MIN_BLOCK_ROWS = 30
@@ -21,6 +28,7 @@ def evaluate(
     *,
     event_times: FloatArray | None = None,
     window_seconds: float = 86_400.0,
+    config: PerformanceConfig = PerformanceConfig(),  # noqa: B008 - frozen
 ) -> dict[str, float]:
     """Held-out figures for a version's ``metrics``, with what a later comparison needs.
 
@@ -35,6 +43,7 @@ def evaluate(
         signature: The model's task and threshold.
         event_times: Shape ``(rows,)``, Unix seconds.
         window_seconds: How long the watched windows will be.
+        config: Costs and quantile, where the model has them.
 
     Returns:
         ``rows``; for each metric its value and ``<metric>_se``; ``positive_ratio`` for binary.
@@ -42,7 +51,7 @@ def evaluate(
     """
     if not len(outcomes):
         return {}
-    whole = _exact(scores, outcomes, signature)
+    whole = exact(scores, outcomes, signature, config)
     figures = {"rows": float(len(outcomes))}
     for name, estimate in whole.items():
         figures[name] = estimate.value
@@ -50,27 +59,52 @@ def evaluate(
     if signature.task is Task.BINARY:
         figures["positive_ratio"] = float(np.mean(outcomes))
     if event_times is not None:
-        blocks = np.floor(event_times / window_seconds)
         parts = [
-            _exact(scores[blocks == block], outcomes[blocks == block], signature)
-            for block in np.unique(blocks)
-            if int((blocks == block).sum()) >= _MIN_BLOCK_ROWS
+            exact(scores[part], outcomes[part], signature, config)
+            for part in blocks(np.floor(event_times / window_seconds))
         ]
         figures |= _between(whole, parts)
     return figures
 
 
-def _exact(scores: FloatArray, outcomes: FloatArray, signature: Signature) -> dict[str, Estimate]:
+def blocks(of: FloatArray) -> list[Array]:
+    """The rows of each block that has enough of them, as indices."""
+    _, place, sizes = np.unique(of, return_inverse=True, return_counts=True)
+    order = np.argsort(place, kind="stable")
+    parts = np.split(order, np.cumsum(sizes)[:-1])
+    return [part for part in parts if len(part) >= _MIN_BLOCK_ROWS]
+
+
+def exact(
+    scores: FloatArray,
+    outcomes: FloatArray,
+    signature: Signature,
+    config: PerformanceConfig = PerformanceConfig(),  # noqa: B008 - frozen
+) -> dict[str, Estimate]:
     """The metrics without bins: every distinct score is a bin of its own."""
+    costs = np.array(config.costs, dtype=np.float64) if config.costs else None
     if signature.task is Task.REGRESSION:
-        return regression(scores - outcomes, np.ones(len(outcomes)))
-    if signature.task is Task.MULTICLASS:
-        right = float((np.argmax(scores, axis=1) == outcomes).sum())
-        return {"accuracy": proportion(right, float(len(outcomes)))}
-    distinct, place = np.unique(scores, return_inverse=True)
-    counts = np.zeros((len(distinct), 2))
-    np.add.at(counts, (place, (outcomes > 0).astype(np.intp)), 1.0)
-    return classifier(distinct, distinct >= signature.threshold, counts)
+        errors, ones = scores - outcomes, np.ones(len(outcomes))
+        found = regression(errors, ones, quantile=config.quantile)
+        there = outcomes != 0
+        if there.any():
+            relative = errors[there] / outcomes[there]
+            found["mape"] = mean_absolute_percentage_error(relative, ones[there])
+        return found
+    if signature.task is Task.BINARY:
+        distinct, place = np.unique(scores, return_inverse=True)
+        counts = np.zeros((len(distinct), 2))
+        np.add.at(counts, (place, (outcomes > 0).astype(np.intp)), 1.0)
+        decided = (distinct >= signature.threshold).astype(np.intp)
+        return classification([ClassCounts(distinct, decided, counts)], costs)
+    decided = np.argmax(scores, axis=1)
+    classes = []
+    for index in range(len(signature.labels)):
+        order = np.argsort(scores[:, index], kind="stable")
+        hit = (outcomes[order] == index).astype(np.float64)
+        counts = np.column_stack([1.0 - hit, hit])
+        classes.append(ClassCounts(scores[order, index], decided[order], counts))
+    return classification(classes, costs)
 
 
 def _between(

@@ -1,58 +1,51 @@
 """Predictions and their outcomes, counted in windows of event time.
 
-Everything is read off one table of integer counts: of rows by (score bin, decision, outcome) for a
-binary model, by error bin for a regression. Integers merge and subtract exactly in any order, so
-late and corrected outcomes cost nothing. A score's bin is 1/256 of log-odds wide, which moves a
-score by at most 1/2048; an error's bin is its top 18 bits as a float32, at most 0.1 % off.
+Everything is read off tables of integer counts, see ``bins.py``. Integers merge and subtract exactly in
+any order, so late and corrected outcomes cost nothing.
 """
 
 from __future__ import annotations
 
 import math
-import struct
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 
 import msgspec
-import numpy as np
-import numpy.typing as npt
 
 from trimtab.config import WatchConfig
-from trimtab.performance.metrics import LEAST_SHARE, Estimate, classifier, regression
+from trimtab.performance.bins import coarse_place
+from trimtab.performance.segments import SegmentSpec, names_of
+from trimtab.performance.tally import Counted, Item, Requests, Tally
 from trimtab.protocols import StateTx
-from trimtab.types import FloatArray, Matured, PredictionRecord, Record, Task, Version, Window
+from trimtab.types import Matured, PredictionRecord, Task, Version, Window
 
 SUBJECT = "performance"
-
-_BINS_PER_LOG_ODDS = 256.0
-_LOG_ODDS_LIMIT = 20.0
-_ERROR_SHIFT = 14
+RECOUNT_RATIO = 0.01
 
 
-class Counted(Record, frozen=True):
-    """What became known of one window: ``predictions`` made, and rows by bin.
+class _Window(msgspec.Struct):
+    """A window that waits, or one that has closed.
 
-    ``table`` maps a bin to its rows: with a negative and a positive outcome for a binary model; all
-    in the second place for a regression.
+    ``scores`` has by coarse bin of score how many predictions there are and how many of them have an
+    outcome. ``late`` are predictions that came after its lateness: they, and in ``after`` what became
+    known of them, count from the first revision on. ``unseen`` changes came since it was last yielded.
     """
 
-    task: Task
-    predictions: int
-    outcomes: int
-    table: Mapping[int, tuple[int, int]]
-
-
-class _Open(msgspec.Struct):
-    """A window that still waits; ``late`` are predictions that came after its lateness."""
-
-    predictions: int = 0
-    outcomes: int = 0
-    table: dict[int, tuple[int, int]] = {}
+    index: int
+    whole: Tally = msgspec.field(default_factory=Tally)
+    segments: dict[str, Tally] = {}
+    requests: Requests | None = None
+    scores: dict[int, tuple[int, int]] = {}
     late: set[str] = set()
+    after: list[Matured] = []
+    revision: int = 0
+    unseen: int = 0
 
 
 class _Saved(msgspec.Struct):
     watermark: float
-    open: list[tuple[int, _Open]]
+    open: list[_Window]
+    stale: list[int]
+    entered: int | None
 
 
 class PerformanceWindows:
@@ -60,51 +53,78 @@ class PerformanceWindows:
 
     A window is complete when the watermark (the model's latest prediction) is ``lateness_seconds``
     past its end and ``maturity_ratio`` of its predictions have an outcome, or else when the
-    watermark is ``outcome_delay_seconds`` past its end. Windows are yielded in order; what comes
-    for a window that has been yielded is left out. A model of several classes yields none: the
-    outcome join does not keep which class was predicted.
+    watermark is ``outcome_delay_seconds`` past its end; then it is ``partial``. Windows are yielded in
+    order.
+
+    What becomes known of a window after that is counted too: the window is yielded again, with a higher
+    ``revision``, when a hundredth of its outcomes are new, or when time enters another window. So it is
+    for the latest ``recount_windows`` windows; their counts lie in the state, one blob each, and are
+    read only when something comes for them.
 
     Args:
         version: Whose predictions; a window belongs to one version.
         config: Spans in event time.
+        segments: The parts that are counted on their own.
+        ranking: Whether the rows of a request are kept together.
+        subject: Under which name the windows go.
     """
 
-    def __init__(self, version: Version, config: WatchConfig) -> None:
+    def __init__(
+        self,
+        version: Version,
+        config: WatchConfig,
+        *,
+        segments: tuple[SegmentSpec, ...] = (),
+        ranking: bool = False,
+        subject: str = SUBJECT,
+    ) -> None:
         self._model = version.model
         self._version = version.version
-        self._task = version.signature.task
+        self._signature = version.signature
         self._config = config
+        names = version.signature.names
+        self._segments = tuple((s, names.index(s.feature)) for s in segments if s.feature in names)
+        self._ranking = ranking
+        self._subject = subject
+        self._prefix = f"{version.model}/{version.version}/{subject}/closed"
         self._watermark = -math.inf
-        self._open: dict[int, _Open] = {}
+        self._entered: int | None = None
+        self._open: dict[int, _Window] = {}
+        self._stale: set[int] = set()
 
     def fold(
         self, predictions: Sequence[PredictionRecord], matured: Sequence[Matured], state: StateTx
     ) -> Iterable[Window]:
-        """Fold new records; the windows that are now complete, oldest first."""
-        del state
-        if self._task is Task.MULTICLASS:
-            return []
+        """Fold new records; the windows that are now complete, oldest first, then recounted ones."""
+        closed = _Closed(self._prefix, self._config.recount_windows, state)
         for record in predictions:
             if record.model == self._model:
-                self._expect(record)
+                self._expect(record, closed)
         for outcome in matured:
             if outcome.facts.model == self._model and outcome.facts.version == self._version:
-                self._take(outcome)
+                self._take(outcome, closed)
         complete = []
         for index in sorted(self._open):
             if not self._complete(index):
                 break
-            complete.append(self._window(index, self._open.pop(index)))
+            complete.append(self._close(self._open.pop(index), closed))
+        complete += self._recounted(closed)
+        closed.save()
         return complete
 
     def dump(self) -> bytes:
         """All that has been folded and not yet yielded."""
-        return msgspec.msgpack.encode(_Saved(self._watermark, sorted(self._open.items())))
+        windows = [window for _, window in sorted(self._open.items())]
+        return msgspec.msgpack.encode(
+            _Saved(self._watermark, windows, sorted(self._stale), self._entered)
+        )
 
     def load(self, blob: bytes) -> None:
         """Take up where ``dump`` left off."""
         saved = msgspec.msgpack.decode(blob, type=_Saved)
-        self._watermark, self._open = saved.watermark, dict(saved.open)
+        self._watermark, self._entered = saved.watermark, saved.entered
+        self._open = {window.index: window for window in saved.open}
+        self._stale = set(saved.stale)
 
     def _index(self, event_time: float) -> int:
         return math.floor(event_time / self._config.window_seconds)
@@ -112,96 +132,156 @@ class PerformanceWindows:
     def _end(self, index: int) -> float:
         return (index + 1) * self._config.window_seconds
 
-    def _expect(self, record: PredictionRecord) -> None:
+    def _expect(self, record: PredictionRecord, closed: _Closed) -> None:
         self._watermark = max(self._watermark, record.event_time)
         if record.version != self._version:
             return
         index = self._index(record.event_time)
         if self._watermark < self._end(index) + self._config.lateness_seconds:
-            self._open.setdefault(index, _Open()).predictions += 1
+            window = self._open.get(index)
+            if window is None:
+                window = self._open[index] = _Window(index)
+            self._predicted(window, record)
         elif index in self._open:
             self._open[index].late.add(record.prediction_id)
+        elif (after := closed.get(index)) is not None:
+            self._predicted(after, record)
+            self._stale.add(index)
+            after.unseen += 1
 
-    def _take(self, matured: Matured) -> None:
-        window = self._open.get(self._index(matured.facts.event_time))
-        if window is None or matured.facts.prediction_id in window.late:
-            return
-        if matured.previous is None:
-            window.outcomes += 1
-        else:
-            self._count(window, matured, matured.previous, -1)
-        self._count(window, matured, matured.value, 1)
+    def _predicted(self, window: _Window, record: PredictionRecord) -> None:
+        window.whole.predictions += 1
+        for spec, at in self._segments:
+            window.segments.setdefault(spec.name(record.values[at]), Tally()).predictions += 1
+        place = coarse_place(record.score)
+        predictions, known = window.scores.get(place, (0, 0))
+        window.scores[place] = (predictions + 1, known)
+        if self._ranking and record.request_id is not None:
+            window.requests = window.requests or Requests()
+            rows = window.requests.of(record.request_id)
+            if rows is not None:
+                rows[record.prediction_id] = Item(record.score)
 
-    def _count(self, window: _Open, matured: Matured, value: float, amount: int) -> None:
+    def _take(self, matured: Matured, closed: _Closed) -> None:
+        index = self._index(matured.facts.event_time)
+        window = self._open.get(index)
+        if window is not None and matured.facts.prediction_id in window.late:
+            window.after.append(matured)
+        elif window is not None:
+            self._known(window, matured)
+        elif (after := closed.get(index)) is not None:
+            self._known(after, matured)
+            self._stale.add(index)
+            after.unseen += 1
+
+    def _known(self, window: _Window, matured: Matured) -> None:
         facts = matured.facts
-        if self._task is Task.REGRESSION:
-            place, second = _error_bin(facts.score - value), True
-        else:
-            place, second = _score_bin(facts.score, bool(facts.positive)), value > 0
-        first_rows, second_rows = window.table.get(place, (0, 0))
-        rows = (first_rows + amount * (not second), second_rows + amount * second)
-        if rows == (0, 0):
-            del window.table[place]
-        else:
-            window.table[place] = rows
+        names = names_of(tuple(spec for spec, _ in self._segments), facts.segments)
+        for tally in (window.whole, *(window.segments.setdefault(n, Tally()) for n in names)):
+            if matured.previous is None:
+                tally.outcomes += 1
+            else:
+                tally.count(facts, matured.previous, -1, self._signature)
+            tally.count(facts, matured.value, 1, self._signature)
+        if matured.previous is None:
+            place = coarse_place(facts.score)
+            predictions, known = window.scores.get(place, (0, 0))
+            window.scores[place] = (predictions, known + 1)
+        if window.requests is not None and facts.request_id is not None:
+            item = window.requests.kept.get(facts.request_id, {}).get(facts.prediction_id)
+            if item is not None:
+                item.gain = matured.value
+
+    def _mature(self, window: _Window) -> bool:
+        return window.whole.outcomes >= self._config.maturity_ratio * window.whole.predictions
 
     def _complete(self, index: int) -> bool:
         config, window, end = self._config, self._open[index], self._end(index)
         if self._watermark < end + config.lateness_seconds:
             return False
-        mature = window.outcomes >= config.maturity_ratio * window.predictions
-        return mature or self._watermark >= end + config.outcome_delay_seconds
+        return self._mature(window) or self._watermark >= end + config.outcome_delay_seconds
 
-    def _window(self, index: int, window: _Open) -> Window:
+    def _close(self, window: _Window, closed: _Closed) -> Window:
+        yielded = self._window(window)
+        window.whole.predictions += len(window.late)
+        for matured in window.after:
+            self._known(window, matured)
+        window.unseen = len(window.late) + len(window.after)
+        window.late, window.after = set(), []
+        if window.unseen:
+            self._stale.add(window.index)
+        closed.put(window)
+        return yielded
+
+    def _recounted(self, closed: _Closed) -> list[Window]:
+        entered = None if math.isinf(self._watermark) else self._index(self._watermark)
+        moved, self._entered = entered != self._entered, entered
+        found = []
+        for index in sorted(self._stale):
+            window = closed.get(index)
+            if window is None:
+                self._stale.discard(index)
+            elif moved or window.unseen >= RECOUNT_RATIO * window.whole.outcomes:
+                window.revision, window.unseen = window.revision + 1, 0
+                self._stale.discard(index)
+                found.append(self._window(window))
+        return found
+
+    def _window(self, window: _Window) -> Window:
+        task = self._signature.task
+        requests = window.requests.kept.values() if window.requests else ()
         return Window(
-            subject=SUBJECT,
+            subject=self._subject,
             model=self._model,
             version=self._version,
-            start=index * self._config.window_seconds,
-            end=self._end(index),
-            rows=window.outcomes,
-            content=Counted(
-                task=self._task,
-                predictions=window.predictions,
-                outcomes=window.outcomes,
-                table=window.table,
+            start=window.index * self._config.window_seconds,
+            end=self._end(window.index),
+            rows=window.whole.outcomes,
+            revision=window.revision,
+            content=msgspec.structs.replace(
+                _counted(task, window.whole),
+                requests=tuple(dict(rows) for rows in requests),
+                segments={n: _counted(task, tally) for n, tally in sorted(window.segments.items())},
+                partial=not self._mature(window),
+                scores=tuple(window.scores.values()),
             ),
         )
 
 
-def _score_bin(score: float, positive: bool) -> int:
-    """The score's bin of log-odds; the low bit is the decision, which splits its own bin."""
-    share = min(max(score, LEAST_SHARE), 1.0 - LEAST_SHARE)
-    odds = min(max(math.log(share / (1.0 - share)), -_LOG_ODDS_LIMIT), _LOG_ODDS_LIMIT)
-    return math.floor(odds * _BINS_PER_LOG_ODDS) * 2 + positive
+def _counted(task: Task, tally: Tally) -> Counted:
+    return Counted(
+        task=task,
+        predictions=tally.predictions,
+        outcomes=tally.outcomes,
+        tables=tuple(dict(table) for table in tally.tables),
+    )
 
 
-def _scores(places: npt.NDArray[np.int64]) -> FloatArray:
-    """The scores in the middle of their bins."""
-    odds = ((places >> 1) + 0.5) / _BINS_PER_LOG_ODDS
-    return np.asarray(1.0 / (1.0 + np.exp(-odds)), dtype=np.float64)
+class _Closed:
+    """Windows that were yielded, in a ring of blobs; those that were asked for are saved again."""
 
+    def __init__(self, prefix: str, most: int, state: StateTx) -> None:
+        self._prefix, self._most, self._state = prefix, most, state
+        self._asked: dict[int, _Window | None] = {}
 
-def _error_bin(error: float) -> int:
-    """Sign, exponent and nine bits of mantissa of the error as a float32."""
-    most = float(np.finfo(np.float32).max)
-    (bits,) = struct.unpack("<I", struct.pack("<f", min(max(error, -most), most)))
-    return int(bits) >> _ERROR_SHIFT
+    def get(self, index: int) -> _Window | None:
+        """The closed window of an index; None if there is none, or none any more."""
+        if index not in self._asked:
+            blob = self._state.watch.blob(self._key(index))
+            window = None if blob is None else msgspec.msgpack.decode(blob, type=_Window)
+            self._asked[index] = window if window is not None and window.index == index else None
+        return self._asked[index]
 
+    def put(self, window: _Window) -> None:
+        """Keep a window that has just been yielded."""
+        self._asked[window.index] = window
 
-def _errors(places: npt.NDArray[np.int64]) -> FloatArray:
-    """The errors in the middle of their bins; less than the least normal float32 is no error."""
-    bits = (places << _ERROR_SHIFT) + (1 << (_ERROR_SHIFT - 1))
-    errors = bits.astype(np.uint32).view(np.float32).astype(np.float64)
-    return np.where(np.abs(errors) < np.finfo(np.float32).tiny, 0.0, errors)
+    def save(self) -> None:
+        """Write what was asked for; where two windows share a place, the newer one has it."""
+        for index in sorted(self._asked):
+            window = self._asked[index]
+            if window is not None:
+                self._state.watch.save_blob(self._key(index), msgspec.msgpack.encode(window))
 
-
-def measure(counted: Counted) -> dict[str, Estimate]:
-    """The metrics that a window's counts define, with intervals; none without outcomes."""
-    if not counted.table:
-        return {}
-    places = np.array(sorted(counted.table), dtype=np.int64)
-    counts = np.array([counted.table[int(place)] for place in places], dtype=np.float64)
-    if counted.task is Task.REGRESSION:
-        return regression(_errors(places), counts[:, 1])
-    return classifier(_scores(places), (places & 1).astype(bool), counts)
+    def _key(self, index: int) -> str:
+        return f"{self._prefix}/{index % self._most}"

@@ -27,7 +27,7 @@ from sqlalchemy import (
     or_,
 )
 
-from trimtab.types import Alert, Arm, Rollout, Verdict, Version
+from trimtab.types import Alert, Arm, Rollout, Scalar, Verdict, Version
 
 
 class Json(TypeDecorator[Any]):
@@ -151,6 +151,9 @@ predictions = Table(
     Column("event_time", Double),
     Column("score", Double),
     Column("positive", Boolean),
+    Column("outputs", Json(tuple[float, ...])),
+    Column("request_id", Text),
+    Column("segments", Json(dict[str, Scalar])),
     Column("value", Double),
     Column("outcome_time", Double),
     Column("received_at", Double),

@@ -79,7 +79,8 @@ class Version(Record, frozen=True):
     ``digest`` is ``sha256:<hex>`` over the artifact's bytes. ``metrics`` are held-out figures, for
     example ``{"roc_auc": .71, "accuracy": .8, "rows": 9000}``. ``lineage`` names data, code, parent.
     ``view_versions`` are the digests of the ``views`` that it was trained with, by name.
-    ``trusted_by`` is who allowed a format that can run code, ``""`` if nobody.
+    ``trusted_by`` is who allowed a format that can run code, ``""`` if nobody. ``promise_digest`` names
+    what its held-out rows promise of its performance.
     """
 
     model: str
@@ -97,6 +98,7 @@ class Version(Record, frozen=True):
     views: tuple[str, ...] = ()
     view_versions: dict[str, str] = msgspec.field(default_factory=dict)
     trusted_by: str = ""
+    promise_digest: str | None = None
 
 
 class Alias(Record, frozen=True):

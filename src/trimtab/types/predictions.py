@@ -100,7 +100,11 @@ class OutcomeReceipt(Record, frozen=True):
 
 
 class PredictionFacts(Record, frozen=True):
-    """What the outcome join keeps of a prediction. ``positive`` is the decision of a classifier."""
+    """What the outcome join keeps of a prediction. ``positive`` is the decision of a classifier.
+
+    What few models need is None for the others: ``outputs`` are kept of a model of several classes,
+    ``request_id`` of a ranking, ``segments`` (values by feature) where performance has some.
+    """
 
     prediction_id: str
     model: str
@@ -112,6 +116,9 @@ class PredictionFacts(Record, frozen=True):
     event_time: float
     score: float
     positive: bool | None
+    outputs: tuple[float, ...] | None = None
+    request_id: str | None = None
+    segments: dict[str, Scalar] | None = None
 
 
 class Matured(Record, frozen=True):

@@ -13,6 +13,8 @@ class Window(Record, frozen=True):
     """A span of event time ``[start, end)`` of one version that is ready to be compared.
 
     ``content`` is what the subject folded: sketches, score counts, or a rollout's readings.
+    ``revision`` is 0 when the window closes, and counts how often it was counted again since, because
+    more became known of it.
     """
 
     subject: str
@@ -22,6 +24,7 @@ class Window(Record, frozen=True):
     end: float
     rows: int
     content: Any
+    revision: int = 0
 
 
 class Comparison(Record, frozen=True):
@@ -31,6 +34,10 @@ class Comparison(Record, frozen=True):
     without drift at this sample size; ``floor`` is the smallest effect that matters. ``p_value`` is
     None where a statistic has none. ``words`` says what changed, for people. ``interval`` is the 95 %
     interval of ``current_value``, where one is known.
+
+    ``estimated`` says that ``current_value`` was not measured: then it has an interval and its words say
+    so, or the comparison cannot be made. ``segment`` names the part of the rows that it is of, for
+    example ``country = fr``; empty for all.
     """
 
     name: str
@@ -44,6 +51,13 @@ class Comparison(Record, frozen=True):
     current_value: float | None = None
     importance: float = 1.0
     interval: tuple[float, float] | None = None
+    estimated: bool = False
+    segment: str = ""
+
+    def __post_init__(self) -> None:
+        if self.estimated and (self.interval is None or "estimated" not in self.words):
+            message = f"{self.name} is estimated: it needs an interval, and the word."
+            raise ValueError(message)
 
 
 class State(StrEnum):
@@ -61,7 +75,8 @@ class Verdict(Record, frozen=True):
     ``score`` is the largest flagged effect, else the largest effect above its noise floor, in [0, 1].
     ``evidence`` is the Shiryaev-Roberts value; an alarm to people is raised when it first reaches
     ``alarm_at`` in an excursion. ``since`` is the start of the first flagged window of this excursion.
-    ``readings`` are a rollout's guardrails.
+    ``readings`` are a rollout's guardrails. ``revision`` is the window's: a verdict of a window that was
+    counted again takes the place of the one before.
     """
 
     subject: str
@@ -80,3 +95,4 @@ class Verdict(Record, frozen=True):
     flagged: tuple[str, ...]
     words: str
     readings: tuple[GuardrailReading, ...] = ()
+    revision: int = 0

@@ -9,15 +9,17 @@ from typing import Any
 import narwhals as nw
 import numpy as np
 
+from trimtab.config import PerformanceConfig
 from trimtab.drift.profile import build_profile
 from trimtab.errors import InvalidInput
 from trimtab.features.views import compile_plan
-from trimtab.performance import evaluate
+from trimtab.performance import HeldOut, evaluate, make_promise
 from trimtab.protocols import Predictor
 from trimtab.rollout import audit
 from trimtab.schema import columns_from_frame, infer_signature
 from trimtab.types import Array, Columns, FloatArray, Record, Signature, Task, Version
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.performance import performance_config
 from trimtab.wiring.views import served_features, versions_of
 
 BLOCKS = 20
@@ -77,12 +79,15 @@ def register(
         times=times,
         block_seconds=_block_seconds(times, deployment.config.watch.window_seconds),
     )
+    performance = performance_config(deployment, model, signature)
+    heldout = _held_out(training, signature, predictor, deployment.config.watch.window_seconds)
     version = deployment.registry.register(
         model,
         artifact,
         signature=signature,
         profile=profile.dump(),
-        metrics=_held_out(training, signature, predictor),
+        promise=None if heldout is None else make_promise(heldout, signature, performance).dump(),
+        metrics=_figures(heldout, signature, performance),
         lineage={
             "reference_digest": _digest(reference),
             "reference_rows": str(reference.rows),
@@ -145,10 +150,12 @@ def _labels(training: Training) -> tuple[str, ...]:
     return tuple(str(label) for label in sorted(column.drop_nulls().unique().to_list()))
 
 
-def _held_out(training: Training, signature: Signature, predictor: Predictor) -> dict[str, float]:
-    """Metrics on the holdout; empty without one."""
+def _held_out(
+    training: Training, signature: Signature, predictor: Predictor, window_seconds: float
+) -> HeldOut | None:
+    """The holdout's rows whose outcome is known; None without a holdout or without such rows."""
     if training.holdout is None:
-        return {}
+        return None
     if training.outcome is None:
         raise InvalidInput(
             "A holdout without outcomes measures nothing.",
@@ -157,14 +164,35 @@ def _held_out(training: Training, signature: Signature, predictor: Predictor) ->
         )
     outcomes = _outcomes(training, signature)
     known = np.isfinite(outcomes)
-    outputs = predictor.predict(columns_from_frame(signature, training.holdout))
+    if not known.any():
+        return None
+    columns = columns_from_frame(signature, training.holdout)
+    outputs = predictor.predict(columns)
     scores = outputs if signature.task is Task.MULTICLASS else scores_of(signature, outputs)
     times = _column(training.holdout, training.time)
-    return evaluate(
-        scores[known],
-        outcomes[known],
-        signature,
+    return HeldOut(
+        columns=Columns(
+            features=columns.features, arrays=tuple(array[known] for array in columns.arrays)
+        ),
+        scores=scores[known],
+        outcomes=outcomes[known],
         event_times=None if times is None else times[known],
+        window_seconds=window_seconds,
+    )
+
+
+def _figures(
+    heldout: HeldOut | None, signature: Signature, config: PerformanceConfig
+) -> dict[str, float]:
+    """Metrics on the holdout; empty without one."""
+    if heldout is None:
+        return {}
+    return evaluate(
+        heldout.scores,
+        heldout.outcomes,
+        signature,
+        event_times=heldout.event_times,
+        config=config,
     )
 
 

@@ -17,7 +17,6 @@ from trimtab.drift.comparison import (
 )
 from trimtab.drift.profile import ReferenceProfile
 from trimtab.judge import DriftJudge
-from trimtab.performance import PerformanceComparer, PerformanceWindows
 from trimtab.protocols import AlertChannel, StateTx
 from trimtab.record.reader import SegmentReader
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
@@ -27,6 +26,7 @@ from trimtab.types import Rollout, RolloutState, Verdict, Version
 from trimtab.watch import Subject, Tick, WatchFlow
 from trimtab.windows import FeatureWindows
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.performance import FactsKeeper, performance_subjects
 
 WATCHED_ALIASES = frozenset({"champion", "challenger", "previous"})
 
@@ -96,16 +96,7 @@ class SubjectBook:
                         actor=actor,
                     )
                 )
-        if version.metrics:
-            subjects.append(
-                Subject(
-                    key=f"{prefix}/performance",
-                    windower=PerformanceWindows(version, config),
-                    comparer=PerformanceComparer(version.metrics),
-                    judge=DriftJudge("performance", config),
-                    actor=actor,
-                )
-            )
+        subjects += performance_subjects(self.deployment, version, actor)
         return subjects
 
     def _of_rollout(self, rollout: Rollout) -> Subject:
@@ -146,6 +137,7 @@ class Watching:
             subjects=SubjectBook(deployment),
             notify=partial(open_alerts, channels=channels, metrics=metrics),
             batch_rows=deployment.config.watch.batch_rows,
+            facts=FactsKeeper(deployment),
         )
         deliverer = Deliverer(
             deployment.state, open_channels(deployment), deployment.clock, metrics
@@ -189,6 +181,6 @@ class Watching:
         elif verdict.subject == "prediction_drift":
             self.metrics.gauge("ml_prediction_drift_score", verdict.score, **labels)
         elif verdict.subject == "performance":
-            for found in verdict.comparisons:
+            for found in verdict.comparisons if not verdict.revision else ():
                 if found.name == "accuracy" and found.current_value is not None:
                     self.metrics.gauge("ml_model_accuracy", found.current_value, **labels)

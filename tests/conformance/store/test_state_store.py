@@ -445,6 +445,20 @@ def test_outcomes_mature_whichever_comes_first(store: StateStore) -> None:
         assert [] == taken(tx)
 
 
+def test_what_few_models_need_of_a_prediction_comes_back_as_it_was(store: StateStore) -> None:
+    rich = facts(
+        "rich",
+        outputs=(0.25, 0.5, 0.25),
+        request_id="r",
+        segments={"country": "fr", "hour": 3, "m": None},
+    )
+    with store.transaction() as tx:
+        tx.outcomes.index([facts("plain"), rich])
+        tx.outcomes.add([outcome("plain"), outcome("rich")])
+        assert [facts("plain"), rich] == [one.facts for one in tx.outcomes.take_matured(2)]
+        assert {"rich": rich} == tx.outcomes.facts("flights", ["rich"])
+
+
 def test_matured_carries_the_facts_and_the_outcome(store: StateStore) -> None:
     with store.transaction() as tx:
         tx.outcomes.index([facts("a")])

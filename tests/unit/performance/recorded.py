@@ -9,15 +9,34 @@ from trimtab.types import (
     FeatureKind,
     FeatureSpec,
     Matured,
-    PredictionFacts,
     PredictionRecord,
     Signature,
     Task,
     Version,
 )
+from trimtab.watch import plain_facts
 
 DAY = 86_400.0
-NO_STATE = cast("StateTx", None)
+
+
+class Blobs:
+    """The state's blobs alone, which is all that performance windows touch."""
+
+    def __init__(self) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.watch = self
+
+    def blob(self, key: str) -> bytes | None:
+        return self.kept.get(key)
+
+    def save_blob(self, key: str, blob: bytes) -> None:
+        self.kept[key] = blob
+
+
+def new_state() -> StateTx:
+    return cast("StateTx", Blobs())
+
+
 FEATURES = (FeatureSpec(name="distance", kind=FeatureKind.NUMERIC),)
 
 
@@ -62,7 +81,4 @@ def prediction(
 
 
 def matured(made: PredictionRecord, value: float, previous: float | None = None) -> Matured:
-    facts = PredictionFacts(
-        **{name: getattr(made, name) for name in PredictionFacts.__struct_fields__}
-    )
-    return Matured(facts=facts, value=float(value), outcome_time=0.0, previous=previous)
+    return Matured(facts=plain_facts(made), value=float(value), outcome_time=0.0, previous=previous)

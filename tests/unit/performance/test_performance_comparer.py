@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 from scipy.stats import kstest
-from tests.unit.performance.recorded import NO_STATE, matured, prediction, version
+from tests.unit.performance.recorded import matured, new_state, prediction, version
 
 from trimtab.config import WatchConfig
 from trimtab.performance import Counted, PerformanceComparer, PerformanceWindows, evaluate
@@ -27,7 +27,7 @@ def window_of(scores: FloatArray, outcomes: FloatArray, task: Task = Task.BINARY
     made = [prediction(f"p{i}", 100.0, score) for i, score in enumerate(scores)]
     known = [matured(one, value) for one, value in zip(made, outcomes, strict=True)]
     late = prediction("late", 1e9, 0.5)
-    (window,) = windows.fold([*made, late], known, NO_STATE)
+    (window,) = windows.fold([*made, late], known, new_state())
     return window
 
 
@@ -141,7 +141,7 @@ def test_a_p_value_is_never_nothing() -> None:
 
 
 def test_a_window_without_outcomes_has_nothing_to_compare() -> None:
-    content = Counted(task=Task.BINARY, predictions=10, outcomes=0, table={})
+    content = Counted(task=Task.BINARY, predictions=10, outcomes=0, tables=())
     window = Window(
         subject="performance", model="m", version=1, start=0.0, end=1.0, rows=0, content=content
     )

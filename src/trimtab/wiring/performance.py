@@ -1,0 +1,120 @@
+"""Performance, composed: what is kept of a prediction, and the subjects of a version."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import partial
+
+import msgspec
+
+from trimtab.config import ModelConfig, PerformanceConfig
+from trimtab.errors import InvalidConfig
+from trimtab.judge import DriftJudge
+from trimtab.performance import PerformanceComparer, PerformanceWindows, Promise, RevisingJudge
+from trimtab.protocols import Actor
+from trimtab.types import PredictionFacts, PredictionRecord, Signature, Task, Version
+from trimtab.watch import Subject, plain_facts
+from trimtab.wiring.deployment import Deployment
+
+PERFORMANCE = "performance"
+
+
+def performance_config(
+    deployment: Deployment, model: str, signature: Signature
+) -> PerformanceConfig:
+    """How a model's performance is measured.
+
+    Raises:
+        InvalidConfig: its costs have another shape than its labels, or a segment is no feature.
+    """
+    config = deployment.config.models.get(model, ModelConfig()).performance
+    path, size = f"models.{model}.performance", len(signature.labels)
+    if config.costs and {len(config.costs), *map(len, config.costs)} != {size}:
+        rows, columns = (
+            len(config.costs),
+            " or ".join(str(n) for n in sorted(set(map(len, config.costs)))),
+        )
+        raise InvalidConfig(
+            f"The costs of {model!r} are {rows} rows of {columns}, and it has {size} classes.",
+            path=f"{path}.costs",
+            hint="One row an outcome and one column a decision, in the order of the labels: "
+            f"{', '.join(signature.labels) or 'a regression has none'}.",
+        )
+    for name in config.segments:
+        if name not in signature.names:
+            raise InvalidConfig(
+                f"The segment {name!r} is no feature of {model!r}.",
+                path=f"{path}.segments",
+                hint=f"Its features are {', '.join(signature.names)}.",
+            )
+    return config
+
+
+@dataclass(slots=True)
+class FactsKeeper:
+    """What the outcome join keeps of a prediction: more for models whose performance needs it."""
+
+    deployment: Deployment
+    _versions: dict[tuple[str, int], _Kept] = field(default_factory=dict)
+
+    def __call__(self, record: PredictionRecord) -> PredictionFacts:
+        """The facts of a prediction."""
+        facts = plain_facts(record)
+        kept = self._versions.get((record.model, record.version)) or self._learn(record)
+        if kept.plain:
+            return facts
+        return msgspec.structs.replace(
+            facts,
+            outputs=record.outputs if kept.outputs else None,
+            request_id=record.request_id if kept.requests else None,
+            segments={name: record.values[at] for name, at in kept.segments} or None,
+        )
+
+    def _learn(self, record: PredictionRecord) -> _Kept:
+        with self.deployment.state.reading() as state:
+            version = state.registry.version(record.model, record.version)
+        config = self.deployment.config.models.get(record.model, ModelConfig()).performance
+        names = version.signature.names if version else ()
+        kept = _Kept(
+            outputs=version is not None and version.signature.task is Task.MULTICLASS,
+            requests=config.ranking_k is not None,
+            segments=tuple((n, names.index(n)) for n in config.segments if n in names),
+        )
+        self._versions[record.model, record.version] = kept
+        return kept
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    outputs: bool
+    requests: bool
+    segments: tuple[tuple[str, int], ...]
+
+    @property
+    def plain(self) -> bool:
+        return not (self.outputs or self.requests or self.segments)
+
+
+def performance_subjects(
+    deployment: Deployment, version: Version, actor: Actor
+) -> Sequence[Subject]:
+    """What is watched of a version's performance; nothing without held-out figures."""
+    if not version.metrics:
+        return ()
+    watch = deployment.config.watch
+    config = performance_config(deployment, version.model, version.signature)
+    promise = Promise()
+    if version.promise_digest is not None:
+        promise = Promise.load(deployment.blobs.fetch(version.promise_digest).read_bytes())
+    return (
+        Subject(
+            key=f"{version.model}/{version.version}/{PERFORMANCE}",
+            windower=PerformanceWindows(
+                version, watch, segments=promise.segments, ranking=config.ranking_k is not None
+            ),
+            comparer=PerformanceComparer(version.metrics, config, promise.segment_figures),
+            judge=RevisingJudge(partial(DriftJudge, PERFORMANCE, watch), watch.recount_windows),
+            actor=actor,
+        ),
+    )
