@@ -91,6 +91,9 @@ ALL: tuple[MetricSpec, ...] = (
         "ml_feature_refused_total", "counter", ("view", "feature"), "Stored values of a wrong type."
     ),
     MetricSpec(
+        "ml_feature_rows_written_total", "counter", ("view", "status"), "Rows pushed over HTTP."
+    ),
+    MetricSpec(
         "ml_feature_reads_abandoned", "gauge", ("store",), "Late reads not yet ended.", "livesum"
     ),
     MetricSpec("ml_feature_breaker_open", "gauge", ("store",), "1 while open.", "liveall"),

@@ -15,8 +15,10 @@ from starlette.routing import Route
 from trimtab.serve.app import build_app
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.features import FeatureDesk, PushBody
 from trimtab.serve.status import STATUS, STATUS_BY_CODE
 from trimtab.serve.wire import OutcomeBody, PredictBody
+from trimtab.telemetry import Metrics
 from trimtab.ui.pages import page_routes
 from trimtab.wiring.deployment import Deployment
 
@@ -56,7 +58,11 @@ def served() -> set[str]:
         data_plane=cast("DataPlane", Nothing()),
         ready=lambda: True,
         metrics=lambda: b"",
-        routes=[*control_routes(deployment), *page_routes(deployment)],
+        routes=[
+            *control_routes(deployment),
+            *FeatureDesk(deployment, Metrics()).routes,
+            *page_routes(deployment),
+        ],
         max_body_bytes=1,
         lifespan=never,
     )
@@ -98,5 +104,6 @@ def test_codes_exist_and_have_the_status_that_is_documented(text: str) -> None:
 
 def test_every_field_of_a_request_is_documented(text: str) -> None:
     known = {*PredictBody.__struct_fields__, *OutcomeBody.__struct_fields__, "outcomes"}
+    known |= {*PushBody.__struct_fields__}
     shown = set(re.findall(r'"(\w+)":', text)) | set(re.findall(r"`(\w+)`", text))
     assert set() == known - shown

@@ -203,7 +203,8 @@ def test_outcomes_are_pushed_once(config: Path) -> None:
 def test_features_are_pushed_and_read_back(config: Path) -> None:
     file = str(config.parent / "orders.parquet")
     push = at(config, "features", "push", "customer", file, "--time", "at")
-    assert {"rows": 2, "kept": 2} == read(*push)
+    written = read(*push)
+    assert (2, 2, 0) == (written["rows"], written["kept"], written["refused"])
     found = read(*at(config, "features", "get", "customer", "c2"))
     assert {"online": {"values": {"orders": 5}, "event_time": 1.7e9}} == found
     assert "orders" in run(*at(config, "features", "get", "customer", "c2")).stdout

@@ -16,6 +16,7 @@ from trimtab.serve.app import build_app
 from trimtab.serve.child import FAILED_STATUS, Child, run
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.features import FeatureDesk
 from trimtab.telemetry import Metrics, exposition
 from trimtab.ui.pages import page_routes
 from trimtab.wiring.deployment import Deployment
@@ -27,6 +28,8 @@ def build(child: Child, metrics: Metrics) -> Starlette:
     deployment = Deployment.open(child.config)
     serving = Serving.open(deployment, metrics)
 
+    desk = FeatureDesk(deployment, metrics)
+
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
@@ -35,6 +38,7 @@ def build(child: Child, metrics: Metrics) -> Starlette:
             yield
         finally:
             await serving.close()
+            await desk.close()
             deployment.close()
 
     data_plane = DataPlane(
@@ -50,7 +54,7 @@ def build(child: Child, metrics: Metrics) -> Starlette:
         data_plane=data_plane,
         ready=serving.ready,
         metrics=partial(exposition, metrics.registry, child.metrics_dir),
-        routes=[*control_routes(deployment), *page_routes(deployment)],
+        routes=[*control_routes(deployment), *desk.routes, *page_routes(deployment)],
         max_body_bytes=child.config.serve.max_body_bytes,
         lifespan=lifespan,
     )

@@ -18,6 +18,8 @@ for subcommand in (
     views.show,
     views.diff,
     writing.push,
+    writing.materialise,
+    writing.consume,
     writing.get,
 ):
     features.add_command(subcommand)

@@ -1,72 +1,139 @@
-"""features push, get."""
+"""features push, get, materialise, consume."""
 
 from __future__ import annotations
 
 import asyncio
+import io
+import os
+import signal
+import socket
+import sys
 import time
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 import click
+import msgspec
 from rich.console import Console
 
 from trimtab.cli import words
+from trimtab.cli.progress import counted
 from trimtab.cli.session import Session, command
-from trimtab.config import Config, ViewConfig
-from trimtab.errors import NotFound
-from trimtab.features.values import join_keys
+from trimtab.config import ViewConfig, secret
+from trimtab.errors import InvalidRow, NotFound
+from trimtab.features.streams import StreamOptions
+from trimtab.features.writing import RowReader, Tally, Written, rows_of, writable, write_rows
 from trimtab.protocols import FeatureStore
-from trimtab.store.columnar import read_frame
+from trimtab.store.columnar import read_batches
 from trimtab.types import StoredRow
+from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import open_store
+from trimtab.wiring.views import served_features
+from trimtab.wiring.writing import consume_stream, materialise_view
 
-BATCH_ROWS = 1_000
+_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @command()
 @click.argument("view")
-@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
-@click.option("--entity", help="Column of entity keys; the view's entity unless named.")
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False, allow_dash=True))
+@click.option(
+    "--entity",
+    "keys",
+    multiple=True,
+    help="Column of the key, one for each; the view's unless named.",
+)
 @click.option("--time", "time_column", help="Column of event times; now unless named.")
 def push(
-    session: Session, view: str, file: Path, entity: str | None, time_column: str | None
+    session: Session, view: str, file: Path, keys: tuple[str, ...], time_column: str | None
 ) -> None:
-    """Write the rows of FILE to VIEW's realtime store; an older event never replaces a newer one."""
-    config = session.config()
-    found = _view(config, view)
-    keys = (entity,) if entity else found.keys
-    names = [feature.name for feature in found.features]
-    columns = [*keys, *names, *([time_column] if time_column else [])]
-    rows = read_frame(file, columns).to_pylist()
-    now = time.time()
-    stored = [
-        (
-            join_keys(tuple(str(row[key]) for key in keys)),
-            StoredRow(
-                values={name: row[name] for name in names},
-                event_time=row[time_column] if time_column else now,
-            ),
-        )
-        for row in rows
-    ]
+    """Write the rows of FILE to VIEW's realtime store.
+
+    FILE is Parquet, CSV or JSON lines; - reads JSON lines from standard input. An older event never
+    replaces a newer one, so a file may be sent again. A value that is not what the view declares is
+    left out and counted.
+    """
+    began = time.monotonic()
     with session.deployment() as deployment:
-        kept = asyncio.run(_write(open_store(deployment, found.realtime), view, stored))
-    session.emit(
-        {"rows": len(rows), "kept": kept},
-        lambda console: console.print(
-            f"{len(rows):,} rows sent to {found.realtime}, {kept:,} kept"
-        ),
+        found = find_view(deployment, view)
+        store = open_store(deployment, writable(found, view))
+        reader = RowReader(found, deployment.clock, time_column, keys)
+        rows: Iterable[Mapping[str, Any]]
+        rows = _lines() if str(file) == "-" else rows_of(read_batches(file), reader.columns)
+        written = asyncio.run(_write(store, view, rows, reader))
+    _emit(session, written, f"to {found.realtime}", time.monotonic() - began)
+
+
+@command()
+@click.argument("view")
+@click.option("--again", is_flag=True, help="Read all of the history, also what was read before.")
+def materialise(session: Session, view: str, again: bool) -> None:
+    """Write what is new in VIEW's history to its realtime store.
+
+    Run it again after a failure: it goes on where it was. What was written twice changes nothing.
+    """
+    began = time.monotonic()
+    with session.deployment() as deployment:
+        found = find_view(deployment, view)
+        with counted(session.console, "materialising") as progress:
+            written = asyncio.run(
+                materialise_view(deployment, view, again=again, progress=progress)
+            )
+    _emit(session, written, f"from the history to {found.realtime}", time.monotonic() - began)
+
+
+@command()
+@click.argument("view")
+@click.option("--url", required=True, help="redis://host:port/database, or env:NAME or file:PATH.")
+@click.option("--stream", required=True, help="The stream's key.")
+@click.option("--group", default="trimtab", show_default=True, help="The consumer group.")
+@click.option("--consumer", help="This consumer's name; host and process unless named.")
+@click.option("--time", "time_column", default="event_time", show_default=True)
+@click.option("--claim-seconds", type=click.FloatRange(0, min_open=True), default=60.0)
+@click.option("--until-empty", is_flag=True, help="End when nothing waits any more.")
+def consume(
+    session: Session,
+    view: str,
+    url: str,
+    stream: str,
+    group: str,
+    consumer: str | None,
+    time_column: str,
+    claim_seconds: float,
+    until_empty: bool,
+) -> None:
+    """Write the events of a Redis Stream to VIEW's realtime store, until stopped.
+
+    Each entry has a field `row` with a JSON object: keys, features and event time. Entries are
+    acknowledged once they are stored; what a dead consumer left is taken over after --claim-seconds.
+    """
+    began = time.monotonic()
+    asked = StreamOptions(
+        url=secret(url) if url.startswith(("env:", "file:")) else url,
+        stream=stream,
+        group=group,
+        consumer=consumer or f"{socket.gethostname()}-{os.getpid()}",
+        time_column=time_column,
+        claim_seconds=claim_seconds,
     )
+    with session.deployment() as deployment:
+        found = find_view(deployment, view)
+        written = asyncio.run(_consume(deployment, view, asked, until_empty=until_empty))
+    _emit(session, written, f"from the stream to {found.realtime}", time.monotonic() - began)
 
 
 @command()
 @click.argument("view")
 @click.argument("entity")
 def get(session: Session, view: str, entity: str) -> None:
-    """Show what the realtime and batch stores hold for ENTITY."""
-    config = session.config()
-    found = _view(config, view)
+    """Show what the realtime and batch stores hold for ENTITY.
+
+    Several keys of one entity are joined by |.
+    """
     held: dict[str, StoredRow] = {}
     with session.deployment() as deployment:
+        found = find_view(deployment, view)
         for name in filter(None, (found.realtime, found.batch)):
             row = asyncio.run(_read(open_store(deployment, name), view, entity))
             if row is not None:
@@ -81,25 +148,45 @@ def get(session: Session, view: str, entity: str) -> None:
     session.emit(held, show)
 
 
-def _view(config: Config, name: str) -> ViewConfig:
-    if name not in config.features.views:
-        known = ", ".join(config.features.views) or "none"
-        raise NotFound(f"There is no feature view {name!r}.", hint=f"Configured: {known}.")
-    return config.features.views[name]
+def find_view(deployment: Deployment, name: str) -> ViewConfig:
+    """A view that is served.
+
+    Raises:
+        NotFound: there is none of that name.
+    """
+    views = served_features(deployment).views
+    if name not in views:
+        known = ", ".join(sorted(views)) or "none"
+        raise NotFound(f"There is no feature view {name!r}.", hint=f"Views: {known}.")
+    return views[name]
 
 
-async def _write(store: FeatureStore, view: str, rows: list[tuple[str, StoredRow]]) -> int:
+def _lines() -> Iterable[Mapping[str, Any]]:
+    """Rows of JSON lines on standard input."""
+    text = sys.stdin.buffer if hasattr(sys.stdin, "buffer") else io.BytesIO()
+    for number, line in enumerate(text):
+        if not line.strip():
+            continue
+        try:
+            yield _decode(line)
+        except msgspec.MsgspecError as wrong:
+            raise InvalidRow(
+                f"Line {number + 1} is no JSON object: {wrong}.",
+                code="malformed_line",
+                path=f"rows[{number}]",
+                hint="Send one JSON object a line; the lines before it were written.",
+            ) from wrong
+
+
+async def _write(
+    store: FeatureStore, view: str, rows: Iterable[Mapping[str, Any]], reader: RowReader
+) -> Written:
+    tally = Tally()
     try:
-        kept = 0
-        for start in range(0, len(rows), BATCH_ROWS):
-            batch: dict[str, StoredRow] = {}
-            for entity, row in rows[start : start + BATCH_ROWS]:
-                if entity not in batch or row.event_time >= batch[entity].event_time:
-                    batch[entity] = row
-            kept += await store.write(view, batch)
-        return kept
+        await write_rows(store, view, rows, reader, tally)
     finally:
         await store.close()
+    return tally.written()
 
 
 async def _read(store: FeatureStore, view: str, entity: str) -> StoredRow | None:
@@ -107,3 +194,32 @@ async def _read(store: FeatureStore, view: str, entity: str) -> StoredRow | None
         return (await store.read(view, [entity])).get(entity)
     finally:
         await store.close()
+
+
+async def _consume(
+    deployment: Deployment, view: str, asked: StreamOptions, *, until_empty: bool
+) -> Written:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stop.set)
+    return await consume_stream(deployment, view, asked, stop, until_empty=until_empty)
+
+
+def _emit(session: Session, written: Written, where: str, seconds: float) -> None:
+    show: Callable[[Console], None] = lambda console: _show(console, written, where, seconds)  # noqa: E731
+    session.emit(written, show)
+
+
+def _show(console: Console, written: Written, where: str, seconds: float) -> None:
+    rate = written.rows / seconds if seconds > 0 else 0.0
+    console.print(
+        f"{written.rows:,} rows sent {where}, {written.kept:,} kept  "
+        f"({seconds:.1f} s, {rate:,.0f} rows/s)"
+    )
+    if written.refused:
+        console.print(f"{written.refused:,} rows refused")
+    for feature, count in sorted(written.values_refused.items()):
+        console.print(f"{count:,} values of {feature} refused")
+    for example in written.examples:
+        console.print(f"  for example {example}", markup=False)

@@ -1,0 +1,40 @@
+"""A progress bar on a terminal: done, rate, time left; nothing elsewhere."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeRemainingColumn,
+)
+
+
+@contextmanager
+def counted(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
+    """Shows rows done of rows in all while the block runs; called with both."""
+    columns = (
+        TextColumn(what),
+        BarColumn(bar_width=30),
+        MofNCompleteColumn(),
+        TextColumn("rows,"),
+        TextColumn("{task.fields[rate]} rows/s, left"),
+        TimeRemainingColumn(compact=True),
+    )
+    with Progress(
+        *columns, console=console, transient=True, disable=not console.is_terminal
+    ) as shown:
+        task = shown.add_task("", rate="–")
+
+        def update(done: int, total: int) -> None:
+            speed = shown.tasks[0].speed
+            shown.update(
+                task, completed=done, total=total, rate="–" if speed is None else f"{speed:,.0f}"
+            )
+
+        yield update
