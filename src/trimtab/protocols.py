@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +17,9 @@ from trimtab.types import (
     Comparison,
     Exposure,
     FloatArray,
+    Ground,
     Matured,
+    ModelFile,
     OutcomeReceipt,
     OutcomeRecord,
     PredictionFacts,
@@ -121,6 +123,33 @@ class DriftStatistic(Protocol):
 
     def score(self, reference: Any, current: Any) -> Comparison | None:
         """Compare two sketches of one feature; None where it does not apply."""
+        ...
+
+
+class ModelForm(Protocol):
+    """One form of a model: as its library made it, compact, or quantised."""
+
+    def outputs(self, rows: Any) -> FloatArray:
+        """Class probabilities or values, shape ``(rows, k)``, of a matrix or a frame."""
+        ...
+
+    def write(self, path: Path) -> ModelFile:
+        """Write it, adding the suffix of its kind; the file can be opened in another process."""
+        ...
+
+
+class OptimisationStep(Protocol):
+    """One way to make a model smaller or faster.
+
+    A lossless step keeps every decision path. A lossy one may offer several strengths, the mildest
+    first; what each loses is measured by the planner, never promised by the step.
+    """
+
+    name: str
+    lossless: bool
+
+    def offers(self, form: ModelForm, ground: Ground) -> Iterator[tuple[str, ModelForm]]:
+        """Other forms with words for each; none where the step does not apply to this form."""
         ...
 
 

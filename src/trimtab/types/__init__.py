@@ -13,7 +13,15 @@ from trimtab.types.features import (
     StoredRow,
 )
 from trimtab.types.models import Alias, Columns, FeatureKind, FeatureSpec, Signature, Task, Version
-from trimtab.types.optimizing import Certificate, Footprint, MetricChange, SegmentChange
+from trimtab.types.optimizing import (
+    Certificate,
+    Footprint,
+    Ground,
+    MetricChange,
+    ModelFile,
+    Rows,
+    SegmentChange,
+)
 from trimtab.types.predictions import (
     Matured,
     OutcomeReceipt,
@@ -59,12 +67,14 @@ __all__ = [
     "FeatureSpec",
     "FloatArray",
     "Footprint",
+    "Ground",
     "GuardrailAction",
     "GuardrailReading",
     "GuardrailSpec",
     "Harm",
     "Matured",
     "MetricChange",
+    "ModelFile",
     "OutcomeReceipt",
     "OutcomeRecord",
     "PredictAnswer",
@@ -83,6 +93,7 @@ __all__ = [
     "RolloutState",
     "Route",
     "RowRequest",
+    "Rows",
     "Scalar",
     "SegmentChange",
     "Severity",

@@ -1,0 +1,179 @@
+"""Sizes and latencies of several forms of a model: fresh processes, turn by turn, one run."""
+
+from __future__ import annotations
+
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, Self
+
+import msgspec
+import numpy as np
+
+from trimtab.errors import ModelFailure
+from trimtab.optimize.probe import Order, Reading
+from trimtab.types import Footprint, ModelFile
+
+WORKERS = 4
+ROWS = 2_000
+_ONE_THREAD = (
+    "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NUMBA_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+)  # fmt: skip
+
+
+def machine() -> str:
+    """Where something was measured: system, processor, how many cores, Python."""
+    return (
+        f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores,"
+        f" Python {platform.python_version()}"
+    )
+
+
+def footprints(
+    files: Sequence[ModelFile],
+    rows: Any,
+    *,
+    rounds: int = 3,
+    workers: int = WORKERS,
+    seconds: float = 1.0,
+    progress: Callable[[], None] = lambda: None,
+) -> list[Footprint]:
+    """Measure forms of one model side by side.
+
+    In each round every form is opened in a fresh process, one after the other, and asked for single
+    rows and for batches, with one thread. Memory and loading time are the medians of the rounds,
+    latencies the quantiles of all rounds' rows. Then ``workers`` processes have the form open at once.
+
+    Args:
+        files: At least one.
+        rows: Held-out rows: a matrix or a pandas frame; at most 2,000 are used.
+        rounds: At least 1.
+        workers: How many processes share the form for the proportional set size; 1 leaves it out.
+        seconds: The most that one kind of timing takes in a round.
+        progress: Called after each process.
+
+    Raises:
+        ModelFailure: a form cannot be opened or cannot answer; the process's last words are named.
+    """
+    with tempfile.TemporaryDirectory(prefix="trimtab-measure-") as directory:
+        folder = Path(directory)
+        orders = _orders(files, rows, folder, seconds)
+        together = _orders(files, rows, folder, 0.0)
+        readings: list[list[Reading]] = [[] for _ in files]
+        for _ in range(rounds):
+            for place, order in enumerate(orders):
+                readings[place] += _run(order, 1)[0]
+                progress()
+        shared = [_run(order, workers)[1] if workers > 1 else None for order in together]
+    return [
+        _footprint(file, found, divided, workers)
+        for file, found, divided in zip(files, readings, shared, strict=True)
+    ]
+
+
+def _orders(files: Sequence[ModelFile], rows: Any, folder: Path, seconds: float) -> list[Path]:
+    some = rows.iloc[:ROWS] if hasattr(rows, "iloc") else rows[:ROWS]
+    written = folder / ("rows.joblib" if hasattr(rows, "iloc") else "rows.npy")
+    if written.suffix == ".npy":
+        np.save(written, some)
+    else:
+        from joblib import dump
+
+        dump(some, written)
+    orders = []
+    for place, file in enumerate(files):
+        order = Order(
+            opener=file.opener,
+            path=str(Path(file.path).resolve()),
+            rows=str(written),
+            imports=file.imports,
+            seconds=seconds,
+        )
+        orders.append(folder / f"order-{place}-{seconds:g}.json")
+        orders[-1].write_bytes(msgspec.json.encode(order))
+    return orders
+
+
+def _run(order: Path, workers: int) -> tuple[list[Reading], int | None]:
+    """Readings of processes that have a form open together, and their mean proportional size."""
+    with ExitStack() as stack:
+        children = [stack.enter_context(_Child(order)) for _ in range(workers)]
+        for child in children:
+            child.hear()
+        for child in children:
+            child.go_on()
+        readings = [msgspec.json.decode(child.hear(), type=Reading) for child in children]
+        for child in children:
+            child.go_on()
+        sizes = [int(child.hear()) for child in children]
+        for child in children:
+            child.go_on()
+    told = readings[0].rss_bytes is not None
+    return readings, round(statistics.mean(sizes)) if told else None
+
+
+class _Child:
+    """A measuring process and the lines it says."""
+
+    def __init__(self, order: Path) -> None:
+        self._errors = tempfile.TemporaryFile()  # noqa: SIM115 - closed with the process
+        self._process = subprocess.Popen(  # noqa: S603 - our own module, our own order
+            [sys.executable, "-m", "trimtab.optimize.probe", str(order)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            env={**os.environ, **dict.fromkeys(_ONE_THREAD, "1")},
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for pipe in (self._process.stdin, self._process.stdout):
+            if pipe is not None:
+                pipe.close()
+        self._process.wait()
+        self._errors.close()
+
+    def hear(self) -> str:
+        line = self._process.stdout.readline() if self._process.stdout else ""
+        if line:
+            return line.strip()
+        self._process.wait()
+        self._errors.seek(0)
+        words = self._errors.read().decode(errors="replace").strip().splitlines()
+        raise ModelFailure(
+            f"A form of the model could not be measured: {words[-1] if words else 'no reason given'}",
+            code="not_measurable",
+            hint="Open it by hand with the same Python to see the whole error.",
+        )
+
+    def go_on(self) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.write("\n")
+            self._process.stdin.flush()
+
+
+def _footprint(
+    file: ModelFile, readings: Sequence[Reading], divided: int | None, workers: int
+) -> Footprint:
+    single = np.concatenate([np.asarray(reading.single_us) for reading in readings])
+    resident = [each.rss_bytes for each in readings if each.rss_bytes is not None]
+    return Footprint(
+        disk_bytes=file.disk_bytes,
+        rss_bytes=round(statistics.median(resident)) if resident else None,
+        pss_bytes=divided,
+        workers=workers,
+        load_ms=statistics.median(each.load_ms for each in readings),
+        p50_us=float(np.quantile(single, 0.5)),
+        p99_us=float(np.quantile(single, 0.99)),
+        rows_per_s=statistics.median(each.rows_per_s for each in readings),
+    )

@@ -1,0 +1,1 @@
+"""Steps of optimisation, one file each; the planner tries them in the order of ``STEPS``."""
