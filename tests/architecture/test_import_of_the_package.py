@@ -78,5 +78,5 @@ def contents(package: Path) -> dict[str, bytes]:
     return {
         file.relative_to(package).as_posix(): file.read_bytes()
         for file in sorted(package.rglob("*"))
-        if file.is_file() and "__pycache__" not in file.parts
+        if file.is_file() and "__pycache__" not in file.parts and file.suffix != ".so"
     }

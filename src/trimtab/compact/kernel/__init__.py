@@ -1,0 +1,88 @@
+"""The walk over packed nodes, twice: in C where it was built, and in NumPy, with equal results.
+
+Both check everything that a walk relies on before the first one, so that no file can make them read
+outside it: see :class:`trimtab.compact.kernel.plain.PlainKernel` for the list.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from trimtab.compact.kernel.plain import PlainKernel, contradiction
+from trimtab.compact.layout import Header
+from trimtab.types import Array, FloatArray
+
+INTERFACE = 1
+try:
+    from trimtab.compact.kernel import _walk
+
+    COMPILED = _walk.INTERFACE == INTERFACE
+except ImportError:
+    COMPILED = False
+"""Whether the C kernel is there: there was a compiler, and it is not of another release."""
+
+# The order in which the C kernel takes them.
+_SECTIONS = (
+    "nodes",
+    "roots",
+    "tree_columns",
+    "slots",
+    "thresholds",
+    "leaves",
+    "pairs",
+    "sets",
+    "base",
+)
+
+
+class Kernel(Protocol):
+    """Walks rows of float64 numbers, C-contiguous, of the right width."""
+
+    def sums(self, rows: FloatArray, out: FloatArray) -> None:
+        """Write the sums of every row before the link, shape ``(rows, columns)``."""
+
+    def paths(self, rows: FloatArray, out: npt.NDArray[np.uint64]) -> None:
+        """Write the path of every row in every tree, shape ``(rows, trees)``."""
+
+
+def kernel(header: Header, parts: dict[str, Array], *, compiled: bool = COMPILED) -> Kernel:
+    """The kernel for a file's header and sections.
+
+    Raises:
+        Refused: they contradict one another, so that a walk would leave the file.
+    """
+    if not compiled:
+        return PlainKernel(header, parts)
+    return CompiledKernel(header, parts)
+
+
+class CompiledKernel:
+    """The walk in C."""
+
+    def __init__(self, header: Header, parts: dict[str, Array]) -> None:
+        flags = (
+            header.average
+            | header.float32_input << 1
+            | header.float32_sums << 2
+            | header.direct << 3
+        )
+        try:
+            self._forest = _walk.Forest(
+                (
+                    header.features,
+                    header.width,
+                    flags,
+                    header.slot_bits,
+                    header.code_bits,
+                    header.leaf_bits,
+                    header.first_categorical,
+                ),
+                tuple(np.ascontiguousarray(parts[name]).view(np.uint8) for name in _SECTIONS),
+            )
+        except ValueError as error:
+            raise contradiction(str(error)) from error
+        self.sums = self._forest.sums
+        self.paths = self._forest.paths

@@ -1,0 +1,157 @@
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import xxhash
+
+from trimtab.compact import Forest, Tree, TreeEnsemble, pack
+from trimtab.compact.kernel import COMPILED
+from trimtab.errors import InvalidInput, NotFound, Refused
+
+KERNELS = [True, False] if COMPILED else [False]
+
+
+def stump(**changes: Any) -> Tree:
+    """x0 <= 0.5 is worth 1, else 2."""
+    known: dict[str, Any] = {
+        "feature": np.array([0, 0, 0], np.int32),
+        "threshold": np.array([0.5, 0, 0]),
+        "left": np.array([1, -1, -1], np.int32),
+        "right": np.array([2, -1, -1], np.int32),
+        "value": np.array([[0.0], [1.0], [2.0]]),
+    }
+    return Tree(**known | changes)
+
+
+def ensemble(*trees: Tree) -> TreeEnsemble:
+    return TreeEnsemble(trees=trees, features=2, base=np.zeros(1))
+
+
+def resealed(data: bytes) -> bytes:
+    """The bytes with a digest that matches, as somebody who knows the format would write it."""
+    return data[:8] + xxhash.xxh3_128_digest(data[24:]) + data[24:]
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+def test_a_file_is_mapped_and_answers(tmp_path: Path, compiled: bool) -> None:
+    path = tmp_path / "forest.trimtree"
+    path.write_bytes(pack(ensemble(stump(), stump())))
+    forest = Forest.open(path, compiled=compiled)
+    X = np.array([[0.5, 9.0], [np.nextafter(0.5, 1), 9.0]])
+    assert [[2.0], [4.0]] == forest.predict(X).tolist()
+    assert path.stat().st_size == forest.size_bytes
+    assert (2, 2, 1, 2) == (forest.trees, forest.inner_nodes, forest.outputs, forest.features)
+
+
+def test_equal_leaves_are_kept_once_and_a_node_takes_8_bytes() -> None:
+    few = Forest(pack(ensemble(*[stump()] * 10)))
+    many = Forest(pack(ensemble(*[stump()] * 1010)))
+    # A node, a root and a column for each tree: 8 + 8 + 4 bytes.
+    assert abs(many.size_bytes - few.size_bytes - 1000 * 20) <= 3 * 64
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+def test_integers_are_rounded_once_as_the_library_does(compiled: bool) -> None:
+    number = np.array([[2**53 + 2**29 + 1]])
+    once, twice = number.astype(np.float32), number.astype(np.float64).astype(np.float32)
+    threshold = float(twice[0, 0])
+    assert once[0, 0] > threshold
+    tree = stump(threshold=np.array([threshold, 0, 0]))
+    exact = TreeEnsemble(trees=[tree], features=1, base=np.zeros(1), float32_input=True)
+    forest = Forest(pack(exact), compiled=compiled)
+    assert [[2.0]] == forest.predict(number).tolist()
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+@pytest.mark.parametrize(
+    "X", [np.zeros(2), np.zeros((1, 3)), np.array([["a", "b"]]), np.zeros((1, 2), object)]
+)
+def test_rows_of_another_shape_or_type_are_refused(X: Any, compiled: bool) -> None:
+    with pytest.raises(InvalidInput):
+        Forest(pack(ensemble(stump())), compiled=compiled).predict(X)
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+def test_no_rows_give_no_answers(compiled: bool) -> None:
+    assert (0, 1) == Forest(pack(ensemble(stump())), compiled=compiled).predict(
+        np.zeros((0, 2))
+    ).shape
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"threshold": np.array([np.nan, 0, 0])},
+        {"feature": np.array([2, 0, 0], np.int32)},
+        {"feature": np.array([-1, 0, 0], np.int32)},
+        {"left": np.array([3, -1, -1], np.int32)},
+        {"left": np.array([0, -1, -1], np.int32)},
+        {"column": 1},
+        {"value": np.zeros((3, 2))},
+    ],
+)
+def test_what_is_no_tree_cannot_be_packed(changes: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput):
+        pack(ensemble(stump(**changes)))
+
+
+def test_an_ensemble_without_trees_cannot_be_packed() -> None:
+    with pytest.raises(InvalidInput, match="without trees"):
+        pack(ensemble())
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+def test_a_file_cut_anywhere_is_refused(compiled: bool) -> None:
+    data = pack(ensemble(stump()))
+    for length in range(len(data)):
+        with pytest.raises(Refused):
+            Forest(data[:length], compiled=compiled)
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+def test_a_bit_flipped_anywhere_is_refused(compiled: bool) -> None:
+    data = bytearray(pack(ensemble(stump())))
+    for bit in range(len(data) * 8):
+        data[bit // 8] ^= 1 << bit % 8
+        with pytest.raises(Refused):
+            Forest(bytes(data), compiled=compiled)
+        data[bit // 8] ^= 1 << bit % 8
+
+
+def test_a_file_of_a_newer_version_says_so() -> None:
+    data = bytearray(pack(ensemble(stump())))
+    struct.pack_into("<I", data, 24, 2)
+    with pytest.raises(Refused, match="format version 2"):
+        Forest(bytes(data))
+
+
+def test_a_missing_and_an_empty_file_are_told_apart(tmp_path: Path) -> None:
+    with pytest.raises(NotFound):
+        Forest.open(tmp_path / "none")
+    (tmp_path / "empty").touch()
+    with pytest.raises(Refused, match="empty"):
+        Forest.open(tmp_path / "empty")
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+def test_a_forged_file_is_refused_or_answers_without_leaving_it(compiled: bool) -> None:
+    rng = np.random.default_rng(7)
+    sound = bytearray(pack(ensemble(stump(), stump(value=np.array([[0.0], [3.0], [4.0]])))))
+    X = np.array([[0.0, 1.0], [1.0, np.nan]])
+    refused = 0
+    for _ in range(2000):
+        data = bytearray(sound)
+        for place in rng.integers(32, len(data), rng.integers(1, 4)):
+            data[place] = rng.integers(0, 256)
+        try:
+            forest = Forest(resealed(bytes(data)), compiled=compiled)
+        except Refused:
+            refused += 1
+        else:
+            if forest.features == 2:
+                assert 2 == len(forest.predict(X))
+    assert 0 < refused < 2000
