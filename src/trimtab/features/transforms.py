@@ -17,12 +17,12 @@ _REQUEST = Provenance.REQUEST.code
 _DEFAULT = Provenance.DEFAULT.code
 
 
-def apply_step(step: PlannedTransform, values: Sequence[Scalar]) -> Scalar:
+def apply_step(step: PlannedTransform, values: Sequence[Scalar] | Mapping[int, Scalar]) -> Scalar:
     """One transform on one row; offline and online alike.
 
     Args:
         step: The transform.
-        values: The row's values; None is missing.
+        values: The row's values by their places; None is missing.
 
     Returns:
         The output, or None if an input is missing.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from trimtab.cli.features import views, writing
+from trimtab.cli.features import training, views, writing
 
 
 @click.group()
@@ -21,5 +21,6 @@ for subcommand in (
     writing.materialise,
     writing.consume,
     writing.get,
+    training.training_frame,
 ):
     features.add_command(subcommand)
