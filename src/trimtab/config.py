@@ -272,6 +272,12 @@ class AuthConfig(Section, frozen=True):
     allow_code: tuple[str, ...] = ()
 
 
+class OptimizeConfig(Section, frozen=True):
+    """``compact`` compiles what is registered, and serves compiled forms in place of originals."""
+
+    compact: bool = True
+
+
 class Config(Section, frozen=True):
     """The whole of ``trimtab.toml``."""
 
@@ -282,6 +288,7 @@ class Config(Section, frozen=True):
     features: FeaturesConfig = FeaturesConfig()
     models: dict[str, ModelConfig] = {}
     alerts: AlertsConfig = AlertsConfig()
+    optimize: OptimizeConfig = OptimizeConfig()
     auth: AuthConfig = AuthConfig()
 
 

@@ -45,6 +45,7 @@ class Event(StrEnum):
     PUSH_LOST = "push_lost"
     CANDIDATE_FAILED = "candidate_failed"
     MODEL_FAILED = "model_failed"
+    COMPACT_REFUSED = "compact_refused"
     JOURNAL_DROPPED = "journal_dropped"
     JOURNAL_DAMAGED = "journal_damaged"
     STORE_FAILED = "store_failed"
@@ -83,6 +84,12 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_requests_total", "counter", ("model", "code"), "Requests by HTTP status."),
     MetricSpec("ml_requests_in_flight", "gauge", (), "Requests being answered.", "livesum"),
     MetricSpec("ml_candidate_failures_total", "counter", _MODEL, "Rows the champion had to take."),
+    MetricSpec(
+        "ml_compact_refused_total",
+        "counter",
+        (*_MODEL, "reason"),
+        "Compiled forms refused at load; the original answers.",
+    ),
     MetricSpec(
         "ml_feature_source_total", "counter", ("model", "source"), "Feature values by provenance."
     ),

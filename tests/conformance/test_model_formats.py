@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pickle
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -30,12 +30,15 @@ from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEnc
 from trimtab.errors import ModelFailure, Refused
 from trimtab.models.artifact import Formats
 from trimtab.models.formats.callable_format import CallableFormat
+from trimtab.models.formats.compact import CompactFormat
 from trimtab.models.formats.lightgbm import LightgbmFormat
 from trimtab.models.formats.onnx import OnnxFormat
+from trimtab.models.formats.sklearn_frame import SklearnPredictor
 from trimtab.models.formats.sklearn_joblib import JoblibFormat
 from trimtab.models.formats.skops_format import SkopsFormat
 from trimtab.models.formats.xgboost import XgboostFormat
 from trimtab.models.registry import Registry
+from trimtab.optimize.compact import compact
 from trimtab.protocols import ModelFormat
 from trimtab.schema import columns_from_frame, infer_signature
 from trimtab.testing import FakeClock, FolderBlobs, RegistryState, check_model_format
@@ -223,6 +226,18 @@ def of_callable() -> list[Case]:
     ]
 
 
+def of_compact() -> list[Case]:
+    made = []
+    for case in of_sklearn(JoblibFormat()):
+        signature = infer_signature(case.frame, task=case.task, labels=case.labels)
+        rows = columns_from_frame(signature, case.frame)
+        attempt = compact(case.model, signature, SklearnPredictor(case.model, signature), rows)
+        if attempt.draft is not None:
+            made.append(replace(case, file_format=CompactFormat(), model=attempt.draft))
+    assert len(made) == 3
+    return made
+
+
 MAKERS: dict[str, Callable[[], list[Case]]] = {
     "joblib": lambda: of_sklearn(JoblibFormat()),
     "skops": lambda: of_sklearn(SkopsFormat()),
@@ -230,6 +245,7 @@ MAKERS: dict[str, Callable[[], list[Case]]] = {
     "xgboost": of_xgboost,
     "onnx": of_onnx,
     "callable": of_callable,
+    "compact": of_compact,
 }
 
 
@@ -287,6 +303,7 @@ BUILT_IN: dict[str, Callable[[], ModelFormat]] = {
     "xgboost": XgboostFormat,
     "onnx": OnnxFormat,
     "callable": CallableFormat,
+    "compact": CompactFormat,
 }
 
 

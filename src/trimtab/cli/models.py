@@ -169,7 +169,8 @@ def show_version(console: Console, version: Version) -> None:
         "task": f"{version.signature.task.value}, threshold {version.signature.threshold:g}",
         "views": ", ".join(version.views) or "none",
         "trusted by": version.trusted_by or "nobody (not needed, or not allowed to run code)",
-        **version.lineage,
+        "compiled": compiled(version),
+        **{name: fact for name, fact in version.lineage.items() if name != "not_compiled"},
         **{f"held-out {name}": f"{value:.4g}" for name, value in version.metrics.items()},
     }
     facts = Table.grid(padding=(0, 2))
@@ -180,6 +181,19 @@ def show_version(console: Console, version: Version) -> None:
     for spec in version.signature.features:
         table.add_row(spec.name, spec.kind.value, "yes" if spec.nullable else "no", spec.unit or "")
     console.print(table)
+
+
+def compiled(version: Version) -> str:
+    """What is known of a version's compiled form, or why it has none."""
+    form = version.compact
+    if form is None:
+        return f"no: {version.lineage.get('not_compiled', 'not asked for')}"
+    before, after = form.row_us
+    alike = "bit for bit" if form.equal == form.rows else f"to {form.max_abs:.1g}"
+    return (
+        f"{words.size(form.size_bytes)}; a row in {after:,.0f} µs, the original's {before:,.0f} µs;"
+        f" equal {alike} on {form.rows:,} rows"
+    )
 
 
 def _pair(text: str) -> tuple[str, str]:

@@ -33,6 +33,11 @@ class Guarded:
         self._probabilities = signature.task is not Task.REGRESSION
         self._width = (len(signature.labels) or 2) if self._probabilities else 1
 
+    @property
+    def original(self) -> object:
+        """The fitted model of its own library, where the format keeps one; None elsewhere."""
+        return getattr(self._predictor, "original", None)
+
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows.
 

@@ -6,27 +6,54 @@ import logging
 import re
 import tempfile
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from trimtab.errors import InvalidInput, ModelFailure, NotFound, Refused
+from trimtab.errors import InvalidInput, ModelFailure, NotFound, Refused, TrimtabError
 from trimtab.models.artifact import Formats
-from trimtab.models.guard import opened
+from trimtab.models.guard import Guarded, opened
 from trimtab.protocols import BlobStore, Clock, ModelFormat, Predictor, StateStore, StateTx
 from trimtab.telemetry import Event
-from trimtab.types import Alias, Array, Columns, FeatureKind, Record, Signature, Version
+from trimtab.types import (
+    Alias,
+    Array,
+    Columns,
+    CompactForm,
+    FeatureKind,
+    Record,
+    Signature,
+    Version,
+)
 
 log = logging.getLogger(__name__)
 
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.IGNORECASE)
 
 
+COMPACT = "compact"
+"""The format of compiled forms."""
+
+
 class LoadedModel(Record, frozen=True):
-    """A version and its predictor, guarded."""
+    """A version and its predictor, guarded.
+
+    ``refused`` says why the compiled form does not answer although there is one.
+    """
 
     version: Version
     predictor: Predictor
+    refused: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """A compiled form that is not written yet; its digest and size are found out."""
+
+    artifact: object
+    form: CompactForm
 
 
 class Registry:
@@ -38,6 +65,7 @@ class Registry:
         allow_code: ``model`` or ``model:version`` whose artifacts may run code when loaded.
         clock: Dates versions and aliases.
         formats: The formats that can be used; None means all that are installed.
+        compact: Whether compiled forms are served in place of originals.
     """
 
     def __init__(
@@ -47,11 +75,14 @@ class Registry:
         allow_code: Collection[str],
         clock: Clock,
         formats: Formats | None = None,
+        *,
+        compact: bool = True,
     ) -> None:
         self._state = state
         self._blobs = blobs
         self._allow_code = frozenset(allow_code)
         self._clock = clock
+        self._compact = compact
         self._formats = Formats.installed() if formats is None else formats
 
     def register(  # noqa: PLR0913 - each is a fact of the version
@@ -70,6 +101,7 @@ class Registry:
         view_versions: Mapping[str, str] | None = None,
         trust: str = "",
         file_format: str | None = None,
+        compact: Compiled | None = None,
     ) -> Version:
         """Keep a model as a new version; the same bytes and signature again are the same version.
 
@@ -88,6 +120,7 @@ class Registry:
             trust: Who vouches for an artifact that can run code; empty if nobody. Not kept for a format
                 that cannot.
             file_format: The format; None finds it out.
+            compact: Its compiled form, and what was measured of it.
 
         Raises:
             InvalidInput: a name is malformed, or no format knows the artifact.
@@ -100,6 +133,7 @@ class Registry:
             digest, size = self._blobs.put(path)
             profile_digest = self._kept(profile, Path(directory) / "profile")
             promise_digest = self._kept(promise, Path(directory) / "promise")
+            form = None if compact is None else self._form(compact, Path(directory))
         with self._state.transaction() as tx:
             for known in tx.registry.versions(model):
                 vouched = not trust or known.trusted_by == trust
@@ -122,6 +156,7 @@ class Registry:
                 views=tuple(views),
                 view_versions=dict(view_versions or {}),
                 trusted_by=trust,
+                compact=form,
             )
             tx.registry.add_version(version)
             return version
@@ -207,13 +242,34 @@ class Registry:
         return self._blobs.fetch(version.profile_digest).read_bytes()
 
     def load(self, version: Version) -> LoadedModel:
-        """Open a version's artifact, after its digest and, where it can run code, its trust.
+        """Open a version: its compiled form if it has one, else or if that is refused the original.
 
         Raises:
             Refused: the digest does not match, or nobody vouches for code in it.
             NotFound: the artifact is gone.
             InvalidInput: the artifact does not fit the signature.
             ModelFailure: the artifact cannot be opened.
+        """
+        if version.compact is None or not self._compact:
+            return LoadedModel(version=version, predictor=self.original(version))
+        try:
+            kind = self._formats.named(COMPACT)
+            path = self._blobs.fetch(version.compact.digest)
+            small = opened(kind, path, version.signature, f"{version.model}:{version.version}")
+        except TrimtabError as why:
+            log.error(  # noqa: TRY400 - the error says all; a trace adds nothing
+                Event.COMPACT_REFUSED,
+                extra={"model": version.model, "version": version.version, "reason": str(why)},
+            )
+            predictor = self.original(version)
+            return LoadedModel(version=version, predictor=predictor, refused=why.code)
+        return LoadedModel(version=version, predictor=small)
+
+    def original(self, version: Version) -> Guarded:
+        """Open a version's original, after its digest and, where it can run code, its trust.
+
+        Raises:
+            TrimtabError: as :meth:`load`.
         """
         name = f"{version.model}:{version.version}"
         kind = self._formats.named(version.format)
@@ -224,8 +280,7 @@ class Registry:
                 version.format,
                 f"Register it with trust, or add {name!r} to [auth] allow_code.",
             )
-        path = self._blobs.fetch(version.digest)
-        return LoadedModel(version=version, predictor=opened(kind, path, version.signature, name))
+        return opened(kind, self._blobs.fetch(version.digest), version.signature, name)
 
     def preview(
         self,
@@ -234,7 +289,7 @@ class Registry:
         *,
         trust: str = "",
         file_format: str | None = None,
-    ) -> Predictor:
+    ) -> Guarded:
         """What a model will answer once it is registered; one in memory is written and read first.
 
         Raises:
@@ -254,6 +309,12 @@ class Registry:
             return None
         at.write_bytes(blob)
         return self._blobs.put(at)[0]
+
+    def _form(self, compact: Compiled, directory: Path) -> CompactForm:
+        path = directory / COMPACT
+        self._formats.save(compact.artifact, path, COMPACT)
+        digest, size = self._blobs.put(path)
+        return msgspec.structs.replace(compact.form, digest=digest, size_bytes=size)
 
     def _written(
         self, artifact: object, file_format: str | None, directory: Path

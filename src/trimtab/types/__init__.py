@@ -12,7 +12,16 @@ from trimtab.types.features import (
     SourceProgress,
     StoredRow,
 )
-from trimtab.types.models import Alias, Columns, FeatureKind, FeatureSpec, Signature, Task, Version
+from trimtab.types.models import (
+    Alias,
+    Columns,
+    CompactForm,
+    FeatureKind,
+    FeatureSpec,
+    Signature,
+    Task,
+    Version,
+)
 from trimtab.types.optimizing import (
     Certificate,
     Footprint,
@@ -61,6 +70,7 @@ __all__ = [
     "AuditEntry",
     "Certificate",
     "Columns",
+    "CompactForm",
     "Comparison",
     "Exposure",
     "FeatureKind",

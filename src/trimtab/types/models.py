@@ -73,6 +73,22 @@ class Columns(Record, frozen=True):
         return len(self.arrays[0]) if self.arrays else 0
 
 
+class CompactForm(Record, frozen=True):
+    """The compiled form of a version, which is served in place of the original and answers alike.
+
+    ``digest`` and ``size_bytes`` are its artifact's. At registration both forms answered ``rows``
+    rows, ``equal`` of them alike bit for bit, the others at most ``max_abs`` apart; ``row_us`` are the
+    medians of single rows in microseconds, of the original and of this form.
+    """
+
+    digest: str
+    size_bytes: int
+    rows: int
+    equal: int
+    max_abs: float
+    row_us: tuple[float, float]
+
+
 class Version(Record, frozen=True):
     """One immutable version of a model, as the registry knows it.
 
@@ -81,6 +97,7 @@ class Version(Record, frozen=True):
     ``view_versions`` are the digests of the ``views`` that it was trained with, by name.
     ``trusted_by`` is who allowed a format that can run code, ``""`` if nobody. ``promise_digest`` names
     what its held-out rows promise of its performance.
+    ``compact`` is the compiled form that is served in its place, None if there is none.
     """
 
     model: str
@@ -99,6 +116,7 @@ class Version(Record, frozen=True):
     view_versions: dict[str, str] = msgspec.field(default_factory=dict)
     trusted_by: str = ""
     promise_digest: str | None = None
+    compact: CompactForm | None = None
 
 
 class Alias(Record, frozen=True):

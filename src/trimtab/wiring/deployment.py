@@ -52,7 +52,13 @@ class Deployment:
             dir=folder,
             state=state,
             blobs=blobs,
-            registry=Registry(state, blobs, allow_code=config.auth.allow_code, clock=clock),
+            registry=Registry(
+                state,
+                blobs,
+                allow_code=config.auth.allow_code,
+                clock=clock,
+                compact=config.optimize.compact,
+            ),
             epoch=MmapEpoch(folder / "epoch"),
             clock=clock,
         )

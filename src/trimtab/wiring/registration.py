@@ -4,23 +4,30 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import narwhals as nw
 import numpy as np
 
+from trimtab import plugins
 from trimtab.config import PerformanceConfig
 from trimtab.drift.profile import build_profile
-from trimtab.errors import InvalidInput
+from trimtab.errors import InvalidConfig, InvalidInput
 from trimtab.features.views import compile_plan
+from trimtab.models.guard import Guarded
+from trimtab.models.registry import Compiled
 from trimtab.performance import HeldOut, evaluate, make_promise
 from trimtab.protocols import Predictor
 from trimtab.rollout import audit
 from trimtab.schema import columns_from_frame, infer_signature
-from trimtab.types import Array, Columns, FloatArray, Record, Signature, Task, Version
+from trimtab.types import Array, Columns, CompactForm, FloatArray, Record, Signature, Task, Version
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.performance import performance_config
 from trimtab.wiring.views import served_features, versions_of
+
+if TYPE_CHECKING:
+    from trimtab.optimize.compact import Attempt
 
 BLOCKS = 20
 DAY = 86_400.0
@@ -81,6 +88,7 @@ def register(
     )
     performance = performance_config(deployment, model, signature)
     heldout = _held_out(training, signature, predictor, deployment.config.watch.window_seconds)
+    compiled, why = _compiled(deployment, predictor, signature, reference)
     version = deployment.registry.register(
         model,
         artifact,
@@ -91,6 +99,7 @@ def register(
         lineage={
             "reference_digest": _digest(reference),
             "reference_rows": str(reference.rows),
+            **({"not_compiled": why} if why else {}),
             **(lineage or {}),
         },
         author=author,
@@ -98,6 +107,7 @@ def register(
         views=tuple(views),
         view_versions=versions_of(deployment, views),
         trust=vouched,
+        compact=compiled,
     )
     with deployment.state.transaction() as state:
         audit.append(
@@ -110,6 +120,23 @@ def register(
             clock=deployment.clock,
         )
     return version
+
+
+def _compiled(
+    deployment: Deployment, predictor: Guarded, signature: Signature, reference: Columns
+) -> tuple[Compiled | None, str]:
+    """The model's compiled form, or why it has none; neither where the setting is off."""
+    if not deployment.config.optimize.compact or predictor.original is None or not reference.rows:
+        return None, ""
+    try:
+        compact = plugins.by_path("trimtab.optimize.compact:compact")
+    except InvalidConfig as missing:
+        return None, missing.message
+    attempt: Attempt = compact(predictor.original, signature, predictor, reference)
+    if attempt.draft is None or attempt.figures is None:
+        return None, attempt.reason
+    form = CompactForm(digest="", size_bytes=0, **msgspec.structs.asdict(attempt.figures))
+    return Compiled(attempt.draft, form), ""
 
 
 def scores_of(signature: Signature, outputs: FloatArray) -> FloatArray:

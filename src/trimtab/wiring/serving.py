@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from trimtab import plugins
+from trimtab.act.alerts import open_alerts
 from trimtab.config import ModelConfig
 from trimtab.errors import NotFound, TrimtabError, Unavailable
 from trimtab.features.guard import Guard
@@ -25,7 +26,7 @@ from trimtab.rollout.router import Router
 from trimtab.rollout.split import unit_hash
 from trimtab.schema import Checker
 from trimtab.telemetry import Event, Metrics
-from trimtab.types import Route, Signature, Version
+from trimtab.types import Alert, Route, Severity, Signature, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.views import served_features
@@ -40,6 +41,29 @@ def open_router() -> Router:
     """A router over all rollout strategies that are installed."""
     group = "trimtab.strategies"
     return Router({name: plugins.load(group, name)() for name in plugins.names(group)})
+
+
+def refused_alert(deployment: Deployment, loaded: LoadedModel, metrics: Metrics) -> None:
+    """Count and tell that a compiled form was refused; the original answers, at its own cost."""
+    version = loaded.version
+    metrics.count(
+        "ml_compact_refused_total",
+        model=version.model,
+        model_version=version.version,
+        reason=loaded.refused,
+    )
+    alert = Alert(
+        key=f"compact/{version.model}/{version.version}",
+        severity=Severity.TICKET,
+        title=f"{version.model} v{version.version} is served by its original artifact",
+        body=f"Its compiled form was refused when it was loaded ({loaded.refused}). Answers are the"
+        " original's; they take its memory and its time. Register the version again on this machine.",
+        model=version.model,
+        version=version.version,
+        event_time=deployment.clock.now(),
+    )
+    with deployment.state.transaction() as state:
+        open_alerts(state, [alert], channels=deployment.config.alerts.channels, metrics=metrics)
 
 
 def open_store(deployment: Deployment, name: str) -> FeatureStore:
@@ -127,6 +151,8 @@ class ModelBuilder:
             version = self.deployment.version(model, number)
             loaded = self.deployment.registry.load(version)
             warm(loaded)
+            if loaded.refused:
+                refused_alert(self.deployment, loaded, self.metrics)
             self._warm[key] = loaded
         return self._warm[key]
 

@@ -61,7 +61,7 @@ class LightgbmPredictor:
                 hint="Infer the signature from the frame that the model was trained on.",
                 code="signature_mismatch",
             )
-        self._booster = booster
+        self.original = booster
         self._task = signature.task
         self._matrix = Matrix(
             signature, booster.feature_name(), dict(zip(named, learned, strict=True))
@@ -69,5 +69,5 @@ class LightgbmPredictor:
 
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
-        raw = self._booster.predict(self._matrix.of(columns), num_threads=1)
+        raw = self.original.predict(self._matrix.of(columns), num_threads=1)
         return outputs(np.asarray(raw), self._task)

@@ -33,6 +33,7 @@ class SklearnPredictor:
         for part in _parts(model):
             if getattr(part, "n_jobs", None) is not None:
                 part.n_jobs = 1
+        self.original = model
         self._places = _places(model, signature)
         self._named = hasattr(model, "feature_names_in_")
         self._nones = _learned_none(model)

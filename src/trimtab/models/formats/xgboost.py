@@ -45,13 +45,13 @@ class XgboostPredictor:
 
     def __init__(self, booster: xgboost.Booster, signature: Signature) -> None:
         names = booster.feature_names or [f"f{n}" for n in range(booster.num_features())]
-        self._booster = booster
+        self.original = booster
         self._task = signature.task
         self._matrix = Matrix(signature, names, _categories(booster))
 
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
-        return outputs(self._booster.inplace_predict(self._matrix.of(columns)), self._task)
+        return outputs(self.original.inplace_predict(self._matrix.of(columns)), self._task)
 
 
 def _categories(booster: xgboost.Booster) -> dict[str, list[str]]:

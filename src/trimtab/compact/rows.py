@@ -1,0 +1,318 @@
+"""Runs a row program: every operation is bound to its arrays once, and checked while it is bound."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from trimtab.compact.program import (
+    REFUSED,
+    Codes,
+    Hot,
+    Load,
+    Operation,
+    Program,
+    Step,
+    Table,
+    Times,
+    read_numbers,
+    read_places,
+)
+from trimtab.compact.steps import change_of
+from trimtab.errors import InvalidInput, Refused
+from trimtab.types import Array, FloatArray
+
+CHUNK_ROWS = 2048
+"""How many rows are worked on at a time: their registers stay in the processor's cache."""
+
+MAX_REGISTERS = 1_000_000
+
+Registers = FloatArray
+Slots = list[object]
+Run = Callable[[Registers, Slots, Sequence[Array]], None]
+Bound = tuple[Run, Run]
+"""An operation for one row (registers of shape ``(n,)``) and for many (``(n, rows)``)."""
+
+
+class Rows:
+    """A program that is ready to run.
+
+    Args:
+        program: The operations.
+        text: For each source column, whether it holds text (``object``) or numbers.
+
+    Raises:
+        Refused: an operation names a register, column or code that does not exist.
+    """
+
+    def __init__(self, program: Program, text: Sequence[bool]) -> None:
+        self._registers = _within(program.registers, MAX_REGISTERS + 1)
+        slots = {op.slot: _codes_of(op) for op in program.operations if isinstance(op, Codes)}
+        self._slots = len(slots)
+        if set(slots) != set(range(self._slots)):
+            raise _malformed("code slots")
+        order = _Order(tuple(text), slots)
+        bound = [order.bind(op, self._registers) for op in program.operations]
+        self._one = tuple(one for one, _ in bound)
+        self._many = tuple(many for _, many in bound)
+        self._output = _checked(read_places(program.output), self._registers).astype(np.intp)
+        self.width = len(self._output)
+        self._plain = bool((self._output == np.arange(self._registers)[: self.width]).all())
+
+    def matrix(self, sources: Sequence[Array], rows: int) -> FloatArray:
+        """The program's output for columns of equal length.
+
+        Args:
+            sources: One array of shape ``(rows,)`` for each source column.
+            rows: How many rows there are.
+
+        Returns:
+            Shape ``(rows, width)``, in row order.
+
+        Raises:
+            InvalidInput: a value that the original's preprocessing refuses.
+        """
+        if rows == 1:
+            return self._row(sources)
+        out = np.empty((rows, self.width))
+        for start in range(0, rows, CHUNK_ROWS):
+            stop = min(start + CHUNK_ROWS, rows)
+            part = [array[start:stop] for array in sources]
+            registers = np.empty((self._registers, stop - start))
+            slots: Slots = [None] * self._slots
+            for run in self._many:
+                run(registers, slots, part)
+            chosen = registers[: self.width] if self._plain else registers[self._output]
+            out[start:stop] = chosen.T
+        return out
+
+    def _row(self, sources: Sequence[Array]) -> FloatArray:
+        registers = np.empty(self._registers)
+        slots: Slots = [None] * self._slots
+        for run in self._one:
+            run(registers, slots, sources)
+        chosen = registers[: self.width] if self._plain else registers[self._output]
+        return chosen.reshape(1, -1)
+
+
+class _Order:
+    """Binds operations, knowing the columns and how many codes each slot has."""
+
+    def __init__(self, text: tuple[bool, ...], slots: dict[int, int]) -> None:
+        self._text = text
+        self._codes = slots
+
+    def bind(self, op: Operation, registers: int) -> Bound:
+        if isinstance(op, Load):
+            return self._load(op, registers)
+        if isinstance(op, Step):
+            return _step(op, registers)
+        if isinstance(op, Times):
+            return _times(op, registers)
+        if isinstance(op, Codes):
+            return self._read(op, registers)
+        if isinstance(op, Table):
+            return self._table(op, registers)
+        return self._hot(op, registers)
+
+    def _load(self, op: Load, registers: int) -> Bound:
+        picks = _checked(read_places(op.sources), len(self._text)).tolist()
+        if any(self._text[pick] for pick in picks) or not picks:
+            raise _malformed("sources of numbers")
+        first, last = _range(op.first, op.first + len(picks), registers)
+
+        def one(into: Registers, _: Slots, sources: Sequence[Array]) -> None:
+            np.concatenate([sources[pick] for pick in picks], out=into[first:last])
+
+        def many(into: Registers, _: Slots, sources: Sequence[Array]) -> None:
+            for register, pick in enumerate(picks, first):
+                into[register] = sources[pick]
+
+        return one, many
+
+    def _read(self, op: Codes, registers: int) -> Bound:
+        if op.source < 0:
+            register, _ = _range(op.register, op.register + 1, registers)
+            return _codes_of_numbers(op, lambda into, _: into[register])
+        source = _within(op.source, len(self._text))
+        if self._text[source]:
+            return _codes_of_text(op, source)
+        return _codes_of_numbers(op, lambda _, sources: sources[source])
+
+    def _table(self, op: Table, registers: int) -> Bound:
+        codes = self._codes.get(op.slot, 0)
+        values = read_numbers(op.values)
+        if op.width < 1 or len(values) != codes * op.width:
+            raise _malformed("a table of codes")
+        first, last = _range(op.first, op.first + op.width, registers)
+        rows = values.reshape(codes, op.width)
+        columns = np.ascontiguousarray(rows.T)
+        slot = op.slot
+
+        def one(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
+            into[first:last] = rows[slots[slot]]  # type: ignore[call-overload]  # an int
+
+        def many(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
+            np.take(columns, slots[slot], axis=1, out=into[first:last])  # type: ignore[call-overload]  # codes
+
+        return one, many
+
+    def _hot(self, op: Hot, registers: int) -> Bound:
+        codes = self._codes.get(op.slot, 0)
+        off, on, where = read_numbers(op.off), read_numbers(op.on), read_places(op.places)
+        if len(where) != codes or len(on) != codes or not len(off):
+            raise _malformed("one-hot codes")
+        _checked(where + 1, len(off) + 1)
+        first, last = _range(op.first, op.first + len(off), registers)
+        column, slot = off[:, None], op.slot
+        pairs = [
+            (first + int(p) if p >= 0 else -1, float(v)) for p, v in zip(where, on, strict=True)
+        ]
+
+        def one(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
+            into[first:last] = off
+            place, value = pairs[slots[slot]]  # type: ignore[call-overload]  # an int
+            if place >= 0:
+                into[place] = value
+
+        def many(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
+            into[first:last] = column
+            taken = slots[slot]
+            hot = where[taken]  # type: ignore[call-overload]  # codes
+            rows = np.flatnonzero(hot >= 0)
+            into[first + hot[rows], rows] = on[taken][rows]  # type: ignore[call-overload]  # codes
+
+        return one, many
+
+
+def _codes_of_text(op: Codes, source: int) -> Bound:
+    known: dict[str | None, int] = dict(zip(op.words, read_places(op.codes).tolist(), strict=True))
+    known[None] = op.missing
+    get, unknown, slot = known.get, op.unknown, op.slot
+    careful = REFUSED in known.values() or unknown == REFUSED
+
+    def one(_: Registers, slots: Slots, sources: Sequence[Array]) -> None:
+        value = sources[source][0]
+        code = get(value, unknown)
+        if code < 0:
+            raise _refused(value)
+        slots[slot] = code
+
+    def many(_: Registers, slots: Slots, sources: Sequence[Array]) -> None:
+        values = sources[source]
+        codes = np.array([get(value, unknown) for value in values], dtype=np.intp)
+        if careful and (codes < 0).any():
+            raise _refused(values[int(np.flatnonzero(codes < 0)[0])])
+        slots[slot] = codes
+
+    return one, many
+
+
+def _codes_of_numbers(op: Codes, read: Callable[[Registers, Sequence[Array]], Array]) -> Bound:
+    keys, codes = read_numbers(op.numbers), read_places(op.codes).astype(np.intp)
+    known = dict(zip(keys.tolist(), codes.tolist(), strict=True))
+    missing, unknown, slot = op.missing, op.unknown, op.slot
+
+    def one(into: Registers, slots: Slots, sources: Sequence[Array]) -> None:
+        value = read(into, sources).item()
+        code = known.get(value, unknown) if value == value else missing  # noqa: PLR0124 - NaN
+        if code < 0:
+            raise _refused(value)
+        slots[slot] = code
+
+    def many(into: Registers, slots: Slots, sources: Sequence[Array]) -> None:
+        values = read(into, sources)
+        found = np.full(len(values), unknown, dtype=np.intp)
+        if len(keys):
+            near = np.searchsorted(keys, values).clip(max=len(keys) - 1)
+            found = np.where(keys[near] == values, codes[near], unknown)
+        found[np.isnan(values)] = missing
+        if (found < 0).any():
+            raise _refused(values[int(np.flatnonzero(found < 0)[0])])
+        slots[slot] = found
+
+    return one, many
+
+
+def _step(op: Step, registers: int) -> Bound:
+    first, last = _range(op.first, op.last, registers)
+    given = [read_numbers(data) for data in op.parameters]
+    if op.name != "bins" and any(len(array) != last - first for array in given):
+        raise _malformed(f"parameters of {op.name!r}")
+    row = change_of(op.name, len(given), last - first, one=True)
+    rows = change_of(op.name, len(given), last - first, one=False)
+    if row is None or rows is None:
+        raise _malformed(f"the step {op.name!r}")
+    tall = given if op.name == "bins" else [array[:, None] for array in given]
+
+    def one(into: Registers, _: Slots, __: Sequence[Array]) -> None:
+        row(into[first:last], given)
+
+    def many(into: Registers, _: Slots, __: Sequence[Array]) -> None:
+        rows(into[first:last], tall)
+
+    return one, many
+
+
+def _times(op: Times, registers: int) -> Bound:
+    left = _checked(read_places(op.left), registers)
+    right = _checked(read_places(op.right), registers)
+    if len(left) != len(right):
+        raise _malformed("factors")
+    first, last = _range(op.first, op.first + len(left), registers)
+
+    def both(into: Registers, _: Slots, __: Sequence[Array]) -> None:
+        np.multiply(into[left], into[right], out=into[first:last])
+
+    return both, both
+
+
+def _codes_of(op: Codes) -> int:
+    """How many codes a slot has: all of them must be below it."""
+    codes = read_places(op.codes)
+    keys = len(op.words) + len(op.numbers) // 8
+    numbers = read_numbers(op.numbers)
+    if len(codes) != keys or (op.words and op.numbers) or len(set(op.words)) < len(op.words):
+        raise _malformed("keys")
+    if not bool((np.diff(numbers) > 0).all()):
+        raise _malformed("the order of keys")
+    every: list[int] = [*codes.tolist(), op.missing, op.unknown]
+    if min(every) < REFUSED or max(every) >= MAX_REGISTERS:
+        raise _malformed("codes")
+    return max(every) + 1
+
+
+def _within(value: int, limit: int) -> int:
+    if not 0 <= value < limit:
+        raise _malformed(f"the number {value}")
+    return value
+
+
+def _range(first: int, last: int, registers: int) -> tuple[int, int]:
+    if not 0 <= first < last <= registers:
+        raise _malformed(f"registers {first} to {last}")
+    return first, last
+
+
+def _checked(places: Array, limit: int) -> Array:
+    if len(places) and not (places.min() >= 0 and places.max() < limit):
+        raise _malformed("places")
+    return places
+
+
+def _malformed(what: str) -> Refused:
+    return Refused(
+        f"The row program is malformed: {what} cannot be.",
+        hint="Register the model again.",
+        code="artifact_malformed",
+    )
+
+
+def _refused(value: object) -> InvalidInput:
+    shown = "a missing value" if value is None or value != value else repr(value)  # noqa: PLR0124 - NaN
+    return InvalidInput(
+        f"The model's encoder learned no category for {shown}, and refuses what it did not learn.",
+        hint="Fit it with handle_unknown='ignore', or an imputer before it.",
+        code="unknown_category",
+    )

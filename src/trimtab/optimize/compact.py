@@ -1,0 +1,203 @@
+"""A fitted model made compact without a change, or the reason why it stays as it is."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+import numpy as np
+
+from trimtab.compact.artifact import CompactModel, Draft, probe_of, read, write
+from trimtab.compact.forests import opened
+from trimtab.errors import TrimtabError
+from trimtab.optimize.convert.estimators import compiled
+from trimtab.optimize.convert.symbols import Unsupported
+from trimtab.protocols import Predictor
+from trimtab.types import Array, Columns, FeatureKind, FloatArray, Record, Signature, Task
+
+ROWS = 2_000
+"""How many rows of the reference both forms answer before one may stand in for the other."""
+
+PROBES = 48
+"""How many of them are kept in the artifact, to be answered again where it is loaded."""
+
+TOLERANCE = 1e-12
+"""The largest difference of outputs, times their size where that is over 1: a few roundings."""
+
+TIMED_ROWS = 15
+_LIBRARIES = ("scikit-learn", "numpy", "xgboost", "lightgbm")
+
+
+class Compacted(Record, frozen=True):
+    """A compact model that answers as the original does.
+
+    Both answered ``rows`` rows, ``equal`` of them alike bit for bit; ``max_abs`` is the largest
+    difference. ``row_us`` are medians of single rows in microseconds, of the original and of this one.
+    """
+
+    rows: int
+    equal: int
+    max_abs: float
+    row_us: tuple[float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """What came of compiling: a draft and its figures, or why there is none."""
+
+    draft: Draft | None
+    figures: Compacted | None
+    reason: str = ""
+
+
+def compact(
+    model: object,
+    signature: Signature,
+    original: Predictor,
+    reference: Columns,
+    *,
+    timer: Callable[[], float] = time.perf_counter,
+) -> Attempt:
+    """Compile a fitted model, and compare both forms on the reference's rows and on made-up ones.
+
+    The made-up rows have a gap in every nullable feature in turn, and categories that nobody has
+    seen. A row that the original refuses, the compact form must refuse as well.
+
+    Args:
+        model: The fitted model.
+        signature: What it takes and answers.
+        original: The model as it is served now.
+        reference: Rows that it was trained on, at least one.
+        timer: Seconds, for latencies.
+    """
+    try:
+        node, builder = compiled(model, signature)
+    except Unsupported as why:
+        return Attempt(None, None, f"{why}.")
+    rows = _tested(reference)
+    expected = original.predict(rows)
+    size = max(1.0, float(np.abs(expected).max()))
+    draft = Draft(
+        features=signature.features,
+        outputs=1 if signature.task is Task.REGRESSION else len(signature.labels) or 2,
+        programs=tuple(builder.programs),
+        node=node,
+        probe=probe_of(_take(rows, slice(0, 0)), expected[:0], 0.0),
+        packed=tuple(builder.packed),
+        made_with=tuple(_versions()),
+        notes=tuple(builder.notes),
+    )
+    try:
+        with TemporaryDirectory(prefix="trimtab-") as folder:
+            write(draft, Path(folder) / "model")
+            small = read(Path(folder) / "model", opened)
+        return _compared(draft, small, original, rows, expected, TOLERANCE * size, timer)
+    except TrimtabError as wrong:
+        return Attempt(None, None, f"its compiled form cannot be used: {wrong.message}")
+
+
+def _compared(
+    draft: Draft,
+    small: CompactModel,
+    original: Predictor,
+    rows: Columns,
+    expected: FloatArray,
+    tolerance: float,
+    timer: Callable[[], float],
+) -> Attempt:
+    answer = small.predict(rows)
+    apart = float(np.abs(answer - expected).max())
+    if not apart <= tolerance:
+        return Attempt(
+            None, None, f"its compiled form answers up to {apart:.3g} apart from the original."
+        )
+    edges = _edges(rows)
+    for i in range(edges.rows):
+        edge = _take(edges, slice(i, i + 1))
+        if not _alike(small, original, edge, tolerance):
+            return Attempt(None, None, "its compiled form treats gaps or new categories otherwise.")
+    single = [_take(rows, slice(i, i + 1)) for i in range(min(TIMED_ROWS, rows.rows))]
+    kept = _take(rows, slice(0, PROBES))
+    probe = probe_of(kept, expected[:PROBES], tolerance)
+    return Attempt(
+        Draft(
+            features=draft.features, outputs=draft.outputs, programs=draft.programs,
+            node=draft.node, probe=probe, packed=draft.packed, made_with=draft.made_with,
+            notes=draft.notes,
+        ),
+        Compacted(
+            rows=rows.rows,
+            equal=int((answer == expected).all(axis=1).sum()),
+            max_abs=apart,
+            row_us=(_row_us(original, single, timer), _row_us(small, single, timer)),
+        ),
+    )  # fmt: skip
+
+
+def _alike(small: Predictor, original: Predictor, edge: Columns, tolerance: float) -> bool:
+    try:
+        expected = original.predict(edge)
+    except TrimtabError:
+        expected = None
+    try:
+        answer = small.predict(edge)
+    except TrimtabError:
+        answer = None
+    if expected is None or answer is None:
+        return expected is None and answer is None
+    return bool(np.abs(answer - expected).max() <= tolerance)
+
+
+def _tested(reference: Columns) -> Columns:
+    """Rows evenly over the whole reference."""
+    places = np.linspace(0, reference.rows - 1, min(ROWS, reference.rows)).astype(np.intp)
+    return _take(reference, np.unique(places))
+
+
+def _edges(rows: Columns) -> Columns:
+    """Copies of the first rows, each with a gap or a strange value in one feature."""
+    copies: list[list[Any]] = []
+    first = [array[0] for array in rows.arrays]
+    for place, spec in enumerate(rows.features):
+        strange: list[Any] = []
+        if spec.kind is FeatureKind.CATEGORICAL:
+            strange = ["\x00 nobody has seen this", *([None] if spec.nullable else [])]
+        elif spec.nullable:
+            strange = [np.nan]
+        copies += [[*first[:place], value, *first[place + 1 :]] for value in strange]
+    copies = copies or [first]
+    arrays: list[Array] = []
+    for array, values in zip(rows.arrays, zip(*copies, strict=True), strict=True):
+        column: Array = np.empty(len(copies), dtype=array.dtype)
+        column[:] = values
+        arrays.append(column)
+    return Columns(features=rows.features, arrays=tuple(arrays))
+
+
+def _take(columns: Columns, rows: Any) -> Columns:
+    return Columns(features=columns.features, arrays=tuple(array[rows] for array in columns.arrays))
+
+
+def _row_us(model: Predictor, rows: list[Columns], timer: Callable[[], float]) -> float:
+    times = []
+    for row in rows:
+        started = timer()
+        model.predict(row)
+        times.append(timer() - started)
+    return statistics.median(times) * 1e6
+
+
+def _versions() -> list[tuple[str, str]]:
+    found = []
+    for name in _LIBRARIES:
+        try:
+            found.append((name, version(name)))
+        except PackageNotFoundError:
+            continue
+    return found

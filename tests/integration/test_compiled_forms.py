@@ -1,0 +1,198 @@
+"""What is registered is compiled; the compiled form answers, and when it is refused the original does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import joblib
+import msgspec
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.compose import make_column_transformer
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import LogisticRegression
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+
+from trimtab.config import Config, OptimizeConfig, StateConfig
+from trimtab.errors import Refused
+from trimtab.models.formats.compact import CompactPredictor
+from trimtab.models.formats.sklearn_frame import SklearnPredictor
+from trimtab.schema import columns_from_frame
+from trimtab.telemetry import Metrics
+from trimtab.types import Task, Version
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.registration import Training, register
+from trimtab.wiring.serving import ModelBuilder, open_router
+
+RNG = np.random.default_rng(11)
+ROWS = 300
+FRAME = pd.DataFrame(
+    {
+        "distance": RNG.normal(size=ROWS),
+        "carrier": pd.Series(RNG.choice(np.array(["AA", "UA", "日本", None]), ROWS)),
+        "seats": RNG.integers(1, 9, ROWS),
+        "late": RNG.integers(0, 2, ROWS),
+    }
+)
+FRAME.loc[::7, "distance"] = np.nan
+X = FRAME.drop(columns="late")
+
+
+class Own(TransformerMixin, BaseEstimator):  # type: ignore[misc]
+    """A transformer that nobody else knows."""
+
+    def fit(self, X: Any, y: Any = None) -> Own:  # noqa: ARG002 - scikit-learn's signature
+        self.fitted_ = True
+        return self
+
+    def transform(self, X: Any) -> Any:
+        return X * 2
+
+
+def fitted(*before: Any) -> Any:
+    return make_pipeline(
+        make_column_transformer(
+            (OneHotEncoder(handle_unknown="ignore"), ["carrier"]),
+            (make_pipeline(SimpleImputer(), *before, StandardScaler()), ["distance", "seats"]),
+        ),
+        LogisticRegression(),
+    ).fit(X, FRAME.late)
+
+
+def opened(folder: Path, *, compact: bool = True) -> Deployment:
+    return Deployment.open(
+        Config(state=StateConfig(dir=str(folder)), optimize=OptimizeConfig(compact=compact))
+    )
+
+
+def registered(deployment: Deployment, model: Any) -> Version:
+    training = Training(reference=FRAME, holdout=FRAME, outcome="late", task=Task.BINARY)
+    return register(deployment, "flights", model, training, author="ada", trust=True)
+
+
+def kind(deployment: Deployment, version: Version) -> type:
+    loaded: Any = deployment.registry.load(version).predictor
+    return type(loaded._predictor)
+
+
+def answers(deployment: Deployment, version: Version) -> Any:
+    columns = columns_from_frame(version.signature, X)
+    return deployment.registry.load(version).predictor.predict(columns)
+
+
+def test_a_registered_pipeline_is_compiled_and_answers_as_it_did(tmp_path: Path) -> None:
+    deployment, model = opened(tmp_path), fitted()
+    version = registered(deployment, model)
+    assert version.compact is not None
+    assert (ROWS, ROWS) == (version.compact.rows, version.compact.equal)
+    assert kind(deployment, version) is CompactPredictor
+    assert np.array_equal(answers(deployment, version), model.predict_proba(X))
+    kept = deployment.registry.get("flights", 1)
+    assert kept == version
+    assert type(deployment.registry.original(version)._predictor) is SklearnPredictor
+    deployment.close()
+
+
+def test_an_unknown_transformer_stays_native_and_says_so(tmp_path: Path) -> None:
+    deployment = opened(tmp_path)
+    path = tmp_path / "model.joblib"
+    joblib.dump(fitted(Own()), path)
+    version = registered(deployment, path)
+    assert version.compact is None
+    assert version.lineage["not_compiled"] == "Own is not among the transformers compiled."
+    assert kind(deployment, version) is SklearnPredictor
+    deployment.close()
+
+
+def test_a_changed_compiled_form_is_refused_counted_told_and_the_original_answers(
+    tmp_path: Path,
+) -> None:
+    deployment, model = opened(tmp_path), fitted()
+    version = registered(deployment, model)
+    assert version.compact is not None
+    path = deployment.blobs.fetch(version.compact.digest)
+    path.chmod(0o644)
+    path.write_bytes(path.read_bytes()[:-1] + b"\x01")
+    deployment.deploy("flights", 1, actor="ada", reason="first")
+    with deployment.state.reading() as state:
+        route = state.control.route("flights")
+    assert route is not None
+    metrics = Metrics()
+    live = ModelBuilder(deployment, {}, metrics, open_router()).build(route)
+    columns = columns_from_frame(version.signature, X)
+    assert np.array_equal(live.champion.predictor.predict(columns), model.predict_proba(X))
+    labels = {"model": "flights", "model_version": "1", "reason": "digest_mismatch"}
+    assert 1.0 == metrics.registry.get_sample_value("ml_compact_refused_total", labels)
+    with deployment.state.reading() as state:
+        (alert, repeats, closed) = state.alerts.alerts("flights")[0]
+    assert ("compact/flights/1", 0, None) == (alert.key, repeats, closed)
+    deployment.close()
+
+
+def test_a_form_that_answers_its_probe_rows_otherwise_is_refused(tmp_path: Path) -> None:
+    deployment, model = opened(tmp_path), fitted()
+    version = registered(deployment, model)
+    assert version.compact is not None
+    path = deployment.blobs.fetch(version.compact.digest)
+    data = path.read_bytes()
+    length = int.from_bytes(data[8:16], "little")
+    manifest = msgspec.msgpack.decode(data[16 : 16 + length])
+    slopes = np.frombuffer(manifest["node"]["model"]["coefficients"], "<f8") + 1e-9
+    manifest["node"]["model"]["coefficients"] = slopes.tobytes()
+    changed = msgspec.msgpack.encode(manifest)
+    (tmp_path / "changed").write_bytes(data[:8] + len(changed).to_bytes(8, "little") + changed)
+    digest, _ = deployment.blobs.put(tmp_path / "changed")
+    other = msgspec.structs.replace(
+        version, compact=msgspec.structs.replace(version.compact, digest=digest)
+    )
+    loaded = deployment.registry.load(other)
+    assert "probe_failed" == loaded.refused
+    columns = columns_from_frame(version.signature, X)
+    assert np.array_equal(loaded.predictor.predict(columns), model.predict_proba(X))
+    deployment.close()
+
+
+def test_serving_a_compiled_form_opens_no_pickle(tmp_path: Path) -> None:
+    deployment = opened(tmp_path)
+    path = tmp_path / "model.joblib"
+    joblib.dump(fitted(), path)
+    version = registered(deployment, path)
+    untrusted = msgspec.structs.replace(version, trusted_by="")
+    assert kind(deployment, untrusted) is CompactPredictor
+    with pytest.raises(Refused) as refused:
+        deployment.registry.original(untrusted)
+    assert refused.value.code == "untrusted_artifact"
+    deployment.close()
+
+
+def test_the_setting_turns_compiled_forms_off(tmp_path: Path) -> None:
+    off = opened(tmp_path / "a", compact=False)
+    assert registered(off, fitted()).compact is None
+    off.close()
+    on = opened(tmp_path / "b")
+    version = registered(on, fitted())
+    on.close()
+    again = opened(tmp_path / "b", compact=False)
+    assert kind(again, version) is SklearnPredictor
+    again.close()
+
+
+def test_a_truncated_artifact_never_does_more_than_refuse(tmp_path: Path) -> None:
+    deployment = opened(tmp_path)
+    version = registered(deployment, fitted())
+    assert version.compact is not None
+    whole = deployment.blobs.fetch(version.compact.digest).read_bytes()
+    from_format = deployment.registry._formats.named("compact")
+    assert isinstance(
+        from_format.load(deployment.blobs.fetch(version.compact.digest), version.signature),
+        CompactPredictor,
+    )
+    for size in range(0, len(whole), 97):
+        (tmp_path / "cut").write_bytes(whole[:size])
+        with pytest.raises(Refused):
+            from_format.load(tmp_path / "cut", version.signature)
+    deployment.close()
