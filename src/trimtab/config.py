@@ -76,7 +76,9 @@ class WatchConfig(Section, frozen=True):
     """How traffic is watched; all spans are in event time.
 
     ``window_seconds`` long windows close ``lateness_seconds`` after their end, and need
-    ``min_rows``. A performance window closes when ``maturity_ratio`` of its predictions have their
+    ``min_rows``. ``window_by`` ``rows``: windows of drift and data quality close when they have
+    ``window_rows`` instead; ``both``: at whichever comes first. They tumble, or with
+    ``window_panes`` above 1 slide by so-manieth of a window. A performance window closes when ``maturity_ratio`` of its predictions have their
     outcome, or ``outcome_delay_seconds`` after its end. Outcomes that come later are counted in the
     latest ``recount_windows`` closed windows of a version.
 
@@ -89,7 +91,10 @@ class WatchConfig(Section, frozen=True):
 
     poll_ms: Positive = 200.0
     batch_rows: Count = 5_000
+    window_by: Literal["time", "rows", "both"] = "time"
     window_seconds: Positive = 86_400.0
+    window_rows: Count = 10_000
+    window_panes: Annotated[int, Meta(ge=1, le=100)] = 1
     lateness_seconds: NonNegative = 3_600.0
     min_rows: Count = 100
     outcome_delay_seconds: NonNegative = 172_800.0
@@ -225,7 +230,8 @@ class ModelConfig(Section, frozen=True):
 
     A candidate that needs longer than ``deadline_ms`` is left behind, and the champion answers.
     ``trainer`` is ``package.module:function``, for ``trimtab retrain``. ``owner`` and ``purpose``
-    stand in the report.
+    stand in the report. Rows are watched apart by the values of the feature ``segment_by``: the
+    ``max_segments`` most frequent of the reference.
     """
 
     deadline_ms: Positive = 1_000.0
@@ -235,6 +241,8 @@ class ModelConfig(Section, frozen=True):
     purpose: str = ""
     outcome: str = "outcome"
     performance: PerformanceConfig = PerformanceConfig()
+    segment_by: str = ""
+    max_segments: Annotated[int, Meta(ge=1, le=100)] = 10
 
 
 class ChannelConfig(Section, frozen=True):

@@ -80,6 +80,10 @@ ALL: tuple[MetricSpec, ...] = (
         "ml_feature_drift_score", "gauge", (*_MODEL, "feature"), "Drift effect of a feature."
     ),
     MetricSpec("ml_prediction_drift_score", "gauge", _MODEL, "Drift effect of the scores, 0 to 1."),
+    MetricSpec("ml_data_quality_score", "gauge", _MODEL, "Largest fault in the data, 0 to 1."),
+    MetricSpec(
+        "ml_segment_score", "gauge", (*_MODEL, "subject", "segment"), "Score of a segment, 0 to 1."
+    ),
     MetricSpec("ml_drift_evidence", "gauge", (*_MODEL, "subject"), "Shiryaev-Roberts value."),
     MetricSpec("ml_requests_total", "counter", ("model", "code"), "Requests by HTTP status."),
     MetricSpec("ml_requests_in_flight", "gauge", (), "Requests being answered.", "livesum"),
@@ -112,6 +116,7 @@ ALL: tuple[MetricSpec, ...] = (
         "ml_journal_damaged_bytes_total", "counter", (), "Damaged bytes skipped by readers."
     ),
     MetricSpec("ml_watch_lag_records", "gauge", (), "Records the last tick left unread, at most."),
+    MetricSpec("ml_watch_repeats_total", "counter", (), "Records of predictions read before."),
     MetricSpec("ml_outcomes_total", "counter", ("model", "status"), "Outcomes by receipt status."),
     MetricSpec("ml_rollout_share", "gauge", ("model", "arm"), "Share of an arm, 0 to 1."),
     MetricSpec(

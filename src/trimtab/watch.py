@@ -21,14 +21,16 @@ from trimtab.protocols import (
     StateTx,
     Windower,
 )
-from trimtab.types import Alert, Matured, PredictionFacts, PredictionRecord, Verdict
+from trimtab.types import Alert, Matured, PredictionFacts, PredictionRecord, Verdict, Window
+from trimtab.windows import Batch
 
 
 @dataclass(frozen=True, slots=True)
 class Subject:
     """One thing that is watched, for one model version or one rollout.
 
-    ``key`` names its saved state, for example ``flights_late/2/data_drift``.
+    ``key`` names its saved state, for example ``flights_late/2/data_drift``. Subjects may share one
+    windower: it folds once, and each of them gets the windows.
     """
 
     key: str
@@ -40,12 +42,16 @@ class Subject:
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What one tick did. ``records`` read, outcomes ``matured``, and all that was concluded."""
+    """What one tick did. ``records`` read, outcomes ``matured``, and all that was concluded.
+
+    ``repeats`` counts records of predictions that had been read before; they change nothing.
+    """
 
     records: int
     matured: int
     verdicts: tuple[Verdict, ...]
     alerts: tuple[Alert, ...]
+    repeats: int = 0
 
 
 Subjects = Callable[[StateTx], Sequence[Subject]]
@@ -116,21 +122,25 @@ class WatchFlow:
         offsets = state.watch.offsets()
         read, behind = self._journal.read(offsets, self._batch_rows)
         new = state.outcomes.index([self._facts(record) for record in read])
-        records = _first(read, new)
+        records = Batch(_first(read, new))
         matured = state.outcomes.take_matured(self._batch_rows)
         moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
         if not (records or matured or moved):
             return Tick(0, 0, (), ())
         verdicts: list[Verdict] = []
         alerts: list[Alert] = []
-        for subject in self._restore(state):
-            found, told = _walk(subject, records, matured, state)
+        subjects = self._restore(state)
+        shared = _Shared(records, matured, state)
+        for subject in subjects:
+            found, told = _walk(subject, shared.windows(subject.windower), state)
             verdicts += found
             alerts += told
-            _save(subject, state)
+        for subject in subjects:
+            state.watch.save_blob(subject.key, shared.blob(subject))
         self._notify(state, alerts)
         state.watch.save_offsets(behind)
-        return Tick(len(records), len(matured), tuple(verdicts), tuple(alerts))
+        repeats = len(read) - len(records)
+        return Tick(len(records), len(matured), tuple(verdicts), tuple(alerts), repeats)
 
     def _restore(self, state: StateTx) -> Sequence[Subject]:
         """The subjects, each with its saved state if this object has not seen it before."""
@@ -139,33 +149,50 @@ class WatchFlow:
             if self._loaded.get(subject.key) is not subject:
                 blob = state.watch.blob(subject.key)
                 if blob is not None:
-                    windows, judged = msgspec.msgpack.decode(blob, type=tuple[bytes, bytes])
-                    subject.windower.load(windows)
+                    windows, judged = msgspec.msgpack.decode(blob, type=tuple[bytes | None, bytes])
+                    if windows is not None:
+                        subject.windower.load(windows)
                     subject.judge.load(judged)
         self._loaded = {subject.key: subject for subject in subjects}
         return subjects
 
 
+class _Shared:
+    """One tick's windows, folded once however many subjects share a windower."""
+
+    def __init__(
+        self, records: Sequence[PredictionRecord], matured: Sequence[Matured], state: StateTx
+    ) -> None:
+        self._new = (records, matured, state)
+        self._windows: dict[int, Sequence[Window]] = {}
+        self._saved: set[int] = set()
+
+    def windows(self, windower: Windower) -> Sequence[Window]:
+        key = id(windower)
+        if key not in self._windows:
+            self._windows[key] = tuple(windower.fold(*self._new))
+        return self._windows[key]
+
+    def blob(self, subject: Subject) -> bytes:
+        """The subject's state; a shared windower's stands in that of the first subject."""
+        first = id(subject.windower) not in self._saved
+        self._saved.add(id(subject.windower))
+        windows = subject.windower.dump() if first else None
+        return msgspec.msgpack.encode((windows, subject.judge.dump()))
+
+
 def _walk(
-    subject: Subject,
-    records: Sequence[PredictionRecord],
-    matured: Sequence[Matured],
-    state: StateTx,
+    subject: Subject, windows: Sequence[Window], state: StateTx
 ) -> tuple[list[Verdict], list[Alert]]:
     verdicts: list[Verdict] = []
     alerts: list[Alert] = []
-    for window in subject.windower.fold(records, matured, state):
+    for window in windows:
         comparisons = subject.comparer.compare(window)
         verdict = subject.judge.judge(window, comparisons)
         alerts += subject.actor.act(window, verdict, state)
         state.watch.add_verdict(verdict)
         verdicts.append(verdict)
     return verdicts, alerts
-
-
-def _save(subject: Subject, state: StateTx) -> None:
-    blob = msgspec.msgpack.encode((subject.windower.dump(), subject.judge.dump()))
-    state.watch.save_blob(subject.key, blob)
 
 
 def _first(read: Sequence[PredictionRecord], new: frozenset[str]) -> Sequence[PredictionRecord]:

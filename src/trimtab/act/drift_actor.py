@@ -14,6 +14,7 @@ from trimtab.types import Alert, Severity, State, Verdict, Window
 
 _WORDS = {
     "data_drift": "data drift",
+    "data_quality": "faults in the data",
     "prediction_drift": "prediction drift",
     "performance": "performance drift",
     "estimated_performance": "estimated performance drift",
@@ -49,7 +50,7 @@ class DriftActor:
             return ()
         alerts = []
         if verdict.subject not in _RETRAIN:
-            alerts.append(_alert(drift, "", verdict, runbook=verdict.subject))
+            alerts.append(_alert(drift, "", verdict, runbook=_kind(verdict)))
         if self._must_retrain(verdict):
             alerts.append(_alert(retrain, "Retrain ", verdict, runbook="retrain"))
         return alerts
@@ -73,7 +74,9 @@ def _keys(verdict: Verdict) -> tuple[str, str]:
 
 def _alert(key: str, verb: str, verdict: Verdict, runbook: str) -> Alert:
     since = verdict.start if verdict.since is None else verdict.since
-    kind = _WORDS.get(verdict.subject, verdict.subject)
+    kind = _WORDS.get(_kind(verdict), _kind(verdict))
+    if verdict.segment:
+        kind = f"{kind} in {verdict.segment}"
     return Alert(
         key=key,
         severity=Severity.TICKET,
@@ -84,6 +87,11 @@ def _alert(key: str, verb: str, verdict: Verdict, runbook: str) -> Alert:
         event_time=verdict.end,
         runbook=runbook,
     )
+
+
+def _kind(verdict: Verdict) -> str:
+    """The subject, without the segment that it is about."""
+    return verdict.subject.partition("/")[0]
 
 
 def _body(verdict: Verdict) -> str:

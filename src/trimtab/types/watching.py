@@ -14,7 +14,8 @@ class Window(Record, frozen=True):
 
     ``content`` is what the subject folded: sketches, score counts, or a rollout's readings.
     ``revision`` is 0 when the window closes, and counts how often it was counted again since, because
-    more became known of it.
+    more became known of it. ``segment`` names the part of the traffic, such as ``country = DE``; all of it if empty. ``overlaps``
+    says that some of its rows were in an earlier window already, so that it is no evidence of its own.
     """
 
     subject: str
@@ -25,6 +26,8 @@ class Window(Record, frozen=True):
     rows: int
     content: Any
     revision: int = 0
+    segment: str = ""
+    overlaps: bool = False
 
 
 class Comparison(Record, frozen=True):
@@ -76,7 +79,7 @@ class Verdict(Record, frozen=True):
     ``evidence`` is the Shiryaev-Roberts value; an alarm to people is raised when it first reaches
     ``alarm_at`` in an excursion. ``since`` is the start of the first flagged window of this excursion.
     ``readings`` are a rollout's guardrails. ``revision`` is the window's: a verdict of a window that was
-    counted again takes the place of the one before.
+    counted again takes the place of the one before. ``segment`` is the window's, too.
     """
 
     subject: str
@@ -96,3 +99,4 @@ class Verdict(Record, frozen=True):
     words: str
     readings: tuple[GuardrailReading, ...] = ()
     revision: int = 0
+    segment: str = ""

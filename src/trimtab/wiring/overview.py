@@ -24,7 +24,7 @@ from trimtab.types import (
 )
 
 _ALL = 1_000_000
-SUBJECTS = ("data_drift", "prediction_drift", "performance", "guardrail")
+SUBJECTS = ("data_drift", "data_quality", "prediction_drift", "performance", "guardrail")
 
 
 class Health(StrEnum):

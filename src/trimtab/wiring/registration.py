@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import tempfile
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,6 +15,7 @@ import numpy as np
 from trimtab import plugins
 from trimtab.config import PerformanceConfig
 from trimtab.drift.profile import build_profile
+from trimtab.drift.segments import build_segments, dump_segments
 from trimtab.errors import InvalidConfig, InvalidInput
 from trimtab.features.views import compile_plan
 from trimtab.models.guard import Guarded
@@ -24,6 +27,7 @@ from trimtab.schema import columns_from_frame, infer_signature
 from trimtab.types import Array, Columns, CompactForm, FloatArray, Record, Signature, Task, Version
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.performance import performance_config
+from trimtab.wiring.references import SEGMENTS_DIGEST
 from trimtab.wiring.views import served_features, versions_of
 
 if TYPE_CHECKING:
@@ -80,15 +84,17 @@ def register(
     vouched = author if trust else ""
     predictor = deployment.registry.preview(artifact, signature, trust=vouched)
     times = _column(training.reference, training.time)
+    scores = scores_of(signature, predictor.predict(reference))
     profile = build_profile(
         reference,
-        scores=scores_of(signature, predictor.predict(reference)),
+        scores=scores,
         times=times,
         block_seconds=_block_seconds(times, deployment.config.watch.window_seconds),
     )
     performance = performance_config(deployment, model, signature)
     heldout = _held_out(training, signature, predictor, deployment.config.watch.window_seconds)
     compiled, why = _compiled(deployment, predictor, signature, reference)
+    segments = _segments(deployment, model, reference, scores, times)
     version = deployment.registry.register(
         model,
         artifact,
@@ -100,6 +106,7 @@ def register(
             "reference_digest": _digest(reference),
             "reference_rows": str(reference.rows),
             **({"not_compiled": why} if why else {}),
+            **segments,
             **(lineage or {}),
         },
         author=author,
@@ -137,6 +144,32 @@ def _compiled(
         return None, attempt.reason
     form = CompactForm(digest="", size_bytes=0, **msgspec.structs.asdict(attempt.figures))
     return Compiled(attempt.draft, form), ""
+
+
+def _segments(
+    deployment: Deployment,
+    model: str,
+    reference: Columns,
+    scores: FloatArray,
+    times: FloatArray | None,
+) -> dict[str, str]:
+    """The reference by segment, kept as a blob; nothing if traffic is not watched by segment."""
+    settings = deployment.config.models.get(model)
+    if settings is None or not settings.segment_by:
+        return {}
+    found = build_segments(
+        reference,
+        settings.segment_by,
+        settings.max_segments,
+        scores=scores,
+        times=times,
+        block_seconds=_block_seconds(times, deployment.config.watch.window_seconds),
+    )
+    with tempfile.TemporaryDirectory(dir=deployment.dir) as folder:
+        file = Path(folder) / "segments"
+        file.write_bytes(dump_segments(found))
+        digest, _ = deployment.blobs.put(file)
+    return {SEGMENTS_DIGEST: digest}
 
 
 def scores_of(signature: Signature, outputs: FloatArray) -> FloatArray:

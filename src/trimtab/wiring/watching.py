@@ -6,9 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
+from msgspec.structs import replace
+
 from trimtab import plugins
 from trimtab.act.alerts import Deliverer, open_alerts
 from trimtab.act.drift_actor import DriftActor
+from trimtab.config import WatchConfig
 from trimtab.drift.comparison import (
     DATA_DRIFT,
     PREDICTION_DRIFT,
@@ -16,18 +19,26 @@ from trimtab.drift.comparison import (
     ScoreComparer,
 )
 from trimtab.drift.profile import ReferenceProfile
+from trimtab.drift.segments import load_segments
 from trimtab.judge import DriftJudge
-from trimtab.protocols import AlertChannel, StateTx
+from trimtab.protocols import AlertChannel, Comparer, StateTx
+from trimtab.quality import DATA_QUALITY, QualityComparer
 from trimtab.record.reader import SegmentReader
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
 from trimtab.telemetry import Metrics
 from trimtab.types import Rollout, RolloutState, Verdict, Version
 from trimtab.watch import Subject, Tick, WatchFlow
-from trimtab.windows import FeatureWindows
+from trimtab.windows import FeatureWindows, Segment, WindowJudge
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.performance import FactsKeeper, performance_subjects
+from trimtab.wiring.references import SEGMENTS_DIGEST, references_of, sketcher_of
 
+SCORES = {
+    DATA_DRIFT: "ml_data_drift_score",
+    DATA_QUALITY: "ml_data_quality_score",
+    PREDICTION_DRIFT: "ml_prediction_drift_score",
+}
 WATCHED_ALIASES = frozenset({"champion", "challenger", "previous"})
 
 
@@ -75,28 +86,58 @@ class SubjectBook:
 
     def _make(self, version: Version, prefix: str) -> Sequence[Subject]:
         config = self.deployment.config.watch
-        actor = DriftActor(config)
         subjects: list[Subject] = []
         if version.profile_digest is not None:
             blob = self.deployment.blobs.fetch(version.profile_digest).read_bytes()
             profile = ReferenceProfile.load(blob)
-            statistics = [plugins.load("trimtab.statistics", s)() for s in config.statistics]
-            for subject, sketcher, comparer in (
-                (DATA_DRIFT, profile.feature_sketcher(), FeatureComparer(profile, statistics)),
-                (PREDICTION_DRIFT, profile.score_sketcher(), ScoreComparer(profile, statistics)),
-            ):
-                subjects.append(
-                    Subject(
-                        key=f"{prefix}/{subject}",
-                        windower=FeatureWindows(
-                            subject, version.model, version.version, sketcher, config
-                        ),
-                        comparer=comparer,
-                        judge=DriftJudge(subject, config),
-                        actor=actor,
-                    )
-                )
-        subjects += performance_subjects(self.deployment, version, actor)
+            subjects += self._of_profile(version, profile, prefix, config)
+            subjects += self._of_segments(version, prefix)
+        subjects += performance_subjects(self.deployment, version, DriftActor(config))
+        return subjects
+
+    def _of_profile(
+        self,
+        version: Version,
+        profile: ReferenceProfile,
+        prefix: str,
+        config: WatchConfig,
+        segment: Segment | None = None,
+    ) -> Sequence[Subject]:
+        """What is read from one window's sketches: all share it, so that it is folded once."""
+        statistics = [plugins.load("trimtab.statistics", s)() for s in config.statistics]
+        windower = FeatureWindows(
+            DATA_DRIFT, version.model, version.version, sketcher_of(profile), config, segment
+        )
+        actor = DriftActor(config)
+        suffix = "" if segment is None else f"/{segment.name}"
+        comparers: tuple[tuple[str, Comparer], ...] = (
+            (DATA_DRIFT, FeatureComparer(profile, statistics)),
+            (PREDICTION_DRIFT, ScoreComparer(profile, statistics)),
+            (DATA_QUALITY, QualityComparer(references_of(profile))),
+        )
+        return [
+            Subject(
+                key=f"{prefix}/{subject}{suffix}",
+                windower=windower,
+                comparer=comparer,
+                judge=WindowJudge(DriftJudge(subject, config)),
+                actor=actor,
+            )
+            for subject, comparer in comparers
+        ]
+
+    def _of_segments(self, version: Version, prefix: str) -> Sequence[Subject]:
+        """Each segment apart; alarms need so much more evidence that all together keep the run length."""
+        digest = version.lineage.get(SEGMENTS_DIGEST)
+        if digest is None:
+            return []
+        segments = load_segments(self.deployment.blobs.fetch(digest).read_bytes())
+        config = self.deployment.config.watch
+        config = replace(config, run_length_windows=config.run_length_windows * len(segments))
+        subjects: list[Subject] = []
+        for one in segments:
+            segment = Segment(feature=one.feature, position=one.position, value=one.value)
+            subjects += self._of_profile(version, one.load(), prefix, config, segment)
         return subjects
 
     def _of_rollout(self, rollout: Rollout) -> Subject:
@@ -153,6 +194,8 @@ class Watching:
         self.deployment.epoch.publish(epoch)
         self.metrics.gauge("ml_control_epoch", epoch)
         self.metrics.gauge("ml_watch_lag_records", tick.records)
+        if tick.repeats:
+            self.metrics.count("ml_watch_repeats_total", tick.repeats)
         for verdict in tick.verdicts:
             self._show(verdict)
         for route in routes:
@@ -163,24 +206,38 @@ class Watching:
     def _show(self, verdict: Verdict) -> None:
         labels = {"model": verdict.model, "model_version": verdict.version}
         if verdict.subject == "guardrail":
-            for reading in verdict.comparisons:
-                self.metrics.gauge(
-                    "ml_guardrail_evidence",
-                    reading.current_value or 0.0,
-                    model=verdict.model,
-                    guardrail=reading.name,
-                )
+            self._show_guardrails(verdict)
+            return
+        if verdict.segment:
+            subject = verdict.subject.partition("/")[0]
+            self.metrics.gauge(
+                "ml_segment_score",
+                verdict.score,
+                subject=subject,
+                segment=verdict.segment,
+                **labels,
+            )
             return
         self.metrics.gauge("ml_drift_evidence", verdict.evidence, subject=verdict.subject, **labels)
-        if verdict.subject == "data_drift":
-            self.metrics.gauge("ml_data_drift_score", verdict.score, **labels)
+        if verdict.subject in SCORES:
+            self.metrics.gauge(SCORES[verdict.subject], verdict.score, **labels)
+        if verdict.subject == DATA_DRIFT:
             for found in verdict.comparisons:
                 self.metrics.gauge(
                     "ml_feature_drift_score", found.score, feature=found.name, **labels
                 )
-        elif verdict.subject == "prediction_drift":
+        if verdict.subject == "prediction_drift":
             self.metrics.gauge("ml_prediction_drift_score", verdict.score, **labels)
-        elif verdict.subject == "performance":
+        if verdict.subject == "performance":
             for found in verdict.comparisons if not verdict.revision else ():
                 if found.name == "accuracy" and found.current_value is not None:
                     self.metrics.gauge("ml_model_accuracy", found.current_value, **labels)
+
+    def _show_guardrails(self, verdict: Verdict) -> None:
+        for reading in verdict.comparisons:
+            self.metrics.gauge(
+                "ml_guardrail_evidence",
+                reading.current_value or 0.0,
+                model=verdict.model,
+                guardrail=reading.name,
+            )

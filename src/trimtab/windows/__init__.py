@@ -1,0 +1,18 @@
+"""journal -> window: folds predictions into windows of mergeable sketches, by event time."""
+
+from trimtab.windows.batch import Batch
+from trimtab.windows.clock import CONFIRM_RECORDS
+from trimtab.windows.feature_windows import FeatureWindows
+from trimtab.windows.judging import WindowJudge
+from trimtab.windows.segment import Segment
+from trimtab.windows.summary import WindowSketch, merge_windows
+
+__all__ = [
+    "CONFIRM_RECORDS",
+    "Batch",
+    "FeatureWindows",
+    "Segment",
+    "WindowJudge",
+    "WindowSketch",
+    "merge_windows",
+]
