@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from trimtab.errors import TrimtabError
     from trimtab.library import (
         DriftDetector,
+        FeatureViews,
         ModelDeployment,
         OptimizedModel,
         ProductionFeaturePipeline,
@@ -19,6 +20,7 @@ __version__ = "0.1.0"
 
 _HOMES = {
     "DriftDetector": "trimtab.library",
+    "FeatureViews": "trimtab.library",
     "ModelDeployment": "trimtab.library",
     "OptimizedModel": "trimtab.library",
     "ProductionFeaturePipeline": "trimtab.library",
@@ -28,6 +30,7 @@ _HOMES = {
 
 __all__ = [
     "DriftDetector",
+    "FeatureViews",
     "ModelDeployment",
     "OptimizedModel",
     "ProductionFeaturePipeline",

@@ -199,11 +199,19 @@ class FeaturesConfig(Section, frozen=True):
 
     A store's breaker opens after ``breaker_failures`` failures in a row and tries one read again
     after ``breaker_seconds``.
+
+    The skew watch compares ``skew_samples`` predictions of a window with the views' histories,
+    ``skew_delay_seconds`` after the window's end. Numbers within ``skew_tolerance_ratio`` of each other
+    are equal; a share of at most ``skew_floor`` that differs does not matter.
     """
 
     deadline_ms: Positive = 100.0
     breaker_failures: Count = 5
     breaker_seconds: Positive = 1.0
+    skew_delay_seconds: NonNegative = 86_400.0
+    skew_samples: Count = 1_000
+    skew_tolerance_ratio: Share = 1e-6
+    skew_floor: Share = 0.01
     stores: dict[str, StoreConfig] = {}
     views: dict[str, ViewConfig] = {}
 

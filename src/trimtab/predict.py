@@ -92,9 +92,9 @@ class PredictFlow:
             min(live.feature_deadline_ms, request.deadline_ms or live.feature_deadline_ms),
         )
         rows = [
-            Asked(name, when, self._unit(row.key or name), arm, features, request.request_id)
-            for row, when, (name, arm), features in zip(
-                request.rows, times, assigned, resolved, strict=True
+            Asked(name, when, self._unit(row.key or name), arm, features, request.request_id, keys)
+            for row, when, (name, arm), features, (_, keys) in zip(
+                request.rows, times, assigned, resolved, checked, strict=True
             )
         ]
         given: dict[int, Prediction] = {}

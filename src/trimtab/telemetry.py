@@ -79,6 +79,9 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec(
         "ml_feature_drift_score", "gauge", (*_MODEL, "feature"), "Drift effect of a feature."
     ),
+    MetricSpec(
+        "ml_feature_skew_ratio", "gauge", (*_MODEL, "feature"), "Served values unlike the history."
+    ),
     MetricSpec("ml_prediction_drift_score", "gauge", _MODEL, "Drift effect of the scores, 0 to 1."),
     MetricSpec("ml_data_quality_score", "gauge", _MODEL, "Largest fault in the data, 0 to 1."),
     MetricSpec(

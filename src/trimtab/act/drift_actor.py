@@ -17,6 +17,7 @@ _WORDS = {
     "data_quality": "faults in the data",
     "prediction_drift": "prediction drift",
     "performance": "performance drift",
+    "feature_skew": "feature skew",
     "estimated_performance": "estimated performance drift",
     "concept_drift": "concept drift",
 }

@@ -8,6 +8,7 @@ from trimtab import plugins
 from trimtab.library.deployment import ModelDeployment
 from trimtab.library.detector import DriftDetector
 from trimtab.library.feature_pipeline import ProductionFeaturePipeline
+from trimtab.library.feature_views import FeatureViews
 from trimtab.library.production import ProductionModel
 
 if TYPE_CHECKING:
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "DriftDetector",
+    "FeatureViews",
     "ModelDeployment",
     "OptimizedModel",
     "ProductionFeaturePipeline",

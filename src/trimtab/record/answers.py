@@ -26,6 +26,7 @@ class Asked:
     assignment: Assignment
     resolved: Resolved
     request_id: str | None
+    entities: dict[str, str]
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,4 +99,5 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
         positive=given.score >= answered.signature.threshold if binary else None,
         latency_ms=answered.latency_ms,
         failed=answered.failed,
+        entities=asked.entities,
     )

@@ -53,7 +53,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     ``unit`` is the hex hash of the routing key, ``share`` the candidate's share when this unit was
     exposed, ``sources`` one provenance code a feature, ``latency_ms`` the time of the whole request.
     ``failed`` counts the candidate's failure when the champion had to answer in its place: then
-    ``arm`` and ``share`` are the candidate's, ``version`` is the champion's.
+    ``arm`` and ``share`` are the candidate's, ``version`` is the champion's. ``entities`` are the keys by
+    which views were looked up.
     """
 
     prediction_id: str
@@ -78,6 +79,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     latency_ms: float
     failed: str | None = None
     shadow: bool = False
+    entities: dict[str, str] = msgspec.field(default_factory=dict)
 
 
 class OutcomeRecord(Record, frozen=True):

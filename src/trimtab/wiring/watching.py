@@ -20,6 +20,7 @@ from trimtab.drift.comparison import (
 )
 from trimtab.drift.profile import ReferenceProfile
 from trimtab.drift.segments import load_segments
+from trimtab.features.skew import FEATURE_SKEW
 from trimtab.judge import DriftJudge
 from trimtab.protocols import AlertChannel, Comparer, StateTx
 from trimtab.quality import DATA_QUALITY, QualityComparer
@@ -33,12 +34,14 @@ from trimtab.windows import FeatureWindows, Segment, WindowJudge
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.performance import FactsKeeper, performance_subjects
 from trimtab.wiring.references import SEGMENTS_DIGEST, references_of, sketcher_of
+from trimtab.wiring.skew import skew_subjects
 
 SCORES = {
     DATA_DRIFT: "ml_data_drift_score",
     DATA_QUALITY: "ml_data_quality_score",
     PREDICTION_DRIFT: "ml_prediction_drift_score",
 }
+FEATURE_SCORES = {DATA_DRIFT: "ml_feature_drift_score", FEATURE_SKEW: "ml_feature_skew_ratio"}
 WATCHED_ALIASES = frozenset({"champion", "challenger", "previous"})
 
 
@@ -93,6 +96,7 @@ class SubjectBook:
             subjects += self._of_profile(version, profile, prefix, config)
             subjects += self._of_segments(version, prefix)
         subjects += performance_subjects(self.deployment, version, DriftActor(config))
+        subjects += skew_subjects(self.deployment, version, DriftActor(config))
         return subjects
 
     def _of_profile(
@@ -221,11 +225,10 @@ class Watching:
         self.metrics.gauge("ml_drift_evidence", verdict.evidence, subject=verdict.subject, **labels)
         if verdict.subject in SCORES:
             self.metrics.gauge(SCORES[verdict.subject], verdict.score, **labels)
-        if verdict.subject == DATA_DRIFT:
+        if verdict.subject in FEATURE_SCORES:
+            name = FEATURE_SCORES[verdict.subject]
             for found in verdict.comparisons:
-                self.metrics.gauge(
-                    "ml_feature_drift_score", found.score, feature=found.name, **labels
-                )
+                self.metrics.gauge(name, found.score, feature=found.name, **labels)
         if verdict.subject == "prediction_drift":
             self.metrics.gauge("ml_prediction_drift_score", verdict.score, **labels)
         if verdict.subject == "performance":
