@@ -77,7 +77,9 @@ def test_commands_exist(page: Page) -> None:
     unknown = []
     with click.Context(cli, info_name="trimtab") as context:
         for text in code(page):
-            for name, below in re.findall(r"(?:^|[\s`$(])trimtab ([a-z]+)(?: ([a-z]+))?", text):
+            for name, below in re.findall(
+                r"(?:^|[\s`$(])trimtab ([a-z]+)(?: ([a-z][a-z-]*))?", text
+            ):
                 command = cli.get_command(context, name) if name in COMMANDS else None
                 missing = isinstance(command, click.Group) and below not in {"", *command.commands}
                 if command is None or missing:
@@ -89,7 +91,7 @@ def test_options_exist(page: Page) -> None:
     unknown = []
     with click.Context(cli, info_name="trimtab") as context:
         for text in code(page):
-            found = re.search(r"(?:^|\s)trimtab ([a-z]+)(?: ([a-z]+))?", text)
+            found = re.search(r"(?:^|\s)trimtab ([a-z]+)(?: ([a-z][a-z-]*))?", text)
             command = cli.get_command(context, found[1]) if found and found[1] in COMMANDS else None
             if found and isinstance(command, click.Group):
                 command = command.commands.get(found[2])
