@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 import numpy as np
 from scipy.special import expit
 
+from trimtab.compact.forest import Forest
 from trimtab.compact.nodes import (
     Calibrated,
     Calibration,
@@ -29,14 +29,6 @@ MAX_DEPTH = 16
 
 Answer = Callable[[Sequence[Array], int], FloatArray]
 """Columns and how many rows they have, to shape ``(rows, outputs)``."""
-
-
-class Forest(Protocol):
-    """What a compact forest can do."""
-
-    def predict(self, X: FloatArray) -> FloatArray:
-        """Shape ``(rows, outputs)`` for a matrix in row order."""
-        ...
 
 
 class Binder:
@@ -87,7 +79,7 @@ class Binder:
         if isinstance(leaf.model, Trees):
             if not 0 <= leaf.model.section < len(self._forests):
                 raise _malformed("a forest's number")
-            predict, outputs = self._forests[leaf.model.section].predict, leaf.model.outputs
+            predict, outputs = _trees(leaf.model, self._forests[leaf.model.section], rows.width)
         else:
             predict, outputs = _linear(leaf.model, rows.width)
         check = _CHECKS[leaf.check]
@@ -125,7 +117,7 @@ class Binder:
         return answer, outputs
 
 
-def _finite(matrix: FloatArray) -> None:
+def _finite(matrix: Array) -> None:
     if not np.isfinite(matrix).all():
         raise InvalidInput(
             "A value is missing or infinite, and the model takes none that is.",
@@ -134,7 +126,7 @@ def _finite(matrix: FloatArray) -> None:
         )
 
 
-def _not_infinite(matrix: FloatArray) -> None:
+def _not_infinite(matrix: Array) -> None:
     if np.isinf(matrix).any():
         raise InvalidInput("A value became infinite in the preprocessing.", code="not_finite")
 
@@ -143,11 +135,32 @@ def _anything(_: FloatArray) -> None:
     return
 
 
+def _float32(matrix: FloatArray) -> None:
+    with np.errstate(over="ignore"):
+        _finite(matrix.astype(np.float32))
+
+
+def _float32_or_nan(matrix: FloatArray) -> None:
+    with np.errstate(over="ignore"):
+        _not_infinite(matrix.astype(np.float32))
+
+
 _CHECKS: dict[str, Callable[[FloatArray], None]] = {
     "finite": _finite,
     "not_infinite": _not_infinite,
+    "float32": _float32,
+    "float32_or_nan": _float32_or_nan,
     "none": _anything,
 }
+
+
+def _trees(
+    model: Trees, forest: Forest, width: int
+) -> tuple[Callable[[FloatArray], FloatArray], int]:
+    outputs = forest.columns if model.raw else forest.outputs
+    if forest.features != width or outputs != model.outputs:
+        raise _malformed("the columns of a forest")
+    return forest.raw if model.raw else forest.predict, outputs
 
 
 def _linear(model: Linear, width: int) -> tuple[Callable[[FloatArray], FloatArray], int]:

@@ -14,14 +14,15 @@ can run. The registry checks the digest before any of this.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
-from trimtab.compact.answer import Answer, Binder, Forest
+from trimtab.compact.answer import Answer, Binder
+from trimtab.compact.forest import Forest
 from trimtab.compact.nodes import Node
 from trimtab.compact.program import Program, numbers, read_numbers
 from trimtab.errors import Refused
@@ -69,7 +70,6 @@ class Manifest(Record, frozen=True):
     probe: Probe
     sections: tuple[Section, ...] = ()
     made_with: dict[str, str] = msgspec.field(default_factory=dict)
-    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,6 @@ class Draft:
     probe: Probe
     packed: tuple[bytes, ...] = ()
     made_with: tuple[tuple[str, str], ...] = ()
-    notes: tuple[str, ...] = ()
 
 
 def write(draft: Draft, path: Path) -> None:
@@ -113,7 +112,6 @@ def _manifest(draft: Draft, sections: Sequence[Section]) -> bytes:
             probe=draft.probe,
             sections=tuple(sections),
             made_with=dict(draft.made_with),
-            notes=draft.notes,
         )
     )
 
@@ -201,12 +199,11 @@ def _columns(features: tuple[FeatureSpec, ...], probe: Probe) -> Columns:
     return Columns(features=features, arrays=tuple(arrays))
 
 
-def read(path: Path, forest: Callable[[memoryview], Forest]) -> CompactModel:
+def read(path: Path) -> CompactModel:
     """Open an artifact by memory map.
 
     Args:
         path: The file; its digest has been checked.
-        forest: Opens a forest that stands in a piece of memory.
 
     Raises:
         Refused: it is no artifact, or was cut or changed.
@@ -226,7 +223,7 @@ def read(path: Path, forest: Callable[[memoryview], Forest]) -> CompactModel:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
             raise _malformed(f"its manifest ({wrong})") from wrong
         whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
-    return CompactModel(manifest, [forest(_piece(whole, each)) for each in manifest.sections])
+    return CompactModel(manifest, [Forest(_piece(whole, each)) for each in manifest.sections])
 
 
 def _piece(whole: memoryview, section: Section) -> memoryview:

@@ -17,8 +17,11 @@ Link = Literal["identity", "exp", "logistic", "softmax", "one_vs_rest", "huber"]
 divided by their sum. ``huber``: scores clipped to [-1, 1] and moved to [0, 1].
 """
 
-Check = Literal["finite", "not_infinite", "none"]
-"""What a model refuses in its matrix, as the original does."""
+Check = Literal["finite", "not_infinite", "float32", "float32_or_nan", "none"]
+"""What a model refuses in its matrix, as the original does.
+
+``float32`` refuses what is no finite number once it is rounded to float32.
+"""
 
 
 class Linear(Record, frozen=True, tag="linear"):
@@ -36,10 +39,14 @@ class Linear(Record, frozen=True, tag="linear"):
 
 
 class Trees(Record, frozen=True, tag="trees"):
-    """A compact forest: the artifact's section of that number. ``outputs`` is what it answers."""
+    """A compact forest: the artifact's section of that number.
+
+    ``outputs`` is how many numbers it answers; with ``raw`` they are the sums before the link.
+    """
 
     section: int
     outputs: int
+    raw: bool = False
 
 
 class Leaf(Record, frozen=True, tag="leaf"):

@@ -38,6 +38,12 @@ class Guarded:
         """The fitted model of its own library, where the format keeps one; None elsewhere."""
         return getattr(self._predictor, "original", None)
 
+    @property
+    def encoding(self) -> tuple[list[int], dict[int, dict[str | None, float]]] | None:
+        """Order and codes of the columns that a booster is given; None for any other model."""
+        matrix = getattr(self._predictor, "matrix", None)
+        return None if matrix is None else (matrix.order, matrix.codes)
+
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows.
 

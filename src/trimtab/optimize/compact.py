@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,9 +14,8 @@ from typing import Any
 import numpy as np
 
 from trimtab.compact.artifact import CompactModel, Draft, probe_of, read, write
-from trimtab.compact.forests import opened
 from trimtab.errors import TrimtabError
-from trimtab.optimize.convert.estimators import compiled
+from trimtab.optimize.convert.estimators import Encoding, compiled
 from trimtab.optimize.convert.symbols import Unsupported
 from trimtab.protocols import Predictor
 from trimtab.types import Array, Columns, FeatureKind, FloatArray, Record, Signature, Task
@@ -62,6 +61,7 @@ def compact(
     original: Predictor,
     reference: Columns,
     *,
+    encoding: Encoding | None = None,
     timer: Callable[[], float] = time.perf_counter,
 ) -> Attempt:
     """Compile a fitted model, and compare both forms on the reference's rows and on made-up ones.
@@ -74,10 +74,11 @@ def compact(
         signature: What it takes and answers.
         original: The model as it is served now.
         reference: Rows that it was trained on, at least one.
+        encoding: How a booster by itself is given its columns; None for anything else.
         timer: Seconds, for latencies.
     """
     try:
-        node, builder = compiled(model, signature)
+        node, builder = compiled(model, signature, encoding)
     except Unsupported as why:
         return Attempt(None, None, f"{why}.")
     rows = _tested(reference)
@@ -91,13 +92,14 @@ def compact(
         probe=probe_of(_take(rows, slice(0, 0)), expected[:0], 0.0),
         packed=tuple(builder.packed),
         made_with=tuple(_versions()),
-        notes=tuple(builder.notes),
     )
     try:
         with TemporaryDirectory(prefix="trimtab-") as folder:
             write(draft, Path(folder) / "model")
-            small = read(Path(folder) / "model", opened)
-        return _compared(draft, small, original, rows, expected, TOLERANCE * size, timer)
+            small = read(Path(folder) / "model")
+        return _compared(
+            draft, small, original, rows, expected, max(TOLERANCE, builder.tolerance) * size, timer
+        )
     except TrimtabError as wrong:
         return Attempt(None, None, f"its compiled form cannot be used: {wrong.message}")
 
@@ -126,18 +128,14 @@ def _compared(
     kept = _take(rows, slice(0, PROBES))
     probe = probe_of(kept, expected[:PROBES], tolerance)
     return Attempt(
-        Draft(
-            features=draft.features, outputs=draft.outputs, programs=draft.programs,
-            node=draft.node, probe=probe, packed=draft.packed, made_with=draft.made_with,
-            notes=draft.notes,
-        ),
+        replace(draft, probe=probe),
         Compacted(
             rows=rows.rows,
             equal=int((answer == expected).all(axis=1).sum()),
             max_abs=apart,
             row_us=(_row_us(original, single, timer), _row_us(small, single, timer)),
         ),
-    )  # fmt: skip
+    )
 
 
 def _alike(small: Predictor, original: Predictor, edge: Columns, tolerance: float) -> bool:

@@ -139,7 +139,9 @@ def _compiled(
         compact = plugins.by_path("trimtab.optimize.compact:compact")
     except InvalidConfig as missing:
         return None, missing.message
-    attempt: Attempt = compact(predictor.original, signature, predictor, reference)
+    attempt: Attempt = compact(
+        predictor.original, signature, predictor, reference, encoding=predictor.encoding
+    )
     if attempt.draft is None or attempt.figures is None:
         return None, attempt.reason
     form = CompactForm(digest="", size_bytes=0, **msgspec.structs.asdict(attempt.figures))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from pathlib import Path
 
 from trimtab.compact.artifact import CompactModel, Draft, known, read, write
-from trimtab.compact.forests import opened
 from trimtab.errors import InvalidInput, Refused
 from trimtab.types import Columns, FloatArray, Signature, Task
 
@@ -27,7 +26,7 @@ class CompactFormat:
             Refused: it was cut or changed, or answers its probe rows otherwise than the original did.
             InvalidInput: it takes other features than the signature names.
         """
-        model = read(path, opened)
+        model = read(path)
         _check(model, signature)
         apart = model.differs()
         if apart is not None:

@@ -63,11 +63,11 @@ class LightgbmPredictor:
             )
         self.original = booster
         self._task = signature.task
-        self._matrix = Matrix(
+        self.matrix = Matrix(
             signature, booster.feature_name(), dict(zip(named, learned, strict=True))
         )
 
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
-        raw = self.original.predict(self._matrix.of(columns), num_threads=1)
+        raw = self.original.predict(self.matrix.of(columns), num_threads=1)
         return outputs(np.asarray(raw), self._task)

@@ -36,14 +36,14 @@ class Matrix:
         # LightGBM writes spaces as underscores.
         places = {name.replace(" ", "_"): place for place, name in enumerate(own)}
         order = [places.get(name.replace(" ", "_")) for name in names]
-        self._order = [place for place in order if place is not None]
-        if len(self._order) < len(names) or len(set(self._order)) < len(own):
+        self.order = [place for place in order if place is not None]
+        if len(self.order) < len(names) or len(set(self.order)) < len(own):
             raise InvalidInput(
                 f"The model takes {list(names)}, but the signature names {own}.",
                 hint="Infer the signature from the frame that the model was trained on.",
                 code="signature_mismatch",
             )
-        self._codes: dict[int, dict[str | None, float]] = {}
+        self.codes: dict[int, dict[str | None, float]] = {}
         for place, spec in enumerate(signature.features):
             if spec.kind is FeatureKind.CATEGORICAL:
                 if spec.name not in categories:
@@ -55,17 +55,17 @@ class Matrix:
                         path=spec.name,
                     )
                 known = categories[spec.name]
-                self._codes[place] = {name: float(code) for code, name in enumerate(known)}
+                self.codes[place] = {name: float(code) for code, name in enumerate(known)}
 
     def of(self, columns: Columns) -> FloatArray:
         """The matrix, shape ``(rows, features)``."""
-        matrix = np.empty((columns.rows, len(self._order)))
-        for target, place in enumerate(self._order):
+        matrix = np.empty((columns.rows, len(self.order)))
+        for target, place in enumerate(self.order):
             matrix[:, target] = self._numbers(place, columns.arrays[place])
         return matrix
 
     def _numbers(self, place: int, array: Array) -> Array:
-        codes = self._codes.get(place)
+        codes = self.codes.get(place)
         if codes is None:
             return array
         return np.array([codes.get(name, np.nan) for name in array], dtype=np.float64)

@@ -47,11 +47,11 @@ class XgboostPredictor:
         names = booster.feature_names or [f"f{n}" for n in range(booster.num_features())]
         self.original = booster
         self._task = signature.task
-        self._matrix = Matrix(signature, names, _categories(booster))
+        self.matrix = Matrix(signature, names, _categories(booster))
 
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
-        return outputs(self.original.inplace_predict(self._matrix.of(columns)), self._task)
+        return outputs(self.original.inplace_predict(self.matrix.of(columns)), self._task)
 
 
 def _categories(booster: xgboost.Booster) -> dict[str, list[str]]:

@@ -22,13 +22,17 @@ class Builder:
     """Programs and forests, each once.
 
     ``readers`` read estimators, by exact type: a subclass may have changed what predicting means.
-    ``packed`` are forests in the compact format, as bytes. ``notes`` say what was done, in words.
+    ``forest`` reads tree ensembles that ``is_forest`` knows. ``packed`` are forests in the compact
+    format, as bytes. ``tolerance`` is how far outputs may be from the original's, whose arithmetic is
+    not its own.
     """
 
     readers: Mapping[type, Reader]
+    is_forest: Callable[[Any], bool]
+    forest: Reader
     programs: list[Program] = field(default_factory=list)
     packed: list[bytes] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
+    tolerance: float = 0.0
 
     def read(self, model: Any, matrix: Matrix, method: Method) -> Node:
         """An estimator, or a pipeline that ends in one, on the columns it is given.
@@ -42,6 +46,8 @@ class Builder:
                 matrix = transformed(step, matrix)
             return self.read(last, matrix, method)
         reader = self.readers.get(type(model))
+        if reader is None and self.is_forest(model):
+            reader = self.forest
         if reader is None:
             raise Unsupported(f"{type(model).__name__} is not among the estimators compiled")
         return reader(model, matrix, method, self)

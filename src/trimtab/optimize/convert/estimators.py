@@ -2,24 +2,33 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from trimtab.compact.nodes import Node
 from trimtab.optimize.convert import composites, linear
 from trimtab.optimize.convert.builder import Builder, Method, Reader
+from trimtab.optimize.convert.forests import booster, forest, is_forest
 from trimtab.optimize.convert.read import sources
 from trimtab.types import Signature, Task
 
 READERS: Mapping[type, Reader] = {**composites.READERS, **linear.READERS}
 
 
-def compiled(model: Any, signature: Signature) -> tuple[Node, Builder]:
+Encoding = tuple[Sequence[int], Mapping[int, Mapping[str | None, float]]]
+"""The order of a booster's features in the signature, and the codes of categories by place."""
+
+
+def compiled(
+    model: Any, signature: Signature, encoding: Encoding | None = None
+) -> tuple[Node, Builder]:
     """What a model answers in serving, without its code.
 
     Raises:
         Unsupported: a part cannot be compiled; which and why.
     """
-    builder = Builder(READERS)
+    builder = Builder(READERS, is_forest, forest)
+    if encoding is not None:
+        return booster(model, signature, *encoding, builder), builder
     method: Method = "predict" if signature.task is Task.REGRESSION else "predict_proba"
     return builder.read(model, sources(model, signature), method), builder

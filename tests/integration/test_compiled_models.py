@@ -1,0 +1,170 @@
+"""Whole models against their compiled forms: forests, linear models, and estimators of estimators."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.calibration import CalibratedClassifierCV
+from sklearn.compose import make_column_transformer
+from sklearn.ensemble import (
+    ExtraTreesClassifier,
+    RandomForestClassifier,
+    RandomForestRegressor,
+    StackingClassifier,
+    StackingRegressor,
+    VotingClassifier,
+    VotingRegressor,
+)
+from sklearn.impute import SimpleImputer
+from sklearn.linear_model import (
+    ElasticNet,
+    HuberRegressor,
+    LinearRegression,
+    LogisticRegression,
+    PoissonRegressor,
+    Ridge,
+    SGDClassifier,
+    TweedieRegressor,
+)
+from sklearn.neural_network import MLPClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+from sklearn.tree import DecisionTreeClassifier
+
+from trimtab.models.formats.sklearn_frame import SklearnPredictor
+from trimtab.models.guard import Guarded
+from trimtab.optimize.compact import compact
+from trimtab.schema import columns_from_frame, infer_signature
+from trimtab.types import Task
+
+RNG = np.random.default_rng(3)
+ROWS = 240
+X = pd.DataFrame(
+    {
+        "a": RNG.normal(size=ROWS),
+        "b": RNG.normal(size=ROWS).round(1),
+        "n": RNG.integers(-3, 9, ROWS),
+        "c": pd.Series(RNG.choice(np.array(["red", "grün", "青", None]), ROWS)),
+    }
+)
+X.loc[::9, "a"] = np.nan
+TWO = (X.b + RNG.normal(size=ROWS) > 0).to_numpy().astype(int)
+THREE = np.array(["low", "mid", "top"])[np.digitize(X.b + RNG.normal(size=ROWS), [-0.5, 0.5])]
+VALUE = (X.b * 3 + X.n + RNG.normal(size=ROWS)).to_numpy()
+Make = Callable[[], Any]
+
+
+def before(*, sparse: float = 0.3, dense: bool = False) -> Any:
+    encoder = OrdinalEncoder(
+        handle_unknown="use_encoded_value", unknown_value=-1, encoded_missing_value=-2
+    )
+    words = OneHotEncoder(handle_unknown="ignore", sparse_output=not dense)
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    return make_column_transformer(
+        (words, ["c"]), (numbers, ["a", "b", "n"]), (encoder, ["c"]), sparse_threshold=sparse
+    )
+
+
+def forest(**more: Any) -> Any:
+    return RandomForestClassifier(8, max_depth=5, random_state=0, **more)
+
+
+CLASSIFIERS: Mapping[str, Make] = {
+    "logistic": lambda: LogisticRegression(max_iter=500),
+    "log_loss": lambda: SGDClassifier(loss="log_loss", random_state=0),
+    "forest": forest,
+    "tree": lambda: DecisionTreeClassifier(max_depth=4),
+    "extra": lambda: ExtraTreesClassifier(6, max_depth=6, random_state=0),
+    "sigmoid over a forest": lambda: CalibratedClassifierCV(forest(), cv=3),
+    "isotonic over a forest": lambda: CalibratedClassifierCV(forest(), method="isotonic", cv=3),
+    "sigmoid over a linear SVM": lambda: CalibratedClassifierCV(LinearSVC(), cv=3),
+    "vote": lambda: VotingClassifier(
+        [("f", forest()), ("l", LogisticRegression()), ("x", "drop")],
+        voting="soft",
+        weights=[2, 1, 5],
+    ),
+    "stack": lambda: StackingClassifier(
+        [("f", forest()), ("l", make_pipeline(StandardScaler(), LogisticRegression()))],
+        final_estimator=make_pipeline(StandardScaler(), LogisticRegression()),
+        cv=3,
+    ),
+    "stack that passes through": lambda: StackingClassifier(
+        [("f", forest()), ("s", LinearSVC())], final_estimator=forest(), cv=3, passthrough=True
+    ),
+}
+REGRESSORS: Mapping[str, Make] = {
+    "least squares": LinearRegression,
+    "ridge": Ridge,
+    "elastic net": ElasticNet,
+    "huber": lambda: HuberRegressor(max_iter=2000),
+    "forest": lambda: RandomForestRegressor(8, max_depth=5, random_state=0),
+    "vote": lambda: VotingRegressor(
+        [("f", RandomForestRegressor(5, random_state=0)), ("l", LinearRegression())], weights=[1, 3]
+    ),
+    "stack": lambda: StackingRegressor(
+        [("f", RandomForestRegressor(5, random_state=0)), ("l", Ridge())], cv=3
+    ),
+}
+
+
+def attempt(model: Any, y: Any, task: Task, labels: tuple[str, ...] = ()) -> Any:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        model.fit(X, y)
+    signature = infer_signature(X, task=task, labels=labels)
+    served = Guarded(SklearnPredictor(model, signature), signature, "m")
+    return compact(model, signature, served, columns_from_frame(signature, X))
+
+
+def check(found: Any) -> None:
+    assert "" == found.reason
+    assert ROWS == found.figures.rows
+    assert found.figures.max_abs <= 1e-12 * 40
+
+
+@pytest.mark.parametrize("dense", [True, False])
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_of_two_classes(name: str, dense: bool) -> None:
+    model = make_pipeline(before(dense=dense), CLASSIFIERS[name]())
+    if name == "stack that passes through" and not dense:
+        model = make_pipeline(before(sparse=0.0), CLASSIFIERS[name]())
+    check(attempt(model, TWO, Task.BINARY, ("0", "1")))
+
+
+@pytest.mark.parametrize("name", CLASSIFIERS)
+def test_classifiers_of_three_classes(name: str) -> None:
+    model = make_pipeline(before(dense=True), CLASSIFIERS[name]())
+    check(attempt(model, THREE, Task.MULTICLASS, ("low", "mid", "top")))
+
+
+@pytest.mark.parametrize("name", REGRESSORS)
+def test_regressors(name: str) -> None:
+    check(attempt(make_pipeline(before(), REGRESSORS[name]()), VALUE, Task.REGRESSION))
+
+
+@pytest.mark.parametrize(
+    "model", [PoissonRegressor(), TweedieRegressor(power=1.5, link="log"), TweedieRegressor()]
+)
+def test_generalised_linear_models(model: Any) -> None:
+    check(attempt(make_pipeline(before(), model), np.abs(VALUE), Task.REGRESSION))
+
+
+@pytest.mark.parametrize(
+    ("model", "reason"),
+    [
+        (MLPClassifier(max_iter=20), "MLPClassifier is not among the estimators compiled."),
+        (
+            CalibratedClassifierCV(MLPClassifier(max_iter=20), cv=2),
+            "MLPClassifier is not among the estimators compiled.",
+        ),
+    ],
+)
+def test_what_is_not_compiled_says_why(model: Any, reason: str) -> None:
+    found = attempt(make_pipeline(before(), model), TWO, Task.BINARY, ("0", "1"))
+    assert (None, reason) == (found.draft, found.reason)
