@@ -24,6 +24,7 @@ Positive = Annotated[float, Meta(gt=0)]
 NonNegative = Annotated[float, Meta(ge=0)]
 Share = Annotated[float, Meta(ge=0, le=1)]
 Count = Annotated[int, Meta(ge=1)]
+Quantile = Annotated[float, Meta(ge=0.5, lt=1)]
 
 
 class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -112,12 +113,30 @@ class WatchConfig(Section, frozen=True):
     )
 
 
+class CacheConfig(Section, frozen=True):
+    """A memory of a store's rows in each worker, of at most ``bytes``.
+
+    A row that was read less than ``stale_seconds`` ago stands in for a read that fails. One that was
+    read less than ``fresh_ms`` ago is served without a read, and so is, for ``absent_ms``, the
+    knowledge that there is none. A view's ``ttl_seconds`` holds for them as for all rows.
+    """
+
+    bytes: Count = 64 * 1024 * 1024
+    stale_seconds: NonNegative = 300.0
+    fresh_ms: NonNegative = 0.0
+    absent_ms: NonNegative = 1_000.0
+
+
 class StoreConfig(Section, frozen=True):
-    """A feature store: ``kind`` is a plugin name, ``url`` and ``options`` are its own."""
+    """A feature store: ``kind`` is a plugin name, ``url`` and ``options`` are its own.
+
+    Without ``cache`` every request reads.
+    """
 
     kind: str
     url: str = ""
     options: dict[str, Scalar] = {}
+    cache: CacheConfig | None = None
 
 
 class ViewFeature(Section, frozen=True):
@@ -198,7 +217,9 @@ class FeaturesConfig(Section, frozen=True):
     """Feature stores and views. ``deadline_ms`` bounds the feature step of a request.
 
     A store's breaker opens after ``breaker_failures`` failures in a row and tries one read again
-    after ``breaker_seconds``.
+    after ``breaker_seconds``. A read that takes longer than the ``hedge_quantile`` of its store's
+    latencies is sent a second time; such reads add at most ``hedge_ratio`` to the store's load, and 0
+    turns them off.
 
     The skew watch compares ``skew_samples`` predictions of a window with the views' histories,
     ``skew_delay_seconds`` after the window's end. Numbers within ``skew_tolerance_ratio`` of each other
@@ -208,6 +229,8 @@ class FeaturesConfig(Section, frozen=True):
     deadline_ms: Positive = 100.0
     breaker_failures: Count = 5
     breaker_seconds: Positive = 1.0
+    hedge_quantile: Quantile = 0.95
+    hedge_ratio: Share = 0.05
     skew_delay_seconds: NonNegative = 86_400.0
     skew_samples: Count = 1_000
     skew_tolerance_ratio: Share = 1e-6
@@ -237,12 +260,14 @@ class ModelConfig(Section, frozen=True):
     """What one model has of its own. ``outcome`` names what becomes known later, in words.
 
     A candidate that needs longer than ``deadline_ms`` is left behind, and the champion answers.
-    ``trainer`` is ``package.module:function``, for ``trimtab retrain``. ``owner`` and ``purpose``
+    ``features_deadline_ms`` is this model's own ``deadline_ms`` of ``[features]``. ``trainer`` is
+    ``package.module:function``, for ``trimtab retrain``. ``owner`` and ``purpose``
     stand in the report. Rows are watched apart by the values of the feature ``segment_by``: the
     ``max_segments`` most frequent of the reference.
     """
 
     deadline_ms: Positive = 1_000.0
+    features_deadline_ms: Positive | None = None
     rollout: RolloutPlan | None = None
     trainer: str = ""
     owner: str = ""

@@ -22,7 +22,6 @@ from trimtab.types import (
     Prediction,
     PredictionRecord,
     PredictRequest,
-    Provenance,
     Resolved,
     Route,
     RowRequest,
@@ -109,7 +108,9 @@ class PredictFlow:
                 answering.pick, now, seconds * 1e3, failed,
             )  # fmt: skip
             for i, values in zip(members, outputs.tolist(), strict=True):
-                given[i] = answers.prediction(rows[i], answered, values)
+                given[i] = answers.prediction(
+                    rows[i], answered, values, provenance=request.provenance
+                )
                 records.append(answers.record(rows[i], answered, given[i]))
         self._journal.append(records)
         self._count(live.route, records)
@@ -163,10 +164,6 @@ class PredictFlow:
         failures = Counter(route.arms[record.arm].version for record in records if record.failed)
         for version, rows in failures.items():
             count("ml_candidate_failures_total", rows, model=model, model_version=version)
-        sources = "".join(record.sources for record in records)
-        for provenance in Provenance:
-            if found := sources.count(provenance.code):
-                count("ml_feature_source_total", found, model=model, source=provenance.value)
 
 
 def _pinned(live: LiveModel, version: int) -> int:

@@ -229,7 +229,10 @@ JUNK: list[tuple[str, Callable[[bytes], bytes]]] = [
 async def test_something_that_is_no_redis(
     name: str, junk: Callable[[bytes], bytes], closes: bool
 ) -> None:
+    answering: set[asyncio.Task[None] | None] = set()
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        answering.add(asyncio.current_task())
         while data := await reader.read(65_536):
             if b"MGET" in data:
                 writer.write(junk(data))
@@ -238,6 +241,7 @@ async def test_something_that_is_no_redis(
             else:
                 writer.write(b"+OK\r\n" * data.count(b"\r\n*", 0, -1) + b"+OK\r\n")
         writer.close()
+        await writer.wait_closed()
 
     async with await asyncio.start_server(answer, "127.0.0.1", 0) as listener:
         port = listener.sockets[0].getsockname()[1]
@@ -248,3 +252,4 @@ async def test_something_that_is_no_redis(
         assert [await world.ask() for _ in range(4)] == ["bd"] * 4, name
         assert median(world.took_ms) <= DEADLINE_MS + SLACK_MS
         await world.online.close()
+        await asyncio.gather(*filter(None, answering), return_exceptions=True)

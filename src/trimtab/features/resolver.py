@@ -8,57 +8,29 @@ from operator import ne
 
 from trimtab.config import FeaturesConfig
 from trimtab.errors import InvalidRow
-from trimtab.features.guard import Guard, Read, Rows
+from trimtab.features.draft import REQUEST, Draft, Layout, Want
+from trimtab.features.fill import Fill
+from trimtab.features.flight import Bell
+from trimtab.features.guard import Guard
+from trimtab.features.tally import Tally
 from trimtab.features.values import PlannedFeature
 from trimtab.features.views import FeaturePlan, PlannedView
 from trimtab.protocols import Clock
 from trimtab.telemetry import Metrics
 from trimtab.types import Provenance, Resolved, Scalar, Signature
 
-_REQUEST = Provenance.REQUEST.code
-_REALTIME = Provenance.REALTIME.code
-_BATCH = Provenance.BATCH.code
 _DEFAULT = Provenance.DEFAULT.code
 _MISSING = Provenance.MISSING.code
 
-_HEDGE_RATIO = 0.5
-
-
-class _Draft:
-    """One row while it is filled; ``""`` is the source of what is still missing."""
-
-    __slots__ = ("ages", "event_time", "sources", "values")
-
-    def __init__(self, row: Sequence[Scalar], event_time: float) -> None:
-        self.values = [None if value != value else value for value in row]  # noqa: PLR0124 - NaN
-        self.sources = ["" if value is None else _REQUEST for value in self.values]
-        self.ages: list[float | None] = [None] * len(row)
-        self.event_time = event_time
-
-    def put(self, index: int, value: Scalar, source: str, age: float | None) -> None:
-        self.values[index] = value
-        self.sources[index] = source
-        self.ages[index] = age
-
-
-class _Want:
-    """What one row wants of one view."""
-
-    __slots__ = ("draft", "entity", "features")
-
-    def __init__(self, draft: _Draft, entity: str, features: Sequence[PlannedFeature]) -> None:
-        self.draft = draft
-        self.entity = entity
-        self.features = features
+_LAST_TURNS = 2
+"""With no time left, reads still get these turns of the loop: a reply that has come must be taken."""
 
 
 class Resolver:
     """Fills one model's features within a deadline, whatever the stores do.
 
-    A view's realtime read starts at once and covers all rows. Its batch read starts as soon as the
-    realtime one has failed, left something missing or too old, or cannot start; at the latest when
-    half of the deadline has passed, so that a hanging store leaves time for it. Realtime
-    values win whenever they come in time. Without anything to read, ``resolve`` never suspends.
+    All views are read side by side, each by a :class:`~trimtab.features.fill.Fill`. Without anything
+    to wait for, ``resolve`` never suspends.
 
     Args:
         plan: The model's views.
@@ -67,6 +39,7 @@ class Resolver:
         metrics: Counters.
         clock: Monotonic time.
         config: The longest deadline.
+        model: For metrics.
     """
 
     def __init__(
@@ -77,6 +50,7 @@ class Resolver:
         metrics: Metrics,
         clock: Clock,
         config: FeaturesConfig,
+        model: str = "",
     ) -> None:
         self._plan = plan
         self._specs = signature.features
@@ -84,8 +58,10 @@ class Resolver:
         self._most_ms = config.deadline_ms
         self._metrics = metrics
         self._clock = clock
-        self._complete = (_REQUEST * len(self._specs), (None,) * len(self._specs))
+        self._complete = (REQUEST * len(self._specs), (None,) * len(self._specs))
         self._defaults = {f.index: f.default for view in plan.views for f in view.features}
+        self._layouts = [Layout(view, self._refuse) for view in plan.views]
+        self._tallies = [Tally(model, view, metrics) for view in plan.views]
 
     async def resolve(
         self,
@@ -105,85 +81,72 @@ class Resolver:
         Raises:
             InvalidRow: a feature without a default that no source has, named.
         """
-        until = self._clock.monotonic() + min(deadline_ms, self._most_ms) / 1e3
+        started = self._clock.monotonic()
+        until = started + min(deadline_ms, self._most_ms) / 1e3
         drafts = {
-            index: _Draft(row, event_times[index])
+            index: Draft(row, event_times[index])
             for index, row in enumerate(rows)
             if None in row or any(map(ne, row, row))
         }
-        if drafts and self._plan.views:
-            wants = [(view, _wants(view, drafts, entities)) for view in self._plan.views]
-            fills = [self._fill(view, wanted, until) for view, wanted in wants if wanted]
-            if len(fills) == 1:
-                await fills[0]
-            elif fills:
-                async with asyncio.TaskGroup() as group:
-                    for fill in fills:
-                        group.create_task(fill)
+        if drafts and until > started:
+            await self._read(drafts, entities, started, until)
         sources, ages = self._complete
-        return [
+        answers = [
             self._finish(drafts[index], index)
             if index in drafts
             else Resolved(values=tuple(row), sources=sources, ages_seconds=ages)
             for index, row in enumerate(rows)
         ]
+        for tally in self._tallies:
+            tally.count(answers)
+        return answers
 
-    async def _fill(self, view: PlannedView, wants: list[_Want], until: float) -> None:
-        """Read a view for all rows that want it, and put into the drafts what came in time."""
-        left = until - self._clock.monotonic()
-        if left <= 0:
-            return
-        keys = list(dict.fromkeys(want.entity for want in wants))
-        realtime = self._start(view.realtime, view.name, keys)
-        batch: Read | None = None
+    async def _read(
+        self,
+        drafts: Mapping[int, Draft],
+        entities: Sequence[Mapping[str, str]],
+        started: float,
+        until: float,
+    ) -> None:
+        """Read all views side by side, and put into the drafts what came in time."""
+        bell = Bell()
+        fills = {
+            at: Fill(layout, wants, self._stores, bell, started, until)
+            for at, layout in enumerate(self._layouts)
+            if (wants := _wants(layout, drafts, entities))
+        }
+        waiting = list(fills.values())
+        turns = _LAST_TURNS
         try:
-            await realtime.wait(left * _HEDGE_RATIO)
-            if not realtime.done:
-                batch = self._start(view.batch, view.name, keys)
-                await realtime.wait(until - self._clock.monotonic())
-            wants = self._put(view, wants, realtime.take(), _REALTIME, view.ttl_seconds)
-            if wants:
-                batch = batch or self._start(view.batch, view.name, keys)
-                await batch.wait(until - self._clock.monotonic())
-                self._put(view, wants, batch.take(), _BATCH, None)
+            while waiting:
+                now = self._clock.monotonic()
+                if now >= until and turns:
+                    turns -= 1
+                    await asyncio.sleep(0)
+                    continue
+                looks = [(fill.step(now), fill) for fill in waiting]
+                waiting = [fill for at, fill in looks if at is not None]
+                if waiting:
+                    await bell.wait(min(at for at, _ in looks if at is not None) - now)
         finally:
-            realtime.stop()
-            if batch is not None:
-                batch.stop()
+            for fill in fills.values():
+                fill.stop()
+        for at, fill in fills.items():
+            if fill.oldest is not None:
+                self._tallies[at].age(fill.oldest)
+            if fill.missed:
+                self._tallies[at].missed()
 
-    def _start(self, store: str, view: str, keys: Sequence[str]) -> Read:
-        return self._stores[store].start(view, keys) if store else Read()
+    def _finish(self, draft: Draft, index: int) -> Resolved:
+        if "" in draft.sources:
+            self._complete_draft(draft, index)
+        return Resolved(
+            values=tuple(draft.values),
+            sources="".join(draft.sources),
+            ages_seconds=tuple(draft.ages),
+        )
 
-    def _put(
-        self, view: PlannedView, wants: list[_Want], rows: Rows, source: str, ttl: float | None
-    ) -> list[_Want]:
-        """Put stored values where they are wanted; what is still wanted after that."""
-        rest = []
-        for want in wants:
-            row = rows.get(want.entity)
-            age = 0.0 if row is None else max(0.0, want.draft.event_time - row.event_time)
-            if row is None or (ttl is not None and age > ttl):
-                rest.append(want)
-                continue
-            left = []
-            for feature in want.features:
-                value = self._conformed(view, feature, row.values.get(feature.name))
-                if value is None or (source == _REALTIME and _stale(feature, age)):
-                    left.append(feature)
-                else:
-                    want.draft.put(feature.index, value, source, age)
-            if left:
-                rest.append(_Want(want.draft, want.entity, left))
-        return rest
-
-    def _conformed(self, view: PlannedView, feature: PlannedFeature, value: object) -> Scalar:
-        try:
-            return feature.conform(value)
-        except ValueError:
-            self._metrics.count("ml_feature_refused_total", view=view.name, feature=feature.name)
-            return None
-
-    def _finish(self, draft: _Draft, index: int) -> Resolved:
+    def _complete_draft(self, draft: Draft, index: int) -> None:
         for at, source in enumerate(draft.sources):
             if source:
                 continue
@@ -194,11 +157,9 @@ class Resolver:
                 draft.sources[at] = _MISSING
             else:
                 raise self._unavailable(at, index)
-        return Resolved(
-            values=tuple(draft.values),
-            sources="".join(draft.sources),
-            ages_seconds=tuple(draft.ages),
-        )
+
+    def _refuse(self, view: PlannedView, feature: PlannedFeature) -> None:
+        self._metrics.count("ml_feature_refused_total", view=view.name, feature=feature.name)
 
     def _unavailable(self, at: int, row: int) -> InvalidRow:
         name = self._specs[at].name
@@ -216,17 +177,13 @@ class Resolver:
         )
 
 
-def _stale(feature: PlannedFeature, age: float) -> bool:
-    return feature.ttl_seconds is not None and age > feature.ttl_seconds
-
-
 def _wants(
-    view: PlannedView, drafts: Mapping[int, _Draft], entities: Sequence[Mapping[str, str]]
-) -> list[_Want]:
+    layout: Layout, drafts: Mapping[int, Draft], entities: Sequence[Mapping[str, str]]
+) -> list[Want]:
     wants = []
     for index, draft in drafts.items():
-        missing = [feature for feature in view.features if not draft.sources[feature.index]]
-        entity = view.entity_of(entities[index]) if missing else None
+        missing = layout.wanted(draft)
+        entity = layout.view.entity_of(entities[index]) if missing else None
         if entity is not None:
-            wants.append(_Want(draft, entity, missing))
+            wants.append(Want(draft, entity, missing))
     return wants

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 
 from trimtab.types import (
     Assignment,
+    FeatureOrigin,
     Prediction,
     PredictionRecord,
+    Provenance,
     Resolved,
     Route,
     Signature,
@@ -59,8 +61,10 @@ def decide(signature: Signature, outputs: Sequence[float]) -> tuple[float, str |
     return outputs[0], outputs[0]
 
 
-def prediction(asked: Asked, answered: Answered, outputs: Sequence[float]) -> Prediction:
-    """What the caller gets for one row."""
+def prediction(
+    asked: Asked, answered: Answered, outputs: Sequence[float], *, provenance: bool = False
+) -> Prediction:
+    """What the caller gets for one row; with ``provenance``, where each feature came from."""
     score, decision = decide(answered.signature, outputs)
     return Prediction(
         prediction_id=asked.id,
@@ -70,7 +74,20 @@ def prediction(asked: Asked, answered: Answered, outputs: Sequence[float]) -> Pr
         outputs=tuple(outputs),
         decision=decision,
         sources=asked.resolved.sources,
+        features=_origins(asked.resolved, answered) if provenance else None,
     )
+
+
+def _origins(resolved: Resolved, answered: Answered) -> dict[str, FeatureOrigin]:
+    """By name, in the answering version's order."""
+    return {
+        spec.name: FeatureOrigin(
+            source=Provenance.of(resolved.sources[at]),
+            value=resolved.values[at],
+            age_seconds=resolved.ages_seconds[at],
+        )
+        for spec, at in zip(answered.signature.features, answered.pick, strict=True)
+    }
 
 
 def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRecord:

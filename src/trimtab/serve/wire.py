@@ -41,6 +41,7 @@ class PredictBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows: tuple[RowBody, ...] | None = None
     request_id: Id | None = None
     deadline_ms: Annotated[float, Meta(gt=0)] | None = None
+    provenance: bool = False
 
 
 class OutcomeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -107,6 +108,7 @@ def predict_request(body: bytes, max_rows: int) -> PredictRequest:
         ),
         request_id=asked.request_id,
         deadline_ms=asked.deadline_ms,
+        provenance=asked.provenance,
     )
 
 

@@ -32,6 +32,7 @@ from trimtab.types.optimizing import (
     SegmentChange,
 )
 from trimtab.types.predictions import (
+    FeatureOrigin,
     Matured,
     OutcomeReceipt,
     OutcomeRecord,
@@ -74,6 +75,7 @@ __all__ = [
     "Comparison",
     "Exposure",
     "FeatureKind",
+    "FeatureOrigin",
     "FeatureSpec",
     "FloatArray",
     "Footprint",

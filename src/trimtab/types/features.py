@@ -23,6 +23,11 @@ class Provenance(StrEnum):
         """One letter: ``q r b d -``."""
         return _CODES[self]
 
+    @classmethod
+    def of(cls, code: str) -> Provenance:
+        """The provenance that a letter stands for."""
+        return _OF_CODE[code]
+
 
 _CODES = {
     Provenance.REQUEST: "q",
@@ -31,6 +36,7 @@ _CODES = {
     Provenance.DEFAULT: "d",
     Provenance.MISSING: "-",
 }
+_OF_CODE = {code: provenance for provenance, code in _CODES.items()}
 
 
 class StoredRow(Record, frozen=True):

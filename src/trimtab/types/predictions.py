@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import msgspec
 
+from trimtab.types.features import Provenance
 from trimtab.types.record import Record, Scalar
 
 
@@ -19,16 +20,31 @@ class RowRequest(Record, frozen=True):
 
 
 class PredictRequest(Record, frozen=True):
-    """What a client asks of a model, whatever the wire format was."""
+    """What a client asks of a model, whatever the wire format was.
+
+    ``provenance`` asks for where each feature's value came from.
+    """
 
     rows: tuple[RowRequest, ...]
     request_id: str | None = None
     deadline_ms: float | None = None
     version: int | None = None
+    provenance: bool = False
 
 
-class Prediction(Record, frozen=True):
-    """One answered row. ``outputs`` are class probabilities or the regression value."""
+class FeatureOrigin(Record, frozen=True, omit_defaults=True):
+    """The value that a feature had, where it came from, and how old it was in event time."""
+
+    source: Provenance
+    value: Scalar
+    age_seconds: float | None = None
+
+
+class Prediction(Record, frozen=True, omit_defaults=True):
+    """One answered row. ``outputs`` are class probabilities or the regression value.
+
+    ``features`` are there for those who asked for provenance.
+    """
 
     prediction_id: str
     version: int
@@ -37,6 +53,7 @@ class Prediction(Record, frozen=True):
     outputs: tuple[float, ...]
     decision: str | float
     sources: str
+    features: Mapping[str, FeatureOrigin] | None = None
 
 
 class PredictAnswer(Record, frozen=True):

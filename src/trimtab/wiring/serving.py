@@ -7,9 +7,11 @@ import threading
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from trimtab import plugins
 from trimtab.act.alerts import open_alerts
-from trimtab.config import ModelConfig
+from trimtab.config import FeaturesConfig, ModelConfig
 from trimtab.errors import NotFound, TrimtabError, Unavailable
 from trimtab.features.guard import Guard
 from trimtab.features.resolver import Resolver
@@ -26,7 +28,7 @@ from trimtab.rollout.router import Router
 from trimtab.rollout.split import unit_hash
 from trimtab.schema import Checker
 from trimtab.telemetry import Event, Metrics
-from trimtab.types import Alert, Route, Severity, Signature, Version
+from trimtab.types import Alert, Route, Severity, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.views import served_features
@@ -122,25 +124,35 @@ class ModelBuilder:
         plan = self.plan(version)
         champion = self._arm(champion_model, version, plan)
         others = tuple(self._candidate(route, arm.version, version, plan) for arm in route.arms[1:])
-        features = self.deployment.config.features
+        features = self._features(route.model)
         settings = self.deployment.config.models.get(route.model, ModelConfig())
         return LiveModel(
             route=route,
             arms=(champion, *others),
             champion=champion,
-            resolver=self._resolver(plan, version.signature),
+            resolver=self._resolver(plan, version),
             deadline_ms=settings.deadline_ms,
             feature_deadline_ms=features.deadline_ms,
         )
+
+    def _features(self, model: str) -> FeaturesConfig:
+        """The settings of features, with the deadline that this model has."""
+        features = self.deployment.config.features
+        own = self.deployment.config.models.get(model, ModelConfig()).features_deadline_ms
+        return features if own is None else replace(features, deadline_ms=own)
 
     def plan(self, version: Version) -> FeaturePlan:
         """The feature views of a version, matched to its signature."""
         return compile_plan(served_features(self.deployment), version.signature, version.views)
 
-    def _resolver(self, plan: FeaturePlan, signature: Signature) -> FeatureResolver:
+    def _resolver(self, plan: FeaturePlan, version: Version) -> FeatureResolver:
         """A plan's resolver, with its transforms behind it if there are any."""
-        config, clock = self.deployment.config.features, self.deployment.clock
-        stored = Resolver(plan, plan.stored(signature), self.stores, self.metrics, clock, config)
+        clock, signature, config = (
+            self.deployment.clock, version.signature, self._features(version.model),
+        )  # fmt: skip
+        stored = Resolver(
+            plan, plan.stored(signature), self.stores, self.metrics, clock, config, version.model
+        )
         if not plan.transforms:
             return stored
         return TransformingResolver(stored, plan, signature, self.metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+from math import isfinite
 
 import msgspec
 
@@ -22,6 +23,8 @@ def unpack(blob: bytes) -> StoredRow | None:
     """The row that ``pack`` made, or None if these bytes are no such row."""
     try:
         (event_time,) = _TIME.unpack_from(blob)
+        if not isfinite(event_time):
+            return None
         return StoredRow(values=_decode(memoryview(blob)[_TIME.size :]), event_time=event_time)
     except (struct.error, msgspec.DecodeError, TypeError):
         return None

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
 from redis.backoff import NoBackoff
-from redis.exceptions import RedisError
+from redis.exceptions import RedisError, ResponseError
 
 from trimtab.config import Count, Positive, Section, StoreConfig, convert
 from trimtab.errors import InvalidConfig, Unavailable
 from trimtab.features.stores.packed import pack, unpack
+from trimtab.features.stores.redis_link import Address, Links, Resolve, lookup
 from trimtab.protocols import Clock
 from trimtab.types import StoredRow
 
@@ -32,15 +34,19 @@ return kept
 """
 _CHUNK = 500
 
+Rows = Mapping[str, StoredRow]
+
 
 class RedisOptions(Section, frozen=True):
     """What ``[features.stores.<name>.options]`` may say.
 
-    ``prefix`` leads every key; ``connections`` bounds the pool; ``timeout_ms`` bounds connecting,
-    pings and each script call of a write. Reads have the deadline of their caller.
+    ``prefix`` leads every key. Reads share ``links`` connections; ``connections`` bounds the pool that
+    writes use. ``timeout_ms`` bounds connecting, pings and each script call of a write; a connection on
+    which a reply is overdue for so long is dropped. Reads have the deadline of their caller.
     """
 
     prefix: str = "trimtab"
+    links: Count = 2
     connections: Count = 32
     timeout_ms: Positive = 1_000.0
 
@@ -60,15 +66,18 @@ class RedisStore:
     Args:
         url: ``redis://``, ``rediss://`` or ``unix://``.
         options: Prefix and bounds.
+        resolve: Asks the name service; it may never return.
 
     Raises:
         InvalidConfig: the URL cannot be used.
     """
 
-    def __init__(self, url: str, options: RedisOptions) -> None:
+    def __init__(self, url: str, options: RedisOptions, resolve: Resolve = lookup) -> None:
         self._prefix = options.prefix
+        self._leads: dict[str, str] = {}
         self._seconds = options.timeout_ms / 1e3
         try:
+            self._links = Links(Address(url, resolve), options.links, self._seconds)
             pool = BlockingConnectionPool.from_url(
                 url,
                 max_connections=options.connections,
@@ -87,7 +96,14 @@ class RedisStore:
         self._client = Redis.from_pool(pool)
         self._script = self._client.register_script(_WRITE)
 
-    async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
+    def begin(self, view: str, entities: Sequence[str]) -> asyncio.Future[Rows]:
+        """Start a read; one MGET, in one round trip."""
+        link = self._links.best()
+        if link is None:
+            return asyncio.ensure_future(self._connect_and_read(view, entities))
+        return link.send(("MGET", *self._keys(view, entities)), partial(_rows, entities))
+
+    async def read(self, view: str, entities: Sequence[str]) -> Rows:
         """The rows of those entities that exist, in order, in one round trip.
 
         Raises:
@@ -95,16 +111,8 @@ class RedisStore:
         """
         if not entities:
             return {}
-        keys = self._keys(view, entities)
         with self._explained():
-            blobs: object = await self._client.mget(keys)
-        if not isinstance(blobs, list) or len(blobs) != len(keys):
-            raise self._unavailable("the reply is none to MGET")
-        return {
-            entity: row
-            for entity, blob in zip(entities, blobs, strict=True)
-            if blob is not None and (row := unpack(blob)) is not None
-        }
+            return await self.begin(view, entities)
 
     async def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
         """Keep rows unless a newer event is there already; how many were kept.
@@ -134,11 +142,21 @@ class RedisStore:
 
     async def close(self) -> None:
         """Release the connections; idempotent."""
+        await self._links.close()
         await self._client.aclose()
+
+    async def _connect_and_read(self, view: str, entities: Sequence[str]) -> Rows:
+        link = await self._links.connected()
+        rows: Rows = await link.send(
+            ("MGET", *self._keys(view, entities)), partial(_rows, entities)
+        )
+        return rows
 
     def _keys(self, view: str, entities: Mapping[str, StoredRow] | Sequence[str]) -> list[str]:
         # A quoted view has no colon, so no view and entity can read like another pair.
-        lead = f"{self._prefix}:{quote(view, safe='')}:"
+        lead = self._leads.get(view)
+        if lead is None:
+            lead = self._leads[view] = f"{self._prefix}:{quote(view, safe='')}:"
         return [lead + entity for entity in entities]
 
     @contextmanager
@@ -156,3 +174,19 @@ class RedisStore:
             code="store_unavailable",
             hint="Is the server up, and is it the one that the store's url names?",
         )
+
+
+def _rows(entities: Sequence[str], blobs: object) -> Rows:
+    """The rows in a reply to MGET.
+
+    Raises:
+        ResponseError: it is no such reply.
+    """
+    if not isinstance(blobs, list) or len(blobs) != len(entities):
+        message = "the reply is none to MGET"
+        raise ResponseError(message)
+    return {
+        entity: row
+        for entity, blob in zip(entities, blobs, strict=True)
+        if blob is not None and (row := unpack(blob)) is not None
+    }

@@ -1,0 +1,153 @@
+"""One read under way: who waits for it, and its second attempt."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Protocol
+
+from trimtab.types import StoredRow
+
+Rows = Mapping[str, StoredRow]
+Attempt = asyncio.Future[Rows]
+
+NO_ROWS: Rows = {}
+
+
+class Bell:
+    """Wakes one waiting request when any of its reads is done, or when time is up."""
+
+    __slots__ = ("_waiter",)
+
+    def __init__(self) -> None:
+        self._waiter: asyncio.Future[None] | None = None
+
+    def ring(self) -> None:
+        """Wake whoever waits."""
+        waiter, self._waiter = self._waiter, None
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
+
+    async def wait(self, seconds: float) -> None:
+        """Wait until it rings, at most so long."""
+        loop = asyncio.get_running_loop()
+        self._waiter = waiter = loop.create_future()
+        timer = loop.call_later(seconds, self.ring)
+        try:
+            await waiter
+        finally:
+            timer.cancel()
+            self._waiter = None
+
+
+class Tower(Protocol):
+    """What a flight tells the guard that started it."""
+
+    def landed(self, flight: Flight, rows: Rows, *, second: bool) -> None:
+        """It came back, by its second attempt or its first; sets its rows."""
+        ...
+
+    def crashed(self, flight: Flight, wrong: BaseException | None) -> None:
+        """All attempts failed, None: the store cancelled its own read; sets its rows."""
+        ...
+
+    def again(self, flight: Flight) -> Attempt | None:
+        """A second attempt, or None if there shall be none."""
+        ...
+
+    def abandoned(self, flight: Flight) -> None:
+        """Nobody waits for it any more; sets its rows."""
+        ...
+
+    def drop(self, attempt: Attempt) -> None:
+        """Cancel an attempt whose answer is of no use any more."""
+        ...
+
+
+class Flight:
+    """One read, shared by all requests that ask the same thing while it is young.
+
+    Args:
+        tower: Whom to tell how it ended; None for one that is over already.
+        key: View and entities.
+        started: Monotonic time.
+        rows: What is known already; what comes is added to it.
+        failed: For one that is over already: whether that is for want of an answer.
+    """
+
+    __slots__ = (
+        "_attempts", "_bells", "_tower", "done", "failed", "hedge_at", "key", "rows", "started",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        tower: Tower | None,
+        key: tuple[str, ...],
+        started: float,
+        rows: Rows = NO_ROWS,
+        *,
+        failed: bool = False,
+    ) -> None:
+        self._tower = tower
+        self._attempts: list[Attempt] = []
+        self._bells: list[Bell] = []
+        self.key = key
+        self.started = started
+        self.rows = rows
+        self.done = tower is None
+        self.failed = failed
+        self.hedge_at: float | None = None
+
+    def begin(self, attempt: Attempt) -> None:
+        """Wait for one more attempt."""
+        self._attempts.append(attempt)
+        attempt.add_done_callback(self._ended)
+
+    def hedge(self) -> None:
+        """Start the second attempt, if its time has come and the budget allows."""
+        self.hedge_at = None
+        second = self._tower.again(self) if self._tower is not None and not self.done else None
+        if second is not None:
+            self.begin(second)
+
+    def join(self, bell: Bell) -> Flight:
+        """Be told when it is done."""
+        self._bells.append(bell)
+        return self
+
+    def leave(self, bell: Bell) -> None:
+        """Stop waiting; a flight that nobody waits for is given up."""
+        if self.done or self._tower is None:
+            return
+        self._bells.remove(bell)
+        if not self._bells:
+            self._close(failed=True)
+            self._tower.abandoned(self)
+            self._drop_all()
+
+    def _ended(self, attempt: Attempt) -> None:
+        if self.done or self._tower is None:
+            return
+        wrong = None if attempt.cancelled() else attempt.exception()
+        if not attempt.cancelled() and wrong is None:
+            second = attempt is not self._attempts[0]
+            self._close(failed=False)
+            self._tower.landed(self, attempt.result(), second=second)
+        elif all(other.done() for other in self._attempts):
+            self._close(failed=True)
+            self._tower.crashed(self, wrong)
+        else:
+            return
+        self._drop_all()
+        for bell in self._bells:
+            bell.ring()
+
+    def _drop_all(self) -> None:
+        for attempt in self._attempts:
+            if not attempt.done() and self._tower is not None:
+                self._tower.drop(attempt)
+        self._attempts = []
+
+    def _close(self, *, failed: bool) -> None:
+        self.done, self.failed = True, failed
+        self.hedge_at = None

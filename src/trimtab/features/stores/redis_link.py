@@ -1,0 +1,277 @@
+"""One connection to Redis that carries many reads at once, without a coroutine for each.
+
+The client of redis-py lends a connection to one command at a time and spends more time in Python
+than the server needs for the answer. Here commands are written as they come, and replies are matched
+to them by their order, which is what the protocol promises.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import ssl
+from collections import deque
+from collections.abc import Callable, Mapping
+from typing import Any, cast
+
+import hiredis
+from redis.connection import parse_url
+from redis.exceptions import ResponseError
+
+from trimtab.features.threads import DaemonPool
+
+Resolve = Callable[[str, int], list[Any]]
+Reply = asyncio.Future[Any]
+Take = Callable[[Any], Any]
+
+
+def lookup(host: str, port: int) -> list[Any]:
+    """What the name service says of a host; blocks."""
+    return socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+
+
+class Address:
+    """Where a server is, and what it wants to hear first.
+
+    Args:
+        url: ``redis://``, ``rediss://`` or ``unix://``, as redis-py takes it.
+        resolve: Asks the name service; it may never return.
+
+    Raises:
+        ValueError: the URL cannot be used.
+    """
+
+    def __init__(self, url: str, resolve: Resolve = lookup) -> None:
+        parts: Mapping[str, Any] = parse_url(url)  # type: ignore[no-untyped-call]  # has no types
+        self._path: str | None = parts.get("path")
+        self._host: str = parts.get("host") or "localhost"
+        self._port: int = parts.get("port") or 6379
+        self._resolve = resolve
+        self._tls = _tls(parts) if url.startswith("rediss://") else None
+        user, password, database = parts.get("username"), parts.get("password"), parts.get("db")
+        self.hello: list[tuple[str, ...]] = []
+        if password:
+            self.hello.append(("AUTH", user, password) if user else ("AUTH", password))
+        if database:
+            self.hello.append(("SELECT", str(database)))
+        # A name service that hangs holds these two threads, not those that others wait for.
+        self._pool = DaemonPool("names", lambda _: None, threads=2)
+
+    async def connect(self, protocol: Callable[[], Link]) -> Link:
+        """A new connection, before the first command.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        loop = asyncio.get_running_loop()
+        if self._path is not None:
+            return (await loop.create_unix_connection(protocol, self._path))[1]
+        wrong: OSError = ConnectionError(f"{self._host!r} has no address")
+        for family, _, _, _, address in await self._addresses():
+            try:
+                made = await loop.create_connection(
+                    protocol,
+                    address[0],
+                    address[1],
+                    family=family,
+                    ssl=self._tls,
+                    server_hostname=self._host if self._tls else None,
+                )
+            except OSError as failed:
+                wrong = failed
+            else:
+                return made[1]
+        raise wrong
+
+    def close(self) -> None:
+        """Let the threads of the name service end."""
+        self._pool.close()
+
+    async def _addresses(self) -> list[Any]:
+        try:
+            return socket.getaddrinfo(
+                self._host, self._port, type=socket.SOCK_STREAM, flags=socket.AI_NUMERICHOST
+            )
+        except socket.gaierror:
+            asked = self._pool.submit(self._resolve, self._host, self._port)
+        try:
+            found: list[Any] = await asyncio.wrap_future(asked)
+        except asyncio.CancelledError:
+            self._pool.give_up(asked)
+            raise
+        return found
+
+
+class Link(asyncio.Protocol):
+    """A connection: commands in, replies out, in order.
+
+    A reply that is garbage, or a connection that is lost, fails every read under way.
+    """
+
+    def __init__(self) -> None:
+        self._parser = hiredis.Reader()
+        self._waiting: deque[tuple[Reply, float, Take]] = deque()
+        self._transport: asyncio.Transport | None = None
+        self._loop = asyncio.get_running_loop()
+
+    def usable(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it can take a command in this loop."""
+        return self._transport is not None and self._loop is loop
+
+    @property
+    def pending(self) -> int:
+        """Replies not yet come."""
+        return len(self._waiting)
+
+    def send(self, command: tuple[str, ...], take: Take) -> Reply:
+        """Write a command; ``take`` makes of its reply what the future gives, or raises."""
+        reply: Reply = self._loop.create_future()
+        if self._transport is None:
+            reply.set_exception(ConnectionError("the connection is closed"))
+            return reply
+        self._waiting.append((reply, self._loop.time(), take))
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # text is taken too
+        return reply
+
+    def overdue(self, seconds: float) -> bool:
+        """Whether the oldest reply has been waited for longer."""
+        return bool(self._waiting) and self._loop.time() - self._waiting[0][1] > seconds
+
+    def drop(self, reason: str = "the connection was dropped") -> None:
+        """Close, and fail what is under way; idempotent."""
+        transport, self._transport = self._transport, None
+        if transport is not None and not self._loop.is_closed():
+            transport.abort()
+        waiting, self._waiting = self._waiting, deque()
+        for reply, _, _ in waiting:
+            if not reply.done():
+                reply.set_exception(ConnectionError(reason))
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Take the transport."""
+        self._transport = cast("asyncio.Transport", transport)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Fail what is under way."""
+        self.drop(str(exc) if exc else "the server closed the connection")
+
+    def data_received(self, data: bytes) -> None:
+        """Match replies to commands."""
+        self._parser.feed(data)
+        try:
+            while self._transport is not None and (got := self._parser.gets()) is not False:
+                reply, _, take = self._waiting.popleft()
+                if not reply.done():
+                    _settle(reply, got, take)
+        except (hiredis.ProtocolError, IndexError) as wrong:
+            self.drop(f"the reply is not what Redis says: {wrong}")
+
+
+def _settle(reply: Reply, got: object, take: Take) -> None:
+    if isinstance(got, hiredis.ReplyError):
+        reply.set_exception(ResponseError(str(got)))
+        return
+    try:
+        reply.set_result(take(got))
+    except ResponseError as wrong:
+        reply.set_exception(wrong)
+
+
+class Links:
+    """As many connections to one server as are wanted, made when they are missed.
+
+    A connection whose oldest reply is overdue is dropped, so that a server that hung is not waited
+    for on the connection that it forgot.
+
+    Args:
+        address: Where.
+        wanted: How many there shall be: with two, a second read does not queue behind the first.
+        seconds: How long connecting and a reply may take.
+    """
+
+    def __init__(self, address: Address, wanted: int, seconds: float) -> None:
+        self._address = address
+        self._wanted = wanted
+        self._seconds = seconds
+        self._links: list[Link] = []
+        self._connecting: asyncio.Task[Link] | None = None
+
+    def best(self) -> Link | None:
+        """The connection with the fewest replies to come; None if there is none yet."""
+        loop = asyncio.get_running_loop()
+        best: Link | None = None
+        for link in self._links:
+            if not link.usable(loop) or link.overdue(self._seconds):
+                self._forget(link)
+            elif best is None or link.pending < best.pending:
+                best = link
+        if best is not None and len(self._links) < self._wanted:
+            self._connect(loop)
+        return best
+
+    async def connected(self) -> Link:
+        """A connection, after waiting for one if need be.
+
+        Raises:
+            OSError: none can be made.
+        """
+        task = self._connect(asyncio.get_running_loop())
+        best = self.best()
+        return await asyncio.shield(task) if best is None else best
+
+    async def close(self) -> None:
+        """Drop all; idempotent."""
+        task, self._connecting = self._connecting, None
+        if task is not None and not task.done() and task.get_loop() is asyncio.get_running_loop():
+            task.cancel()
+            await asyncio.wait((task,))
+        for link in self._links:
+            link.drop()
+        self._links = []
+        self._address.close()
+        await asyncio.sleep(0)  # the transports close their sockets in the loop's next turn
+
+    def _forget(self, link: Link) -> None:
+        link.drop("the server does not answer on this connection any more")
+        self._links = [other for other in self._links if other is not link]
+
+    def _connect(self, loop: asyncio.AbstractEventLoop) -> asyncio.Task[Link]:
+        task = self._connecting
+        if task is None or task.done() or task.get_loop() is not loop:
+            self._connecting = task = loop.create_task(self._make())
+            task.add_done_callback(_look_at)
+        return task
+
+    async def _make(self) -> Link:
+        async with asyncio.timeout(self._seconds):
+            link = await self._address.connect(Link)
+            greeted = False
+            try:
+                for command in self._address.hello:
+                    await link.send(command, lambda got: got)
+                greeted = True
+            finally:
+                if not greeted:
+                    link.drop()
+        self._links.append(link)
+        return link
+
+
+def _look_at(task: asyncio.Task[Link]) -> None:
+    """Those who wait for a connection may have gone: asyncio complains unless somebody looks."""
+    if not task.cancelled():
+        task.exception()
+
+
+def _tls(parts: Mapping[str, Any]) -> ssl.SSLContext:
+    context = ssl.create_default_context(
+        cafile=parts.get("ssl_ca_certs"), capath=parts.get("ssl_ca_path")
+    )
+    if parts.get("ssl_certfile"):
+        context.load_cert_chain(parts["ssl_certfile"], parts.get("ssl_keyfile"))
+    if parts.get("ssl_check_hostname") is False:
+        context.check_hostname = False
+    if parts.get("ssl_cert_reqs") == "none":
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+    return context
