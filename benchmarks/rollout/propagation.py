@@ -137,7 +137,7 @@ def measure(workers: int, flips: int, connections: int, url: str = "") -> None:
         server = subprocess.Popen(
             [sys.executable, "-m", "trimtab.cli", "serve", "--config", str(config), "--port", "0",
              "--json"],
-            stdout=subprocess.PIPE, text=True,
+            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
         )  # fmt: skip
         try:
             port = int(json.loads(server.stdout.readline())["url"].rsplit(":", 1)[1])

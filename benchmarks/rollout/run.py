@@ -6,8 +6,9 @@ import sys
 
 import guardrails
 import propagation
+import routing
 
-PARTS = {"guardrails": guardrails.main, "propagation": propagation.main}
+PARTS = {"guardrails": guardrails.main, "propagation": propagation.main, "routing": routing.main}
 
 
 def main(arguments: list[str]) -> None:
