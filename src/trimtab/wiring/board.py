@@ -18,8 +18,10 @@ class LiveBoard:
     """The models that answer now, and those kept warm.
 
     A request compares one integer: the host's epoch cell with the epoch that this board shows. When
-    they differ, ``stale`` is called and the request goes on with what is loaded; the board changes
-    in one assignment, so requests in flight finish on what they began with.
+    they differ, and the new routes need nothing that is not loaded, as after a ramp or a rollback,
+    the request itself switches the board before it is routed. Else ``stale`` is called and it goes on
+    with what is loaded. The board changes in one assignment, so requests in flight finish on what they
+    began with.
 
     Args:
         state: Where routes are read; the truth.
@@ -27,6 +29,9 @@ class LiveBoard:
         build: Makes a route's live model, loading versions that are not loaded yet.
         stale: Called when the cell is ahead; must not block.
         metrics: For the epoch gauge.
+        rebuild: Makes a route's live model of one whose arms it needs, None if it needs others. Only
+            for a state that can be read in less than a millisecond, since requests wait for it; None
+            leaves every switch to ``refresh``.
     """
 
     def __init__(
@@ -36,12 +41,15 @@ class LiveBoard:
         build: Callable[[Route], LiveModel],
         stale: Callable[[], None],
         metrics: Metrics,
+        rebuild: Callable[[LiveModel, Route], LiveModel | None] | None = None,
     ) -> None:
         self._state = state
         self._cell = cell
         self._build = build
         self._stale = stale
         self._metrics = metrics
+        self._rebuild = rebuild
+        self._tried = -1
         self._models: dict[str, LiveModel] = {}
         self._epoch = -1
         self._refreshing = threading.Lock()
@@ -61,7 +69,8 @@ class LiveBoard:
         Raises:
             NotFound: no such model, or no version of it is deployed.
         """
-        if self._cell.read() > self._epoch:
+        epoch = self._cell.read()
+        if epoch > self._epoch and not self._switched(epoch):
             self._stale()
         found = self._models.get(model)
         if found is None:
@@ -72,6 +81,34 @@ class LiveBoard:
                 "`trimtab deploy` deploys one.",
             )
         return found
+
+    def _switched(self, epoch: int) -> bool:
+        """Switch to what is loaded already, once an epoch; whether that was all there was to do."""
+        if self._rebuild is None or epoch <= self._tried or not self._refreshing.acquire(False):
+            return False
+        try:
+            self._tried = epoch
+            with self._state.reading() as state:
+                found = state.control.epoch()
+                routes = state.control.routes()
+            models, complete = dict(self._models), True
+            for route in routes:
+                known = models.get(route.model)
+                if known is not None and known.route == route:
+                    continue
+                made = None if known is None else self._rebuild(known, route)
+                complete = complete and made is not None
+                if made is not None:
+                    models[route.model] = made
+            self._models = models
+            if complete:
+                self._epoch = found
+        except TrimtabError as error:
+            logger.warning(Event.ROUTES_FAILED, extra={"reason": str(error)})
+            return False
+        finally:
+            self._refreshing.release()
+        return complete
 
     def refresh(self) -> bool:
         """Re-read the truth; load what is new, then switch. Blocking; one at a time.

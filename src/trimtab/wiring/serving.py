@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Mapping
@@ -141,6 +142,16 @@ class ModelBuilder:
         own = self.deployment.config.models.get(model, ModelConfig()).features_deadline_ms
         return features if own is None else replace(features, deadline_ms=own)
 
+    def rebuild(self, live: LiveModel, route: Route) -> LiveModel | None:
+        """A live model under another route of the same champion whose arms it has; else None."""
+        loaded = {arm.version: arm for arm in live.arms if arm is not None}
+        wanted = [arm.version for arm in route.arms]
+        if route.champion != live.champion.version or any(v not in loaded for v in wanted):
+            return None
+        self.router.check(route)
+        arms = tuple(loaded[version] for version in wanted)
+        return dataclasses.replace(live, route=route, arms=arms)
+
     def plan(self, version: Version) -> FeaturePlan:
         """The feature views of a version, matched to its signature."""
         return compile_plan(served_features(self.deployment), version.signature, version.views)
@@ -231,7 +242,11 @@ class Serving:
         guards = open_guards(deployment, metrics)
         router = open_router()
         builder = ModelBuilder(deployment, guards, metrics, router)
-        board = LiveBoard(deployment.state, deployment.epoch, builder.build, stale.set, metrics)
+        # A state in SQLite is on this host, so a request may wait for a read of it.
+        rebuild = None if config.state.url.startswith("postgres") else builder.rebuild
+        board = LiveBoard(
+            deployment.state, deployment.epoch, builder.build, stale.set, metrics, rebuild
+        )
         writer = journal or Journal(deployment.journal_dir, config.journal, metrics, clock)
         issuer = IdIssuer(deployment.id_seed(), clock)
         flow = PredictFlow(

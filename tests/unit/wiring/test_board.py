@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, cast
 
 import pytest
+from msgspec.structs import replace
 
-from trimtab.errors import ModelFailure, NotFound
+from trimtab.errors import ModelFailure, NotFound, Unavailable
 from trimtab.protocols import StateStore
 from trimtab.rollout.epoch import MmapEpoch
 from trimtab.store.state import open_state
@@ -113,3 +114,94 @@ def test_an_unknown_model_is_named_with_those_that_are_known(
     with pytest.raises(NotFound, match="'n'") as unknown:
         board.live("n")
     assert ("unknown_model", True) == (unknown.value.code, "m" in unknown.value.hint)
+
+
+class Rebuilder:
+    """Rebuilds a model whose champion stays; notes what it was asked for."""
+
+    def __init__(self) -> None:
+        self.asked: list[tuple[str, int]] = []
+
+    def __call__(self, live: Any, route: Route) -> Any:
+        self.asked.append((route.model, route.champion))
+        stays = live.route.champion == route.champion
+        return SimpleNamespace(route=route) if stays else None
+
+
+def salted(state: StateStore, model: str, version: int, salt: str) -> int:
+    """A new route of the same champion, as a ramp or a rollback makes one."""
+    epoch = deploy(state, model, version)
+    with state.transaction() as tx:
+        route = tx.control.route(model)
+        assert route is not None
+        tx.control.put_route(replace(route, salt=salt))
+    return epoch
+
+
+def test_a_request_switches_by_itself_to_what_is_loaded(state: StateStore, tmp_path: Path) -> None:
+    hints: list[str] = []
+    rebuild, cell = Rebuilder(), MmapEpoch(tmp_path / "epoch")
+    board = LiveBoard(
+        state, cell, Builder(), lambda: hints.append("stale"), Metrics(), cast("Any", rebuild)
+    )
+    cell.publish(deploy(state, "a", 1))
+    cell.publish(deploy(state, "b", 1))
+    board.refresh()
+    cell.publish(salted(state, "b", 1, "other"))
+    assert "other" == board.live("b").route.salt
+    assert (3, []) == (board.epoch, hints)
+    assert [("b", 1)] == rebuild.asked
+
+
+def test_what_has_to_be_loaded_is_left_to_the_refresh_and_tried_once(
+    state: StateStore, tmp_path: Path
+) -> None:
+    hints: list[str] = []
+    rebuild, cell = Rebuilder(), MmapEpoch(tmp_path / "epoch")
+    board = LiveBoard(
+        state, cell, Builder(), lambda: hints.append("stale"), Metrics(), cast("Any", rebuild)
+    )
+    cell.publish(deploy(state, "a", 1))
+    cell.publish(deploy(state, "b", 1))
+    board.refresh()
+    deploy(state, "a", 2)
+    cell.publish(salted(state, "b", 1, "other"))
+    assert [1, 1] == [board.live("a").route.champion for _ in range(2)]
+    assert "other" == board.live("b").route.salt
+    assert (["stale"] * 3, 2) == (hints, len(rebuild.asked))
+    assert board.refresh()
+    assert 2 == board.live("a").route.champion
+    assert 3 == len(hints)
+
+
+def test_a_state_that_cannot_be_read_leaves_what_is_loaded(
+    state: StateStore, tmp_path: Path
+) -> None:
+    hints: list[str] = []
+    cell = MmapEpoch(tmp_path / "epoch")
+    broken = Broken(state)
+    board = LiveBoard(
+        cast("Any", broken), cell, Builder(), lambda: hints.append("stale"), Metrics(),
+        cast("Any", Rebuilder()),
+    )  # fmt: skip
+    cell.publish(deploy(state, "m", 1))
+    board.refresh()
+    cell.publish(salted(state, "m", 1, "other"))
+    broken.down = True
+    assert "s" == board.live("m").route.salt
+    assert ["stale"] == hints
+    broken.down = False
+    assert board.refresh()
+    assert "other" == board.live("m").route.salt
+
+
+class Broken:
+    """A state that cannot be read while it is down."""
+
+    def __init__(self, state: StateStore) -> None:
+        self.state, self.down = state, False
+
+    def reading(self) -> Any:
+        if self.down:
+            raise Unavailable("the database is gone", code="state_unavailable")
+        return self.state.reading()
