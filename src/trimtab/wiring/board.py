@@ -100,9 +100,7 @@ class LiveBoard:
                 complete = complete and made is not None
                 if made is not None:
                     models[route.model] = made
-            self._models = models
-            if complete:
-                self._epoch = found
+            self._show(models, found if complete else None)
         except TrimtabError as error:
             logger.warning(Event.ROUTES_FAILED, extra={"reason": str(error)})
             return False
@@ -135,10 +133,14 @@ class LiveBoard:
                     logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
                         Event.ROUTES_FAILED, extra={"model": route.model, "reason": str(error)}
                     )
-            self._models = models
-            if complete:
-                self._epoch = epoch
-                self._metrics.gauge("ml_control_epoch", epoch)
-                logger.info(Event.ROUTES_RELOADED, extra={"epoch": epoch})
+            self._show(models, epoch if complete else None)
             self._cell.publish(epoch)
             return complete
+
+    def _show(self, models: dict[str, LiveModel], epoch: int | None) -> None:
+        """Answer with these from now on; ``epoch`` is None if a route is not as it should be yet."""
+        self._models = models
+        if epoch is not None:
+            self._epoch = epoch
+            self._metrics.gauge("ml_control_epoch", epoch)
+            logger.info(Event.ROUTES_RELOADED, extra={"epoch": epoch})
