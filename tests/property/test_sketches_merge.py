@@ -13,9 +13,13 @@ from hypothesis import strategies as st
 
 from trimtab.sketch import (
     FRESH_LIMIT,
+    Accumulator,
+    Coded,
     Sketcher,
     fit,
     merge,
+    merge_all,
+    merge_many,
     merge_tables,
     sketch,
     subtract,
@@ -63,6 +67,7 @@ def test_numeric_sketches(
     array = np.array(values, dtype=np.float64)
     parts = [sketch(binning, part) for part in np.split(array, sorted(cuts))]
     assert to_bytes(sketch(binning, array)) == to_bytes(shuffled_fold(parts, merge, seed))
+    assert to_bytes(sketch(binning, array)) == to_bytes(merge_all(parts))
 
 
 @settings(max_examples=60, deadline=None)
@@ -73,6 +78,7 @@ def test_categorical_sketches(values: list[str | None], cuts: list[int], seed: i
     parts = [sketch(binning, part) for part in np.split(array, sorted(cuts))]
     whole = sketch(binning, array)
     assert to_bytes(whole) == to_bytes(shuffled_fold(parts, merge, seed))
+    assert to_bytes(whole) == to_bytes(merge_all(parts))
     assert len(values) == whole.rows
 
 
@@ -85,6 +91,7 @@ def test_with_more_new_categories_than_are_kept(seed: int, cuts: list[int]) -> N
     parts = [sketch(binning, part) for part in np.split(array, sorted(cuts))]
     whole = sketch(binning, array)
     assert to_bytes(whole) == to_bytes(shuffled_fold(parts, merge, seed))
+    assert to_bytes(whole) == to_bytes(merge_all(parts))
     assert (FRESH_LIMIT, 2_000) == (len(whole.fresh), whole.unknown)
 
 
@@ -119,3 +126,23 @@ def test_tables_with_their_correlation_sums(seed: int, cuts: list[int], missing:
     whole = to_bytes(sketcher.sketch(columns, scores))
     assert whole == to_bytes(shuffled_fold(parts, merge_tables, seed))
     assert whole == to_bytes(reduce(merge_tables, parts))
+    assert whole == to_bytes(merge_many(parts))
+    for room in (7, 100, 10_000):
+        stream = Accumulator(sketcher, rows=room)
+        for part in rows:
+            stream.add([c[part] for c in columns], scores[part])
+        assert whole == to_bytes(stream.table())
+
+
+def test_a_stream_of_text_and_of_codes_is_the_same_stream() -> None:
+    names = objects(["a", "b", None, "new"] * 30)
+    codes = Coded(labels=("new", "a", "b"), codes=np.array([1, 2, -1, 0] * 30))
+    numbers = np.arange(120.0)
+    binnings = [fit(FeatureKind.CATEGORICAL, names[:2]), fit(FeatureKind.NUMERIC, numbers)]
+    sketcher = Sketcher(binnings)
+    stream = Accumulator(sketcher, rows=50)
+    for start in range(0, 120, 40):
+        stream.add([names[start : start + 40], numbers[start : start + 40]])
+    stream.add([codes, numbers])
+    twice = sketcher.sketch([np.tile(names, 2), np.tile(numbers, 2)])
+    assert to_bytes(twice) == to_bytes(stream.table())

@@ -26,7 +26,7 @@ PREDICTION_DRIFT = "prediction_drift"
 
 _LEVEL = 0.05
 _CORRELATION_FLOOR = 0.05
-_PAIR_ROWS = 20_000
+PAIR_ROWS = 20_000
 
 
 class FeatureComparer:
@@ -173,7 +173,7 @@ def window_of(
         start: Event time of the first row.
         end: Event time after the last row.
     """
-    step = max(1, -(-columns.rows // _PAIR_ROWS))
+    step = max(1, -(-columns.rows // PAIR_ROWS))
     if subject == PREDICTION_DRIFT:
         content = profile.score_sketcher().sketch((), scores)
     else:

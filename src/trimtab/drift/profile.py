@@ -35,6 +35,8 @@ from trimtab.errors import InvalidInput
 from trimtab.protocols import DriftStatistic
 from trimtab.sketch import (
     Binning,
+    Coded,
+    Column,
     IntArray,
     Sketch,
     Sketcher,
@@ -227,20 +229,40 @@ def build_profile(
     Raises:
         InvalidInput: there are no rows, or the arrays differ in length.
     """
+    return profile_of(
+        columns.features,
+        columns.arrays,
+        scores,
+        times,
+        block_seconds=block_seconds,
+        importance=importance,
+    )
+
+
+def profile_of(
+    features: Sequence[FeatureSpec],
+    columns: Sequence[Array | Coded],
+    scores: FloatArray | None = None,
+    times: FloatArray | None = None,
+    *,
+    block_seconds: float = 86_400.0,
+    importance: Mapping[str, float] | None = None,
+) -> ReferenceProfile:
+    """As :func:`build_profile`, of columns that may be codes."""
     _check(columns, scores, times)
     weights = importance or {}
-    specs = [*columns.features]
-    arrays: list[Array] = [*columns.arrays]
+    specs = [*features]
+    arrays: list[Array | Coded] = [*columns]
     if scores is not None:
         specs.append(FeatureSpec(name="score", kind=FeatureKind.NUMERIC))
         arrays.append(scores)
     binnings = [fit(spec.kind, array) for spec, array in zip(specs, arrays, strict=True)]
     sketches = [rounded(sketch(b, array)) for b, array in zip(binnings, arrays, strict=True)]
-    positions = _paired(columns, sketches)
+    positions = _paired(features, sketches)
     sketcher = Sketcher(binnings, ranks={at: sketches[at] for at in positions})
     blocks = blocks_of(times, block_seconds)
     parts = [sketcher.sketch([array[rows] for array in arrays]) for rows in blocks.rows]
-    features = tuple(
+    profiles = tuple(
         FeatureProfile(
             feature=spec,
             binning=binnings[at],
@@ -252,9 +274,9 @@ def build_profile(
     )
     return ReferenceProfile(
         format=FORMAT,
-        rows=columns.rows,
-        features=features[: len(columns.features)],
-        score=features[-1] if scores is not None else None,
+        rows=len(arrays[0]),
+        features=profiles[: len(features)],
+        score=profiles[-1] if scores is not None else None,
         pairs=_pair_profile(sketcher, arrays, positions, parts, blocks),
         blocks=len(parts),
         block_seconds=block_seconds if parts else 0.0,
@@ -262,8 +284,8 @@ def build_profile(
     )
 
 
-def _check(columns: Columns, scores: FloatArray | None, times: FloatArray | None) -> None:
-    lengths = {len(array) for array in (*columns.arrays, scores, times) if array is not None}
+def _check(columns: Sequence[Column], scores: FloatArray | None, times: FloatArray | None) -> None:
+    lengths = {len(array) for array in (*columns, scores, times) if array is not None}
     if len(lengths) != 1 or lengths == {0}:
         found = "no rows" if lengths <= {0} else f"arrays of {sorted(lengths)} rows"
         raise InvalidInput(
@@ -273,11 +295,11 @@ def _check(columns: Columns, scores: FloatArray | None, times: FloatArray | None
         )
 
 
-def _paired(columns: Columns, sketches: Sequence[Sketch]) -> tuple[int, ...]:
+def _paired(features: Sequence[FeatureSpec], sketches: Sequence[Sketch]) -> tuple[int, ...]:
     """The first 64 numeric features that vary."""
     varying = [
         at
-        for at, spec in enumerate(columns.features)
+        for at, spec in enumerate(features)
         if spec.kind is not FeatureKind.CATEGORICAL and len(sketches[at].codes) > 1
     ]
     return tuple(varying[:_MOST_PAIRED]) if len(varying) > 1 else ()
@@ -285,7 +307,7 @@ def _paired(columns: Columns, sketches: Sequence[Sketch]) -> tuple[int, ...]:
 
 def _pair_profile(
     sketcher: Sketcher,
-    arrays: Sequence[Array],
+    arrays: Sequence[Array | Coded],
     positions: tuple[int, ...],
     parts: Sequence[TableSketch],
     blocks: Blocks,

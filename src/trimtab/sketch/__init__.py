@@ -6,11 +6,21 @@ search and no edge that depends on the data seen, and merging is integer additio
 order and grouping. A bin is as wide as 1/32 of its distance from the median (1/128 at 16 bits).
 """
 
+from trimtab.sketch.accumulate import Accumulator
 from trimtab.sketch.categories import CATEGORY_LIMIT, FRESH_LIMIT
-from trimtab.sketch.feature import fit, merge, sketch, subtract
+from trimtab.sketch.feature import fit, merge, merge_all, sketch, subtract
 from trimtab.sketch.numbers import quantile, standardised, value_of
-from trimtab.sketch.records import COARSE_BITS, FINE_BITS, Binning, Coded, Column, IntArray, Sketch
-from trimtab.sketch.table import Sketcher, TableSketch, merge_tables
+from trimtab.sketch.records import (
+    COARSE_BITS,
+    FINE_BITS,
+    Binning,
+    Coded,
+    Column,
+    Counted,
+    IntArray,
+    Sketch,
+)
+from trimtab.sketch.table import Sketcher, TableSketch, merge_many, merge_tables
 from trimtab.sketch.wire import from_bytes, to_bytes
 
 __all__ = [
@@ -18,9 +28,11 @@ __all__ = [
     "COARSE_BITS",
     "FINE_BITS",
     "FRESH_LIMIT",
+    "Accumulator",
     "Binning",
     "Coded",
     "Column",
+    "Counted",
     "IntArray",
     "Sketch",
     "Sketcher",
@@ -28,6 +40,8 @@ __all__ = [
     "fit",
     "from_bytes",
     "merge",
+    "merge_all",
+    "merge_many",
     "merge_tables",
     "quantile",
     "sketch",

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 import xxhash
 
-from trimtab.sketch.records import Binning, Coded, Column, Sketch
+from trimtab.sketch.records import Binning, Coded, Column, Counted, Sketch
 from trimtab.types import Array, FeatureKind
 
 FRESH_LIMIT = 64
@@ -71,8 +71,16 @@ def _frequent(values: Column) -> tuple[str, ...]:
 
 def _counted(values: Column) -> Iterator[Mapping[str | None, int]]:
     """Rows by category, chunk by chunk."""
+    if isinstance(values, Counted):
+        yield {None: values.missing} | dict(
+            zip(map(_name, values.labels), values.counts, strict=True)
+        )
+        return
     if isinstance(values, Coded):
-        rows = np.bincount(np.maximum(values.codes, -1) + 1, minlength=len(values.labels) + 1)
+        rows = np.zeros(len(values.labels) + 1, dtype=np.int64)
+        for start in range(0, len(values), _CHUNK):
+            part = values.codes[start : start + _CHUNK] + 1
+            rows += np.bincount(np.maximum(part, 0, out=part), minlength=len(rows))
         missing, *known = rows.tolist()
         yield {None: missing} | dict(zip(map(_name, values.labels), known, strict=True))
         return

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 
 import numpy as np
 
 from trimtab.sketch.categories import bounded, count_categories, fit_categories
-from trimtab.sketch.numbers import count_numbers, fit_numbers
-from trimtab.sketch.records import Binning, Coded, Column, IntArray, Sketch
-from trimtab.types import FeatureKind
+from trimtab.sketch.numbers import count_numbers, fit_numbers, landmarks
+from trimtab.sketch.records import Binning, Coded, Column, Counted, IntArray, Sketch
+from trimtab.types import FeatureKind, FloatArray
+
+_MERGED_AT_ONCE = 128
 
 
 def fit(kind: FeatureKind, values: Column) -> Binning:
@@ -19,7 +22,7 @@ def fit(kind: FeatureKind, values: Column) -> Binning:
         kind: What the column holds.
         values: Shape ``(rows,)``: float64 with NaN, or objects with None, for missing.
     """
-    if kind is FeatureKind.CATEGORICAL or isinstance(values, Coded):
+    if kind is FeatureKind.CATEGORICAL or isinstance(values, Coded | Counted):
         return fit_categories(values)
     return fit_numbers(kind, values)
 
@@ -31,7 +34,7 @@ def sketch(binning: Binning, values: Column) -> Sketch:
         binning: From ``fit``.
         values: Shape ``(rows,)``, as in ``fit``.
     """
-    if not binning.bits or isinstance(values, Coded):
+    if not binning.bits or isinstance(values, Coded | Counted):
         return count_categories(binning, values)
     return count_numbers(binning, values)
 
@@ -49,6 +52,46 @@ def merge(a: Sketch, b: Sketch) -> Sketch:
         fresh=fresh,
         overflow=a.overflow + b.overflow + dropped,
     )
+
+
+def merge_all(parts: Sequence[Sketch]) -> Sketch:
+    """As ``merge``, of any number of sketches of one feature, in one pass over their counts.
+
+    Args:
+        parts: At least one.
+    """
+    bits = parts[0].bits
+    first = -landmarks(bits)[1] if bits else 0
+    dense: FloatArray = np.zeros(1)
+    for start in range(0, len(parts), _MERGED_AT_ONCE):
+        some = parts[start : start + _MERGED_AT_ONCE]
+        codes = np.concatenate([part.codes for part in some])
+        codes -= first
+        # Sums of whole numbers below 2**53 are exact in float64.
+        counts = np.concatenate([part.counts for part in some], dtype=np.float64)
+        counted = np.bincount(codes, counts, minlength=len(dense))
+        added = np.asarray(counted, dtype=np.float64)
+        added[: len(dense)] += dense
+        dense = added
+    found = np.flatnonzero(dense)
+    fresh, overflow = ({}, 0) if bits else _unknown(parts)
+    return Sketch(
+        bits=bits,
+        codes=found + first,
+        counts=dense[found].astype(np.int64),
+        missing=sum([part.missing for part in parts]),
+        fresh=fresh,
+        overflow=overflow,
+    )
+
+
+def _unknown(parts: Sequence[Sketch]) -> tuple[dict[str, int], int]:
+    """Categories that are not known, and the rows of those that are not kept."""
+    counted: Counter[str] = Counter()
+    for part in parts:
+        counted.update(part.fresh)
+    kept, dropped = bounded(counted)
+    return kept, sum(part.overflow for part in parts) + dropped
 
 
 def subtract(whole: Sketch, part: Sketch) -> Sketch:

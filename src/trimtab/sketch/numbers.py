@@ -8,7 +8,7 @@ import numpy.typing as npt
 from trimtab.sketch.records import COARSE_BITS, FINE_BITS, Binning, IntArray, Sketch
 from trimtab.types import FeatureKind, FloatArray
 
-_CHUNK = 32_768
+_CHUNK = 65_536
 _SPLIT_MASS = 0.01
 
 
@@ -36,15 +36,27 @@ def fit_numbers(kind: FeatureKind, values: FloatArray) -> Binning:
     return Binning(kind=kind, median=median, scale=scale, bits=bits)
 
 
-def count_numbers(binning: Binning, values: FloatArray) -> Sketch:
+def count_numbers(
+    binning: Binning, values: FloatArray, ranks: tuple[FloatArray, FloatArray] | None = None
+) -> Sketch:
     """Count numbers into bins; infinities and NaN are apart.
 
     Values further than 3e38 scales from the median count as infinite.
+
+    Args:
+        binning: From ``fit_numbers``.
+        values: Shape ``(rows,)``.
+        ranks: A table by raw code and an array of shape ``(rows,)`` to look up every value into.
     """
     size = 1 << binning.bits
-    total = np.bincount(raw_codes(binning, values[:_CHUNK]), minlength=size)
-    for start in range(_CHUNK, len(values), _CHUNK):
-        total += np.bincount(raw_codes(binning, values[start : start + _CHUNK]), minlength=size)
+    total = np.zeros(size, dtype=np.int64)
+    for start in range(0, len(values), _CHUNK):
+        codes = raw_codes(binning, values[start : start + _CHUNK])
+        counted = np.bincount(codes, minlength=size)
+        total = counted if not start else np.add(total, counted, out=total)
+        if ranks is not None:
+            # Every code is inside the table, so that clipping changes nothing: it saves a copy.
+            ranks[0].take(codes, out=ranks[1][start : start + _CHUNK], mode="clip")
     half, infinite = landmarks(binning.bits)
     above, below = total[:half], total[half:]
     ordered = np.concatenate((below[infinite:0:-1], above[: infinite + 1]))

@@ -72,5 +72,19 @@ class Coded(Record, frozen=True):
     def __len__(self) -> int:
         return len(self.codes)
 
+    def __getitem__(self, rows: IntArray | slice) -> Coded:
+        return Coded(labels=self.labels, codes=self.codes[rows])
 
-Column = Array | Coded
+
+class Counted(Record, frozen=True):
+    """A categorical column of which only the rows of each value are known, and of ``missing``."""
+
+    labels: tuple[str, ...]
+    counts: tuple[int, ...]
+    missing: int = 0
+
+    def __len__(self) -> int:
+        return sum(self.counts) + self.missing
+
+
+Column = Array | Coded | Counted

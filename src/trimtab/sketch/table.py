@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import reduce
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from scipy.special import ndtri
 
-from trimtab.sketch.feature import merge, sketch
-from trimtab.sketch.numbers import landmarks, raw_codes
-from trimtab.sketch.records import Binning, Column, IntArray, Sketch
+from trimtab.sketch.feature import merge, merge_all, sketch
+from trimtab.sketch.numbers import count_numbers, landmarks, raw_codes
+from trimtab.sketch.records import Binning, Coded, Column, Counted, IntArray, Sketch
 from trimtab.types import Array, FloatArray
 
 _RANK_UNIT = 256.0
+
+ByPosition = Sequence[Column] | Mapping[int, Column]
 
 
 class TableSketch(msgspec.Struct, frozen=True, eq=False, kw_only=True):
@@ -42,6 +46,22 @@ def merge_tables(a: TableSketch, b: TableSketch) -> TableSketch:
     )
 
 
+def merge_many(tables: Sequence[TableSketch]) -> TableSketch:
+    """As ``merge_tables``, of any number: the shards of a window, or the parts of a longer one.
+
+    Args:
+        tables: At least one.
+    """
+    scores = [table.score for table in tables if table.score is not None]
+    pairs = [table.pairs for table in tables if table.pairs is not None]
+    return TableSketch(
+        rows=sum(table.rows for table in tables),
+        features=tuple(map(merge_all, zip(*(table.features for table in tables), strict=True))),
+        score=merge_all(scores) if scores else None,
+        pairs=reduce(np.add, pairs) if len(pairs) == len(tables) else None,
+    )
+
+
 class Sketcher:
     """Sketches tables of one model's features.
 
@@ -63,6 +83,7 @@ class Sketcher:
             at: _rank_table(self.features[at].bits, reference)
             for at, reference in (ranks or {}).items()
         }
+        self._places = {at: place for place, at in enumerate(self._ranks)}
 
     def sketch(
         self, columns: Sequence[Column], scores: FloatArray | None = None, *, pair_step: int = 1
@@ -76,14 +97,30 @@ class Sketcher:
                 exactly in its ``pairs``.
         """
         rows = len(columns[0]) if columns else 0 if scores is None else len(scores)
+        paired = len(self._ranks) > 1
+        ranked = np.empty((len(self._ranks), rows)) if paired and pair_step == 1 else None
+        features = tuple(self._feature(at, column, ranked) for at, column in enumerate(columns))
+        pairs = None
+        if ranked is not None and not any(features[at].missing for at in self._ranks):
+            pairs = _sums(ranked, None)
+        elif paired:
+            pairs = self.pairs(columns, pair_step)
         return TableSketch(
             rows=rows,
-            features=tuple(map(sketch, self.features, columns)),
+            features=features,
             score=None if self.score is None or scores is None else sketch(self.score, scores),
-            pairs=self._pairs(columns, pair_step) if len(self._ranks) > 1 else None,
+            pairs=pairs,
         )
 
-    def normal_scores(self, columns: Sequence[Column], step: int = 1) -> tuple[FloatArray, Array]:
+    def _feature(self, at: int, column: Column, ranked: FloatArray | None) -> Sketch:
+        table = None if ranked is None else self._ranks.get(at)
+        if table is None or ranked is None or isinstance(column, Coded | Counted):
+            return sketch(self.features[at], column)
+        return count_numbers(self.features[at], column, (table, ranked[self._places[at]]))
+
+    def normal_scores(
+        self, columns: ByPosition, step: int = 1
+    ) -> tuple[FloatArray, npt.NDArray[np.bool_]]:
         """The paired features' normal scores times 256 (0 where missing), and where present.
 
         Returns:
@@ -92,15 +129,30 @@ class Sketcher:
         chosen = np.stack([np.asarray(columns[at])[::step] for at in self._ranks])
         scores = np.empty_like(chosen)
         for row, (at, table) in enumerate(self._ranks.items()):
-            table.take(raw_codes(self.features[at], chosen[row]), out=scores[row])
+            table.take(raw_codes(self.features[at], chosen[row]), out=scores[row], mode="clip")
         return scores, ~np.isnan(chosen)
 
-    def _pairs(self, columns: Sequence[Column], step: int) -> IntArray:
+    def pairs(self, columns: ByPosition, step: int = 1) -> IntArray | None:
+        """The sums for correlations alone, over every n-th row; None without pairs."""
+        if len(self._ranks) < 2:
+            return None
         scores, present = self.normal_scores(columns, step)
-        # Whole numbers below 2**53: the float64 products and their sums are exact in any order.
+        return _sums(scores, None if present.all() else present)
+
+
+def _sums(scores: FloatArray, present: npt.NDArray[np.bool_] | None) -> IntArray:
+    # Whole numbers below 2**53: the float64 products and their sums are exact in any order.
+    products = scores @ scores.T
+    if present is not None:
         mask = present.astype(np.float64)
-        sums = (scores @ scores.T, scores @ mask.T, np.square(scores) @ mask.T, mask @ mask.T)
+        sums = (products, scores @ mask.T, np.square(scores) @ mask.T, mask @ mask.T)
         return np.stack(sums).astype(np.int64)
+    found = np.empty((4, *products.shape), dtype=np.int64)
+    found[0] = products
+    found[1] = scores.sum(axis=1)[:, None]
+    found[2] = products.diagonal()[:, None]
+    found[3] = scores.shape[1]
+    return found
 
 
 def _rank_table(bits: int, reference: Sketch) -> FloatArray:

@@ -1,0 +1,259 @@
+"""Frames, files and records as columns to be profiled or compared, without a copy where possible."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pyarrow as pa
+from pyarrow import csv, parquet
+
+from trimtab.drift.comparison import PAIR_ROWS
+from trimtab.drift.profile import ReferenceProfile, profile_of
+from trimtab.errors import InvalidInput
+from trimtab.sketch import Coded, Column, Counted, Sketch, TableSketch, merge_all, sketch
+from trimtab.types import Array, FeatureKind, FeatureSpec, FloatArray, PredictionRecord
+
+_COUNTED_ROWS = 131_072
+
+
+def read_frame(path: Path) -> Any:
+    """A Parquet or CSV file as an Arrow table.
+
+    Raises:
+        InvalidInput: the name ends in neither, or the file cannot be read.
+    """
+    readers = {".parquet": parquet.read_table, ".pq": parquet.read_table, ".csv": csv.read_csv}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise InvalidInput(
+            f"{path.name} ends in none of {', '.join(readers)}.",
+            hint="Save the rows as Parquet or CSV.",
+            code="unknown_file_type",
+        )
+    try:
+        return reader(str(path))
+    except (pa.ArrowException, OSError) as wrong:
+        raise InvalidInput(
+            f"{path} cannot be read: {wrong}.",
+            hint="Check that the file is there and complete.",
+            code="unreadable_file",
+        ) from wrong
+
+
+def features_of(
+    frame: object,
+    *,
+    kinds: Mapping[str, FeatureKind] | None = None,
+    units: Mapping[str, str] | None = None,
+    ignore: Sequence[str] = (),
+) -> tuple[FeatureSpec, ...]:
+    """A frame's columns with the types found in them, for a reference.
+
+    Args:
+        frame: pandas, polars or pyarrow.
+        kinds: By name, where what was found is not what is meant: a postal code, for example, is
+            whole numbers to look at, and categories to mean.
+        units: By name, free text.
+        ignore: Columns that are no features.
+
+    Raises:
+        InvalidInput: a name in ``kinds`` or ``units`` is no column.
+    """
+    table = _table(frame)
+    edits, words = kinds or {}, units or {}
+    for name in (*edits, *words):
+        if name not in table.columns:
+            raise InvalidInput(
+                f"There is no column {name!r}.",
+                hint=f"The columns are {', '.join(table.columns)}.",
+                code="unknown_feature",
+            )
+    return tuple(
+        FeatureSpec(
+            name=name,
+            kind=edits.get(name) or _kind(table[name]),
+            nullable=True,
+            unit=words.get(name),
+        )
+        for name in table.columns
+        if name not in ignore
+    )
+
+
+def profile_of_frame(
+    frame: object,
+    features: Sequence[FeatureSpec] | None = None,
+    *,
+    scores: FloatArray | None = None,
+    times: FloatArray | None = None,
+    block_seconds: float = 86_400.0,
+    importance: Mapping[str, float] | None = None,
+) -> ReferenceProfile:
+    """The reference profile of a frame.
+
+    Args:
+        frame: pandas, polars or pyarrow.
+        features: Its features, from ``features_of``; all columns as they are found if not given.
+        scores: As for :func:`trimtab.drift.build_profile`, and so are all others.
+        times: Each row's event time.
+        block_seconds: How long a block of time is.
+        importance: By feature name.
+
+    Raises:
+        InvalidInput: there are no rows, or lengths differ.
+    """
+    specs = tuple(features or features_of(frame))
+    table = _table(frame)
+    return profile_of(
+        specs,
+        [_column(table, spec) for spec in specs],
+        scores,
+        times,
+        block_seconds=block_seconds,
+        importance=importance,
+    )
+
+
+def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
+    """A frame's rows as a window's content, column after column, so that little memory is needed.
+
+    What is no number in a numeric feature is missing, and so is all of a column that is not there.
+    Above 20,000 rows, correlations are taken from evenly spaced rows.
+
+    Args:
+        profile: The reference.
+        frame: pandas, polars or pyarrow.
+    """
+    table = _table(frame)
+    rows = len(table)
+    step = max(1, -(-rows // PAIR_ROWS))
+    paired = set(profile.pairs.positions) if profile.pairs else set()
+    found: list[Sketch] = []
+    spaced: dict[int, Array] = {}
+    for at, feature in enumerate(profile.features):
+        if feature.binning.bits:
+            column = _column(table, feature.feature)
+            found.append(sketch(feature.binning, column))
+            if at in paired:
+                spaced[at] = np.asarray(column)[::step].copy()
+        else:
+            parts = _counted(table, feature.feature)
+            found.append(merge_all([sketch(feature.binning, part) for part in parts]))
+    return TableSketch(
+        rows=rows, features=tuple(found), pairs=profile.feature_sketcher().pairs(spaced)
+    )
+
+
+def columns_of_records(
+    records: Sequence[PredictionRecord], features: Sequence[FeatureSpec]
+) -> tuple[list[Array], FloatArray, FloatArray]:
+    """What the journal recorded as columns, scores and event times, to make a reference of it."""
+    rows = list(zip(*(record.values for record in records), strict=True))
+    columns: list[Array] = []
+    for spec, values in zip(features, rows or [()] * len(features), strict=True):
+        if spec.kind is FeatureKind.CATEGORICAL:
+            column = np.empty(len(values), dtype=object)
+            column[:] = values
+            columns.append(column)
+        else:
+            columns.append(_as_floats(values))
+    scores = np.array([record.score for record in records], dtype=np.float64)
+    times = np.array([record.event_time for record in records], dtype=np.float64)
+    return columns, scores, times
+
+
+def _kind(series: nw.Series[Any]) -> FeatureKind:
+    if series.dtype == nw.Boolean:
+        return FeatureKind.BOOLEAN
+    if series.dtype.is_integer():
+        return FeatureKind.INTEGER
+    if series.dtype.is_numeric() or series.dtype.is_temporal():
+        return FeatureKind.NUMERIC
+    return FeatureKind.CATEGORICAL
+
+
+def _numbers(series: nw.Series[Any]) -> FloatArray:
+    if series.dtype.is_temporal():
+        moments = series.to_numpy().astype("datetime64[us]")
+        seconds = moments.astype(np.float64) / 1e6
+        return np.where(np.isnat(moments), np.nan, seconds)
+    if series.dtype.is_numeric() or series.dtype == nw.Boolean:
+        if series.dtype != nw.Float64:
+            series = series.cast(nw.Float64)
+        return np.asarray(series.to_numpy(), dtype=np.float64)
+    return _as_floats(series.to_list())
+
+
+def _as_floats(values: Sequence[Any]) -> FloatArray:
+    """Values as numbers; NaN for what is none."""
+    return np.array(
+        [float(v) if isinstance(v, int | float | np.number) else np.nan for v in values],
+        dtype=np.float64,
+    )
+
+
+def _table(frame: object) -> nw.DataFrame[Any]:
+    table: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
+    return table
+
+
+def _column(table: nw.DataFrame[Any], spec: FeatureSpec) -> Array | Coded:
+    if spec.name not in table.columns:
+        return _all_missing(spec, len(table))
+    if spec.kind is not FeatureKind.CATEGORICAL:
+        return _numbers(table[spec.name])
+    arrow = _arrow(table[spec.name])
+    if arrow is None:
+        return _objects(table[spec.name])
+    coded = arrow if pa.types.is_dictionary(arrow.type) else arrow.dictionary_encode()
+    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+    return Coded(labels=tuple(map(str, coded.dictionary.to_pylist())), codes=codes)
+
+
+def _counted(table: nw.DataFrame[Any], spec: FeatureSpec) -> Iterator[Column]:
+    """The rows of each category, 131,072 rows at a time: a million categories stay in bounds."""
+    if spec.name not in table.columns:
+        yield _all_missing(spec, len(table))
+        return
+    for start in range(0, max(len(table), 1), _COUNTED_ROWS):
+        part = table[spec.name][start : start + _COUNTED_ROWS]
+        arrow = _arrow(part)
+        if arrow is None:
+            yield _objects(part)
+            continue
+        if pa.types.is_dictionary(arrow.type):
+            arrow = arrow.dictionary_decode()
+        values, counts = arrow.value_counts().flatten()
+        rows = {None if v is None else str(v): n for v, n in _pairs(values, counts)}
+        missing = rows.pop(None, 0)
+        yield Counted(
+            labels=tuple(str(name) for name in rows), counts=tuple(rows.values()), missing=missing
+        )
+
+
+def _pairs(values: pa.Array, counts: pa.Array) -> Iterator[tuple[object, int]]:
+    return zip(values.to_pylist(), counts.to_pylist(), strict=True)
+
+
+def _arrow(series: nw.Series[Any]) -> pa.Array | None:
+    """The column as Arrow has it; None where its values are of several types."""
+    try:
+        return pa.chunked_array([series.to_arrow()]).combine_chunks()
+    except (pa.ArrowException, TypeError):
+        return None
+
+
+def _objects(series: nw.Series[Any]) -> Array:
+    column = np.empty(len(series), dtype=object)
+    column[:] = series.to_list()
+    return column
+
+
+def _all_missing(spec: FeatureSpec, rows: int) -> Array | Coded:
+    if spec.kind is FeatureKind.CATEGORICAL:
+        return Coded(labels=(), codes=np.full(rows, -1))
+    return np.full(rows, np.nan)
