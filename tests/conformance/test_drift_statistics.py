@@ -9,9 +9,11 @@ import pytest
 
 from trimtab.drift.chi_square import ChiSquare
 from trimtab.drift.constant import ConstantChanged
+from trimtab.drift.cramer_von_mises import CramerVonMises
 from trimtab.drift.hellinger import Hellinger
 from trimtab.drift.jensen_shannon import JensenShannon
 from trimtab.drift.ks import KolmogorovSmirnov
+from trimtab.drift.l_infinity import LInfinity
 from trimtab.drift.missing_rate import MissingRate
 from trimtab.drift.new_category import NewCategory
 from trimtab.drift.psi import PopulationStability
@@ -27,9 +29,11 @@ Change = Callable[[Comparison, Sketch], Comparison | None]
 STATISTICS: list[DriftStatistic] = [
     ChiSquare(),
     ConstantChanged(),
+    CramerVonMises(),
     Hellinger(),
     JensenShannon(),
     KolmogorovSmirnov(),
+    LInfinity(),
     MissingRate(),
     NewCategory(),
     PopulationStability(),

@@ -11,9 +11,11 @@ from scipy.spatial.distance import jensenshannon
 
 from trimtab.drift.cells import cells
 from trimtab.drift.chi_square import ChiSquare
+from trimtab.drift.cramer_von_mises import CramerVonMises, cramer_von_mises_p
 from trimtab.drift.hellinger import Hellinger
 from trimtab.drift.jensen_shannon import JensenShannon
 from trimtab.drift.ks import KolmogorovSmirnov
+from trimtab.drift.l_infinity import LInfinity
 from trimtab.drift.missing_rate import MissingRate
 from trimtab.drift.noise import g_test, pooled, rate_test
 from trimtab.drift.psi import index
@@ -112,6 +114,45 @@ def test_wasserstein_on_continuous_values(continuous: tuple[np.ndarray, np.ndarr
     bound = np.abs(np.concatenate(continuous) - median).mean() / iqr / 64
     actual = found(Wasserstein().score(*sketches(reference, current))).current_value
     assert actual == pytest.approx(exact, abs=bound)
+
+
+def test_cramer_von_mises_on_continuous_values(
+    continuous: tuple[np.ndarray, np.ndarray],
+) -> None:
+    reference, current = continuous
+    exact = scipy.stats.cramervonmises_2samp(reference, current, method="asymptotic")
+    size = len(reference) * len(current) / (len(reference) + len(current))
+    score = found(CramerVonMises().score(*sketches(reference, current))).score
+    assert score == pytest.approx(np.sqrt(3 * exact.statistic / size), abs=0.002)
+
+
+def test_cramer_von_mises_p_value_without_drift() -> None:
+    rng = np.random.default_rng(9)
+    reference = rng.normal(size=5_000)
+    for _ in range(20):
+        current = rng.normal(size=500)
+        exact = scipy.stats.cramervonmises_2samp(reference, current, method="asymptotic")
+        actual = found(CramerVonMises().score(*sketches(reference, current))).p_value
+        assert actual == pytest.approx(exact.pvalue, abs=0.02)
+        assert cramer_von_mises_p(exact.statistic) == pytest.approx(exact.pvalue, abs=0.001)
+
+
+def test_l_infinity_is_the_largest_change_of_a_share(
+    discrete: tuple[np.ndarray, np.ndarray],
+) -> None:
+    p, q = shares(*discrete)
+    actual = found(LInfinity().score(*sketches(*discrete))).score
+    assert actual == pytest.approx(np.abs(p - q).max(), abs=1e-12)
+
+
+@pytest.mark.parametrize("rows", [200, 2_000])
+def test_noise_floors_are_what_scores_are_without_drift(rows: int) -> None:
+    rng = np.random.default_rng(rows)
+    pairs = [sketches(rng.normal(size=10_000), rng.normal(size=rows)) for _ in range(100)]
+    for statistic, ratio in ((CramerVonMises(), (0.7, 1.1)), (LInfinity(), (0.6, 1.1))):
+        scored = [found(statistic.score(*pair)) for pair in pairs]
+        measured = np.mean([c.score for c in scored]) / np.mean([c.noise_floor for c in scored])
+        assert ratio[0] < measured < ratio[1]
 
 
 def test_chi_square_p_value(discrete: tuple[np.ndarray, np.ndarray]) -> None:
