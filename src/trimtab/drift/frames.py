@@ -122,7 +122,7 @@ def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
     """A frame's rows as a window's content, column after column, so that little memory is needed.
 
     What is no number in a numeric feature is missing, and so is all of a column that is not there.
-    Above 20,000 rows, correlations are taken from evenly spaced rows.
+    Above 10,000 rows, correlations are taken from evenly spaced rows.
 
     Args:
         profile: The reference.

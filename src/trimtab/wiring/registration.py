@@ -14,6 +14,7 @@ import numpy as np
 
 from trimtab import plugins
 from trimtab.config import PerformanceConfig
+from trimtab.drift.importance import permutation_importance
 from trimtab.drift.profile import build_profile
 from trimtab.drift.segments import build_segments, dump_segments
 from trimtab.errors import InvalidConfig, InvalidInput
@@ -84,11 +85,16 @@ def register(
     vouched = author if trust else ""
     predictor = deployment.registry.preview(artifact, signature, trust=vouched)
     times = _column(training.reference, training.time)
-    scores = scores_of(signature, predictor.predict(reference))
+
+    def score(columns: Columns) -> FloatArray:
+        return scores_of(signature, predictor.predict(columns))
+
+    scores = score(reference)
     profile = build_profile(
         reference,
         scores=scores,
         times=times,
+        importance=permutation_importance(score, reference),
         block_seconds=_block_seconds(times, deployment.config.watch.window_seconds),
     )
     performance = performance_config(deployment, model, signature)

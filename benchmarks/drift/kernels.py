@@ -1,0 +1,105 @@
+"""What sketches cost: streams in micro-batches, merging shards, and a whole process to its first verdict."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from statistics import median
+from tempfile import TemporaryDirectory
+
+import numpy as np
+import pandas as pd
+
+from trimtab.sketch import Accumulator, Coded, Sketcher, fit, merge_many, sketch
+from trimtab.types import FeatureKind
+
+BATCH = 1_024
+FEATURES = 50
+FIRST = """
+from pathlib import Path
+import trimtab
+from trimtab.config import WatchConfig
+from trimtab.drift import FeatureComparer
+from trimtab.drift.frames import profile_of_frame, read_frame, sketch_frame
+from trimtab.judge import DriftJudge
+from trimtab.types import Window
+reference, current = read_frame(Path({0!r})), read_frame(Path({1!r}))
+profile = profile_of_frame(reference)
+content = sketch_frame(profile, current)
+window = Window(subject="data_drift", model="", version=0, start=0.0, end=0.0, rows=content.rows,
+                content=content)
+print(DriftJudge("data_drift", WatchConfig()).judge(window, FeatureComparer(profile).compare(window)).state)
+"""
+
+
+def seconds(work: Callable[[], object], rounds: int) -> float:
+    taken = []
+    for _ in range(rounds):
+        began = time.perf_counter()
+        work()
+        taken.append(time.perf_counter() - began)
+    return median(taken)
+
+
+def stream(rng: np.random.Generator, *, pairs: bool) -> float:
+    """Microseconds a row of 50 numbers."""
+    columns = [rng.normal(size=100_000) for _ in range(FEATURES)]
+    binnings = [fit(FeatureKind.NUMERIC, column) for column in columns]
+    ranks = dict(enumerate(map(sketch, binnings, columns))) if pairs else None
+    sketcher = Sketcher(binnings, ranks=ranks)
+    batches = [[c[at : at + BATCH].copy() for c in columns] for at in range(0, 96 * BATCH, BATCH)]
+
+    def work() -> None:
+        stream = Accumulator(sketcher)
+        for batch in batches:
+            stream.add(batch)
+        stream.table()
+
+    return seconds(work, 7) / (len(batches) * BATCH) * 1e6
+
+
+def merging(rng: np.random.Generator, rows: int) -> float:
+    """Milliseconds to merge 1,000 shards of 50 numbers and 10 categories."""
+    labels = tuple(f"category {number}" for number in range(20))
+    numbers = [rng.normal(size=20_000) for _ in range(FEATURES)]
+    texts = [Coded(labels=labels, codes=rng.integers(0, 20, 20_000)) for _ in range(10)]
+    binnings = [fit(FeatureKind.NUMERIC, column) for column in numbers]
+    binnings += [fit(FeatureKind.CATEGORICAL, column) for column in texts]
+    sketcher = Sketcher(binnings)
+    shards = []
+    for _ in range(1_000):
+        at = slice(start := int(rng.integers(0, 20_000 - rows)), start + rows)
+        shards.append(sketcher.sketch([column[at] for column in (*numbers, *texts)]))
+    return seconds(lambda: merge_many(shards), 5) * 1e3
+
+
+def first_verdict(rng: np.random.Generator) -> float:
+    """Seconds of a process that reads 100,000 × 30 twice, builds a profile and gives a verdict."""
+    with TemporaryDirectory() as folder:
+        paths = [str(Path(folder) / f"{name}.parquet") for name in ("reference", "current")]
+        for path in paths:
+            table = {f"x{at}": rng.normal(size=100_000) for at in range(25)}
+            table |= {f"s{at}": rng.choice(["a", "b", "c"], 100_000) for at in range(5)}
+            pd.DataFrame(table).to_parquet(path)
+        code = FIRST.format(*paths)
+        return seconds(lambda: subprocess.run([sys.executable, "-c", code], check=True, capture_output=True), 5)  # fmt: skip
+
+
+def run(options: Mapping[str, str]) -> None:
+    """Print the table."""
+    rng = np.random.default_rng(int(options.get("seed", 1)))
+    print("| what | measured | target |\n|---|---|---|")
+    for what, pairs in (("", False), (", with the sums for 1,225 correlations", True)):
+        taken = stream(rng, pairs=pairs)
+        print(f"| a row of 50 numbers, micro-batches of 1,024{what} | {taken:.2f} µs | 0.5 µs |")
+    for rows in (100, 1_000):
+        taken = merging(rng, rows)
+        print(
+            f"| merging 1,000 shards × 60 features of {rows:,} rows each | {taken:.0f} ms | 50 ms |"
+        )
+    print(
+        f"| whole process, 100,000 × 30 against as many, Parquet | {first_verdict(rng):.2f} s | 1 s |"
+    )
