@@ -62,7 +62,7 @@ class Rows:
 class Read(NamedTuple):
     """A feature's column, and for how many rows the value was of another type than the feature's."""
 
-    column: Column
+    column: Array | Coded
     odd: Array
 
 
