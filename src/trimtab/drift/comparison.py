@@ -26,7 +26,7 @@ PREDICTION_DRIFT = "prediction_drift"
 
 _LEVEL = 0.05
 _CORRELATION_FLOOR = 0.05
-PAIR_ROWS = 10_000
+PAIR_ROWS = 20_000
 
 
 class FeatureComparer:
@@ -161,7 +161,7 @@ def window_of(
 ) -> Window:
     """Rows at hand as one window, ready to be compared; no server, no journal.
 
-    Above 10,000 rows, correlations are taken from evenly spaced rows.
+    Above 20,000 rows, correlations are taken from evenly spaced rows.
 
     Args:
         profile: The reference.

@@ -14,7 +14,7 @@ from pyarrow import csv, parquet
 from trimtab.drift.comparison import PAIR_ROWS
 from trimtab.drift.profile import ReferenceProfile, profile_of
 from trimtab.errors import InvalidInput
-from trimtab.sketch import Coded, Column, Counted, Sketch, TableSketch, merge_all, sketch
+from trimtab.sketch import Coded, Column, Counted, Sketch, TableSketch, merge_all, pair_sums, sketch
 from trimtab.types import Array, FeatureKind, FeatureSpec, FloatArray, PredictionRecord
 
 _COUNTED_ROWS = 131_072
@@ -122,7 +122,7 @@ def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
     """A frame's rows as a window's content, column after column, so that little memory is needed.
 
     What is no number in a numeric feature is missing, and so is all of a column that is not there.
-    Above 10,000 rows, correlations are taken from evenly spaced rows.
+    Above 20,000 rows, correlations are taken from evenly spaced rows.
 
     Args:
         profile: The reference.
@@ -131,21 +131,24 @@ def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
     table = _table(frame)
     rows = len(table)
     step = max(1, -(-rows // PAIR_ROWS))
-    paired = set(profile.pairs.positions) if profile.pairs else set()
+    sketcher = profile.feature_sketcher()
+    paired = profile.pairs.positions if profile.pairs else ()
+    ranked = np.empty((len(paired), len(range(0, rows, step))))
+    present = np.ones(ranked.shape, dtype=bool)
     found: list[Sketch] = []
-    spaced: dict[int, Array] = {}
     for at, feature in enumerate(profile.features):
-        if feature.binning.bits:
-            column = _column(table, feature.feature)
-            found.append(sketch(feature.binning, column))
-            if at in paired:
-                spaced[at] = np.asarray(column)[::step].copy()
-        else:
+        if not feature.binning.bits:
             parts = _counted(table, feature.feature)
             found.append(merge_all([sketch(feature.binning, part) for part in parts]))
-    return TableSketch(
-        rows=rows, features=tuple(found), pairs=profile.feature_sketcher().pairs(spaced)
-    )
+            continue
+        column = np.asarray(_column(table, feature.feature))
+        found.append(sketch(feature.binning, column))
+        if at in paired:
+            place, spaced = paired.index(at), column[::step]
+            ranked[place] = sketcher.ranks_of(at, spaced)
+            present[place] = ~np.isnan(spaced)
+    sums = pair_sums(ranked, present) if paired else None
+    return TableSketch(rows=rows, features=tuple(found), pairs=sums)
 
 
 def columns_of_records(

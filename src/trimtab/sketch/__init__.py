@@ -20,7 +20,7 @@ from trimtab.sketch.records import (
     IntArray,
     Sketch,
 )
-from trimtab.sketch.table import Sketcher, TableSketch, merge_many, merge_tables
+from trimtab.sketch.table import Sketcher, TableSketch, merge_many, merge_tables, pair_sums
 from trimtab.sketch.wire import from_bytes, to_bytes
 
 __all__ = [
@@ -43,6 +43,7 @@ __all__ = [
     "merge_all",
     "merge_many",
     "merge_tables",
+    "pair_sums",
     "quantile",
     "sketch",
     "standardised",

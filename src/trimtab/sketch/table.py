@@ -102,7 +102,7 @@ class Sketcher:
         features = tuple(self._feature(at, column, ranked) for at, column in enumerate(columns))
         pairs = None
         if ranked is not None and not any(features[at].missing for at in self._ranks):
-            pairs = _sums(ranked, None)
+            pairs = pair_sums(ranked)
         elif paired:
             pairs = self.pairs(columns, pair_step)
         return TableSketch(
@@ -128,22 +128,31 @@ class Sketcher:
         """
         chosen = np.stack([np.asarray(columns[at])[::step] for at in self._ranks])
         scores = np.empty_like(chosen)
-        for row, (at, table) in enumerate(self._ranks.items()):
-            table.take(raw_codes(self.features[at], chosen[row]), out=scores[row], mode="clip")
+        for row, at in enumerate(self._ranks):
+            scores[row] = self.ranks_of(at, chosen[row])
         return scores, ~np.isnan(chosen)
+
+    def ranks_of(self, at: int, values: FloatArray) -> FloatArray:
+        """One paired feature's normal scores times 256, 0 where missing."""
+        return self._ranks[at].take(raw_codes(self.features[at], values))
 
     def pairs(self, columns: ByPosition, step: int = 1) -> IntArray | None:
         """The sums for correlations alone, over every n-th row; None without pairs."""
         if len(self._ranks) < 2:
             return None
-        scores, present = self.normal_scores(columns, step)
-        return _sums(scores, None if present.all() else present)
+        return pair_sums(*self.normal_scores(columns, step))
 
 
-def _sums(scores: FloatArray, present: npt.NDArray[np.bool_] | None) -> IntArray:
+def pair_sums(scores: FloatArray, present: npt.NDArray[np.bool_] | None = None) -> IntArray:
+    """The ``pairs`` of a table from normal scores times 256.
+
+    Args:
+        scores: Shape ``(p, rows)``, 0 where missing.
+        present: Where they are not missing; everywhere, if not given.
+    """
     # Whole numbers below 2**53: the float64 products and their sums are exact in any order.
     products = scores @ scores.T
-    if present is not None:
+    if present is not None and not present.all():
         mask = present.astype(np.float64)
         sums = (products, scores @ mask.T, np.square(scores) @ mask.T, mask @ mask.T)
         return np.stack(sums).astype(np.int64)
