@@ -66,7 +66,7 @@ def build_segments(
             code="invalid_segment_feature",
             path="segment_by",
         )
-    texts = _texts(kind, columns.arrays[at])
+    texts = texts_of(kind, columns.arrays[at])
     ranked = sorted(Counter(t for t in texts if t is not None).items(), key=lambda i: (-i[1], i[0]))
     found = []
     for value, rows in ranked[:most]:
@@ -96,7 +96,7 @@ def load_segments(blob: bytes) -> tuple[SegmentProfile, ...]:
     return msgspec.msgpack.decode(blob, type=tuple[SegmentProfile, ...])
 
 
-def _texts(kind: FeatureKind, column: Array) -> Array:
+def texts_of(kind: FeatureKind, column: Array) -> Array:
     """Values as windows name them; None for missing."""
     if kind is FeatureKind.CATEGORICAL:
         return column

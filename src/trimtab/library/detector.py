@@ -2,18 +2,24 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 
 from msgspec.structs import replace
 
 from trimtab.config import WatchConfig
-from trimtab.drift import DATA_DRIFT, FeatureComparer, build_profile, window_of
+from trimtab.drift import DATA_DRIFT, FeatureComparer, build_profile
 from trimtab.errors import InvalidInput
 from trimtab.judge import DriftJudge, flag
+from trimtab.library.columns import is_vector, kinds_of, opened, read_columns
 from trimtab.library.current import CurrentWindow
+from trimtab.library.drift_report import DriftReport
+from trimtab.library.offline import SegmentComparers, TogetherTests, WindowRows, pictures_of
 from trimtab.library.tables import row_of, seconds_of, table_of
-from trimtab.schema import Checker, columns_from_frame, infer_signature
-from trimtab.types import Columns, FeatureKind, FeatureSpec, RowRequest, Task, Verdict
+from trimtab.quality import DATA_QUALITY, QualityComparer
+from trimtab.schema import Checker
+from trimtab.types import FeatureKind, FeatureSpec, RowRequest, Signature, Task, Verdict
+from trimtab.wiring.references import references_of
 
 
 class DriftDetector:
@@ -31,6 +37,13 @@ class DriftDetector:
         block_seconds: How long a block is.
         window_rows: How many rows fill a window of :meth:`score`.
         min_rows: Fewer rows than these say nothing.
+        types: Kinds by column (``numeric``, ``integer``, ``boolean``, ``categorical``), where they
+            are not what the column looks like: ``{"zip": "categorical"}``.
+        units: What columns are measured in, such as ``{"distance": "mile"}``.
+        segment_by: A column whose most frequent values are compared apart, each with its own part
+            of the reference.
+        multivariate: Tests of all features together on samples of rows: ``mmd``, ``pca``,
+            ``domain_classifier``. Columns of vectors are always tested, by ``mmd``.
 
     Raises:
         InvalidInput: the reference has no rows, or a column is of a type that cannot be compared.
@@ -51,15 +64,27 @@ class DriftDetector:
         block_seconds: float = 86_400.0,
         window_rows: int = 1_000,
         min_rows: int = 30,
+        types: Mapping[str, str] | None = None,
+        units: Mapping[str, str] | None = None,
+        segment_by: str | None = None,
+        multivariate: Sequence[str] = (),
     ) -> None:
-        frame = table_of(reference_data)
-        signature = infer_signature(frame, task=Task.REGRESSION)
-        self._profile = build_profile(
-            columns_from_frame(signature, frame),
-            times=None if times is None else seconds_of(times),
-            block_seconds=block_seconds,
-        )
-        self._taken = replace(signature, features=tuple(map(_widened, signature.features)))
+        table = opened(table_of(reference_data))
+        if not len(table):
+            raise InvalidInput(
+                "The reference has no rows.", hint="Pass the training features.", code="no_rows"
+            )
+        embedded = [name for name in table.columns if is_vector(table[name])]
+        kinds = {name: _kind(kind, name) for name, kind in (types or {}).items()}
+        specs = kinds_of(table.drop(embedded), kinds)
+        specs = tuple(replace(spec, unit=(units or {}).get(spec.name)) for spec in specs)
+        columns = read_columns(specs, table).columns
+        seconds = None if times is None else seconds_of(times)
+        self._profile = build_profile(columns, times=seconds, block_seconds=block_seconds)
+        self._segments = SegmentComparers.of(columns, segment_by, seconds, block_seconds)
+        self._together = TogetherTests.of(columns, table, embedded, multivariate)
+        self._taken = Signature(features=tuple(map(_widened, specs)), task=Task.REGRESSION)
+        self._quality = QualityComparer(references_of(self._profile))
         self._checker = Checker(self._taken, unknown="ignore")
         self._comparer = FeatureComparer(self._profile)
         self._watch = WatchConfig(min_rows=min_rows)
@@ -117,9 +142,41 @@ class DriftDetector:
         Raises:
             InvalidInput: the rows cannot be compared.
         """
-        window = window_of(self._profile, self._columns(new_data))
-        judge = DriftJudge(DATA_DRIFT, self._watch)
-        return judge.judge(window, self._comparer.compare(window))
+        return self.report(new_data).verdict
+
+    def report(self, new_data: object, threshold: float = 0.1) -> DriftReport:
+        """Everything: drift, data quality, segments, pictures; a page in a notebook.
+
+        Args:
+            new_data: Rows, in any form that the reference can have.
+            threshold: The score from which on a flagged feature counts as drifted.
+        """
+        return self.report_batches([table_of(new_data, self.features)], threshold)
+
+    def report_batches(self, batches: Iterable[object], threshold: float = 0.1) -> DriftReport:
+        """As :meth:`report`, of frames that come one after the other; none of them is kept.
+
+        The multivariate tests see the rows of the first frames, up to 2,000.
+        """
+        rows = WindowRows(self._profile, self._segments, self._together)
+        for batch in batches:
+            table = opened(batch)
+            rows.add(read_columns(self._taken.features, table), table)
+        watch = self._watch
+        window = rows.window()
+        together = self._together.compare(rows) if window.rows >= watch.min_rows else []
+        verdict = DriftJudge(DATA_DRIFT, watch).judge(
+            window, [*self._comparer.compare(window), *together]
+        )
+        quality = DriftJudge(DATA_QUALITY, watch).judge(window, self._quality.compare(window))
+        flagged = {*verdict.flagged, *quality.flagged} if window.rows >= watch.min_rows else set()
+        return DriftReport(
+            verdict=verdict,
+            quality=quality,
+            segments=self._segments.judge(rows, watch),
+            threshold=threshold,
+            pictures=pictures_of(self._profile, window, flagged),
+        )
 
     def score(self, features: object) -> float:
         """Add a row, or several, to the current window; how far the window has drifted.
@@ -138,12 +195,10 @@ class DriftDetector:
         """
         row = row_of(features, self.features)
         if row is None:
-            return self._current.add(self._columns(features))
+            table = opened(table_of(features, self.features))
+            return self._current.add(read_columns(self._taken.features, table).columns)
         values, _ = self._checker.check(RowRequest(features=row), "")
         return self._current.add_row(values)
-
-    def _columns(self, data: object) -> Columns:
-        return columns_from_frame(self._taken, table_of(data, self.features))
 
     def _repr_html_(self) -> str:
         """A table for notebooks: the reference, and the last scores."""
@@ -158,6 +213,18 @@ class DriftDetector:
             "<thead><tr><th>feature</th><th>kind</th><th>missing</th><th>last score</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>"
         )
+
+
+def _kind(name: str, column: str) -> FeatureKind:
+    try:
+        return FeatureKind(name)
+    except ValueError:
+        raise InvalidInput(
+            f"{name!r} is no type of feature.",
+            hint=f"Types are: {', '.join(FeatureKind)}.",
+            code="unknown_type",
+            path=f"types.{column}",
+        ) from None
 
 
 def _widened(spec: FeatureSpec) -> FeatureSpec:

@@ -1,0 +1,228 @@
+"""From a frame to columns that can be compared: nothing in the data is refused, it is counted."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import narwhals.stable.v2 as nw
+import numpy as np
+import pyarrow as pa
+from narwhals.exceptions import DuplicateError
+
+from trimtab.errors import InvalidInput, InvalidRow
+from trimtab.types import Array, Columns, FeatureKind, FeatureSpec, FloatArray
+
+_DTYPES: dict[type, FeatureKind] = {
+    nw.Boolean: FeatureKind.BOOLEAN,
+    nw.String: FeatureKind.CATEGORICAL,
+    nw.Categorical: FeatureKind.CATEGORICAL,
+    nw.Enum: FeatureKind.CATEGORICAL,
+}
+_WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
+
+
+class Read(NamedTuple):
+    """Columns, and for each of them the rows whose value was of another type than the feature's."""
+
+    columns: Columns
+    odd: tuple[int, ...]
+
+
+def kinds_of(table: nw.DataFrame[Any], types: Mapping[str, FeatureKind]) -> tuple[FeatureSpec, ...]:
+    """The columns as features; vectors, dates and other nested values are refused by name.
+
+    A column without any value is numeric, unless ``types`` says otherwise.
+
+    Args:
+        table: The reference.
+        types: Kinds by column name; they win over what the column looks like.
+
+    Raises:
+        InvalidInput: a column has no usable type, or ``types`` names none of the columns.
+    """
+    for name in types:
+        if name not in table.columns:
+            raise InvalidInput(
+                f"A type is given for {name!r}, which is no column of the reference.",
+                hint=f"It has: {', '.join(table.columns)}.",
+                code="unknown_feature",
+                path=f"types.{name}",
+            )
+    return tuple(
+        FeatureSpec(name=name, kind=types.get(name) or _kind(table[name]), nullable=True)
+        for name in table.columns
+    )
+
+
+def read_columns(specs: Sequence[FeatureSpec], table: nw.DataFrame[Any]) -> Read:
+    """The features' columns; other columns of the table are left alone.
+
+    Infinite values stay. Values of another type than the feature's are missing where a number is
+    wanted and text where a category is, and counted.
+
+    Raises:
+        InvalidRow: the table lacks a feature.
+    """
+    arrays: list[Array] = []
+    odd: list[int] = []
+    for spec in specs:
+        if spec.name not in table.columns:
+            raise InvalidRow(
+                f"The table has no column {spec.name!r}.",
+                hint=f"It has: {', '.join(map(str, table.columns[:12]))}.",
+                code="missing_feature",
+                path=f"features.{spec.name}",
+            )
+        array, wrong = _column(table[spec.name], spec.kind)
+        arrays.append(array)
+        odd.append(wrong)
+    return Read(Columns(features=tuple(specs), arrays=tuple(arrays)), tuple(odd))
+
+
+def is_vector(series: nw.Series[Any]) -> bool:
+    """Whether a column holds vectors: embeddings."""
+    return isinstance(series.dtype, nw.List | nw.Array)
+
+
+def vectors_of(series: nw.Series[Any]) -> FloatArray:
+    """A column of vectors as shape ``(rows, dimensions)``; rows without one are left out.
+
+    Raises:
+        InvalidInput: the vectors differ in length.
+    """
+    rows = [vector for vector in series.to_list() if vector is not None]
+    lengths = {len(row) for row in rows}
+    if len(lengths) > 1:
+        raise InvalidInput(
+            f"The vectors of {series.name!r} have between {min(lengths)} and {max(lengths)} values.",
+            hint="An embedding has the same number of dimensions in every row.",
+            code="ragged_vectors",
+            path=series.name,
+        )
+    return np.array(rows, dtype=np.float64).reshape(len(rows), max(lengths, default=0))
+
+
+def opened(frame: object) -> nw.DataFrame[Any]:
+    """Any frame as one of narwhals.
+
+    Raises:
+        InvalidInput: it is none, or names repeat or are no texts.
+    """
+    try:
+        table: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
+    except DuplicateError as repeated:
+        raise InvalidInput(
+            f"Column names repeat: {' '.join(str(repeated).split())}",
+            hint="Rename them so that each feature has a name of its own.",
+            code="duplicate_columns",
+        ) from repeated
+    names: list[object] = list(table.columns)
+    strangers = [name for name in names if not isinstance(name, str) or not name]
+    if strangers or not names:
+        wrong = f"The column name {strangers[0]!r} is not a text." if strangers else "No columns."
+        raise InvalidInput(
+            wrong,
+            hint="Name the columns; features are found by name.",
+            code="invalid_column_name",
+        )
+    return table
+
+
+def _kind(series: nw.Series[Any]) -> FeatureKind:
+    dtype = series.dtype
+    known = _DTYPES.get(type(dtype))
+    if known is not None:
+        return known
+    if dtype.is_numeric():
+        return FeatureKind.INTEGER if dtype.is_integer() else FeatureKind.NUMERIC
+    return _kind_of_values(series)
+
+
+def _kind_of_values(series: nw.Series[Any]) -> FeatureKind:
+    values = [value for value in series.to_list() if not _is_missing(value)]
+    kinds = {type(value) for value in values}
+    if not kinds:
+        return FeatureKind.NUMERIC
+    if kinds <= {str, int, float, bool}:
+        plain = FeatureKind.BOOLEAN if kinds == {bool} else FeatureKind.NUMERIC
+        return FeatureKind.CATEGORICAL if str in kinds else plain
+    shown = (
+        series.dtype if len(kinds) == 1 else " and ".join(sorted(kind.__name__ for kind in kinds))
+    )
+    raise InvalidInput(
+        f"The column {series.name!r} has values of type {shown}, which cannot be compared.",
+        hint="Turn it into numbers, booleans or text, or leave it out.",
+        code="unsupported_dtype",
+        path=series.name,
+    )
+
+
+def _column(series: nw.Series[Any], kind: FeatureKind) -> tuple[Array, int]:
+    numeric = kind is not FeatureKind.CATEGORICAL
+    if numeric and (series.dtype.is_float() or series.dtype.is_integer()):
+        native = series.to_numpy()
+        if native.dtype.kind in "fiu" and (native.dtype.kind == "f" or not series.null_count()):
+            return native.astype(np.float64), 0
+    try:
+        found = series.to_arrow()
+    except _WRONG:
+        return _by_value(series.to_list(), kind)
+    return _numbers(found) if numeric else _texts(found)
+
+
+def _numbers(found: Any) -> tuple[Array, int]:
+    kind = found.type
+    if pa.types.is_boolean(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind):
+        found = found.cast(pa.float64(), safe=False)
+    elif not (pa.types.is_floating(kind) or pa.types.is_null(kind)):
+        return _by_value(found.to_pylist(), FeatureKind.NUMERIC)
+    array = found.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
+    return np.asarray(array, dtype=np.float64), 0
+
+
+def _texts(found: Any) -> tuple[Array, int]:
+    text = pa.types.is_string(found.type) or pa.types.is_large_string(found.type)
+    if pa.types.is_null(found.type):
+        return np.full(len(found), None, dtype=object), 0
+    if not text and not pa.types.is_dictionary(found.type):
+        return _by_value(found.to_pylist(), FeatureKind.CATEGORICAL)
+    coded = found if pa.types.is_dictionary(found.type) else found.dictionary_encode()
+    if isinstance(coded, pa.ChunkedArray):
+        coded = coded.unify_dictionaries().combine_chunks()
+    labels = np.array([*map(_text, coded.dictionary.to_pylist()), None], dtype=object)
+    codes = coded.indices.fill_null(len(labels) - 1).to_numpy(zero_copy_only=False)
+    return labels[codes.astype(np.int64)], 0
+
+
+def _by_value(values: Sequence[object], kind: FeatureKind) -> tuple[Array, int]:
+    """Value by value, for columns of several types."""
+    if kind is FeatureKind.CATEGORICAL:
+        odd = sum(not _is_missing(value) and not isinstance(value, str) for value in values)
+        column = np.empty(len(values), dtype=object)
+        column[:] = [None if _is_missing(value) else _text(value) for value in values]
+        return column, odd
+    numbers = np.full(len(values), math.nan)
+    odd = 0
+    for row, value in enumerate(values):
+        if isinstance(value, int | float):
+            numbers[row] = _float(value)
+        elif not _is_missing(value):
+            odd += 1
+    return numbers, odd
+
+
+def _float(value: float) -> float:
+    try:
+        return float(value)
+    except OverflowError:  # a whole number beyond 1e308
+        return math.inf if value > 0 else -math.inf
+
+
+def _text(value: object) -> str:
+    return value if isinstance(value, str) else str(value)
+
+
+def _is_missing(value: object) -> bool:
+    return value is None or (isinstance(value, float) and math.isnan(value))
