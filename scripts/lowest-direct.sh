@@ -6,7 +6,7 @@ set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 wheel=$1
 shift
-extras=(sklearn lightgbm onnx postgres redis)
+extras=(sklearn lightgbm onnx postgres redis lmdb)
 uv=.venv/bin/uv
 
 work=$(mktemp -d)

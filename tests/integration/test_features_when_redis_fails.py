@@ -106,7 +106,9 @@ class World:
         self.clock = SkippingClock()
         self.metrics = Metrics()
         config = StoreConfig(kind="redis", url=url)
-        self.online = redis.create(config, Path(), FakeClock())
+        online = redis.create(config, Path(), FakeClock())
+        assert isinstance(online, redis.RedisStore)
+        self.online = online
         self.nightly = MemoryStore()
         stores: dict[str, FeatureStore] = {"online": self.online, "nightly": self.nightly}
         guards = {

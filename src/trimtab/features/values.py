@@ -112,6 +112,15 @@ def join_keys(parts: tuple[str, ...]) -> str:
     return "|".join(part.replace("%", "%25").replace("|", "%7C") for part in parts)
 
 
+def split_keys(entity: str) -> list[str]:
+    """The keys that were joined.
+
+    >>> split_keys("a%7Cb|c")
+    ['a|b', 'c']
+    """
+    return [part.replace("%7C", "|").replace("%25", "%") for part in entity.split("|")]
+
+
 def _number(kind: FeatureKind, value: float) -> float | None:
     whole = abs(value) <= _MAX_EXACT and value == int(value)
     if kind is FeatureKind.INTEGER:

@@ -15,11 +15,14 @@ from trimtab.testing.fakes import (
 )
 from trimtab.testing.feature_stores import check_feature_store
 from trimtab.testing.model_formats import check_model_format
+from trimtab.testing.proxy import Fault, FaultyProxy
 from trimtab.testing.rollout_strategies import check_rollout_strategy
 from trimtab.testing.virtual_time import run_virtually
 
 __all__ = [
     "FakeClock",
+    "Fault",
+    "FaultyProxy",
     "FolderBlobs",
     "MemoryJournal",
     "MemoryRegistry",

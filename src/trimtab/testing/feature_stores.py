@@ -3,23 +3,33 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from inspect import isawaitable
+from itertools import product
+from typing import Any
 
 from trimtab.errors import Refused
 from trimtab.protocols import FeatureStore
 from trimtab.types import Scalar, StoredRow
 
+ODD_VIEWS = ["keys:a", "keys/a", "keys%3Aa", "ключи", "keys|a"]
 Seed = Callable[[FeatureStore, str, Mapping[str, StoredRow]], Awaitable[object]]
 
 
 async def check_feature_store(
-    factory: Callable[[], FeatureStore], seed: Seed | None = None
+    factory: Callable[[], FeatureStore],
+    seed: Seed | None = None,
+    *,
+    any_view: bool = True,
+    any_type: bool = True,
 ) -> None:
     """The laws of a feature store.
 
     Args:
         factory: Makes a store; each call may reach the same rows or start with none.
         seed: Puts rows into a store that refuses ``write``; None for one that can be written.
+        any_view: Whether views may have any name; else only plain ones are used.
+        any_type: Whether one view may hold values of all types; else only numbers are used.
 
     Raises:
         AssertionError: naming the law that is broken.
@@ -28,9 +38,12 @@ async def check_feature_store(
     put = seed or type(store).write
     await store.ping()
     await _reads_in_order(store, put)
-    await _keeps_types(store, put)
-    await _keeps_keys_apart(store, put)
+    if any_type:
+        await _keeps_types(store, put)
+    await _keeps_keys_apart(store, put, ["keys", *(ODD_VIEWS if any_view else [])])
+    await _reads_large_batches(store, put)
     await _survives_cancelled_reads(store, put)
+    await _reads_alike_by_every_way(store, put)
     if seed is None:
         await _keeps_the_newest(store)
         await _orders_concurrent_writers(store)
@@ -64,19 +77,39 @@ async def _keeps_types(store: FeatureStore, put: Seed) -> None:
     _expect("the event time is kept", 1.5, found.event_time)
 
 
-async def _keeps_keys_apart(store: FeatureStore, put: Seed) -> None:
+async def _keeps_keys_apart(store: FeatureStore, put: Seed, views: Sequence[str]) -> None:
     keys = ["a", "a:b", "b", "a/b", "..", "a b", "%3A", "*", "'", '"', "日本", "ё", "🛫", "0", "A"]
-    views = ["keys", "keys:a", "keys/a", "keys%3Aa"]
+    keys += ["a|b", "{a}", "\\", "a\nb", "e\u0301", "é", "x" * 2_000, "x" * 2_001]
+    numbers = {(view, key): float(n) for n, (view, key) in enumerate(product(views, keys))}
     for view in views:
-        rows = {key: StoredRow(values={"is": f"{view}|{key}"}, event_time=1.0) for key in keys}
+        rows = {key: StoredRow(values={"is": numbers[view, key]}, event_time=1.0) for key in keys}
         await put(store, view, rows)
     for view in views:
         found = await store.read(view, keys)
         _expect(
             "views and entities of any text are kept apart",
-            {key: f"{view}|{key}" for key in keys},
+            {key: numbers[view, key] for key in keys},
             {key: row.values["is"] for key, row in found.items()},
         )
+
+
+async def _reads_large_batches(store: FeatureStore, put: Seed) -> None:
+    rows = {f"e{i}": StoredRow(values={"x": float(i)}, event_time=1.0) for i in range(5_000)}
+    await put(store, "large", rows)
+    found = await store.read("large", [*rows, "nobody"])
+    _expect("a large batch is read whole", list(rows), list(found))
+    _expect("a large batch keeps its values", rows["e4321"], found["e4321"])
+
+
+async def _reads_alike_by_every_way(store: FeatureStore, put: Seed) -> None:
+    await put(store, "ways", {"e": StoredRow(values={"x": 1.0}, event_time=1.0)})
+    plain = dict(await store.read("ways", ["nobody", "e"]))
+    for name in ("read_now", "begin"):
+        way: Any = getattr(store, name, None)
+        if way is not None:
+            found = way("ways", ["nobody", "e"])
+            rows = await found if isawaitable(found) else found
+            _expect(f"{name} answers what read answers", plain, dict(rows))
 
 
 async def _survives_cancelled_reads(store: FeatureStore, put: Seed) -> None:

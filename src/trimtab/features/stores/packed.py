@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import struct
-from math import isfinite
+from math import inf, isfinite
 
 import msgspec
 
@@ -17,6 +17,12 @@ _decode = msgspec.msgpack.Decoder(dict[str, Scalar]).decode
 def pack(row: StoredRow) -> bytes:
     """The row as bytes; the event time leads, so that it can be compared without unpacking."""
     return _TIME.pack(row.event_time) + _encode(row.values)
+
+
+def time_of(blob: bytes) -> float:
+    """The event time of a packed row; minus infinity if these bytes are no such row."""
+    found: float = _TIME.unpack_from(blob)[0] if len(blob) >= _TIME.size else -inf
+    return found if isfinite(found) else -inf
 
 
 def unpack(blob: bytes) -> StoredRow | None:

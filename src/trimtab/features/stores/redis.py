@@ -7,7 +7,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
-from urllib.parse import quote
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -17,21 +16,12 @@ from redis.exceptions import RedisError, ResponseError
 from trimtab.config import Count, Positive, Section, StoreConfig, convert
 from trimtab.errors import InvalidConfig, Unavailable
 from trimtab.features.stores.packed import pack, unpack
+from trimtab.features.stores.redis_cluster import RedisClusterStore
+from trimtab.features.stores.redis_keys import WRITE, Keys
 from trimtab.features.stores.redis_link import Address, Links, Resolve, lookup
-from trimtab.protocols import Clock
+from trimtab.protocols import Clock, FeatureStore
 from trimtab.types import StoredRow
 
-_WRITE = """
-local kept = 0
-for i, key in ipairs(KEYS) do
-    local held = redis.call('GETRANGE', key, 0, 7)
-    if #held < 8 or struct.unpack('>d', held) <= struct.unpack('>d', ARGV[i]) then
-        redis.call('SET', key, ARGV[i])
-        kept = kept + 1
-    end
-end
-return kept
-"""
 _CHUNK = 500
 
 Rows = Mapping[str, StoredRow]
@@ -42,22 +32,27 @@ class RedisOptions(Section, frozen=True):
 
     ``prefix`` leads every key. Reads share ``links`` connections; ``connections`` bounds the pool that
     writes use. ``timeout_ms`` bounds connecting, pings and each script call of a write; a connection on
-    which a reply is overdue for so long is dropped. Reads have the deadline of their caller.
+    which a reply is overdue for so long is dropped. Reads have the deadline of their caller. With
+    ``cluster`` the URL is that of any node of a cluster.
     """
 
     prefix: str = "trimtab"
     links: Count = 2
     connections: Count = 32
     timeout_ms: Positive = 1_000.0
+    cluster: bool = False
 
 
-def create(config: StoreConfig, state_dir: Path, clock: Clock) -> RedisStore:  # noqa: ARG001 - every store's form
+def create(config: StoreConfig, state_dir: Path, clock: Clock) -> FeatureStore:  # noqa: ARG001 - every store's form
     """The store at ``url``, for example ``redis://localhost:6379/0``.
 
     Raises:
         InvalidConfig: the URL or an option cannot be used.
     """
-    return RedisStore(config.url, convert(config.options, RedisOptions))
+    options = convert(config.options, RedisOptions)
+    if options.cluster:
+        return RedisClusterStore(config.url, options.prefix, options.timeout_ms / 1e3)
+    return RedisStore(config.url, options)
 
 
 class RedisStore:
@@ -73,8 +68,7 @@ class RedisStore:
     """
 
     def __init__(self, url: str, options: RedisOptions, resolve: Resolve = lookup) -> None:
-        self._prefix = options.prefix
-        self._leads: dict[str, str] = {}
+        self._keys = Keys(options.prefix)
         self._seconds = options.timeout_ms / 1e3
         try:
             self._links = Links(Address(url, resolve), options.links, self._seconds)
@@ -94,14 +88,14 @@ class RedisStore:
                 hint="Write it as redis://host:port/database.",
             ) from wrong
         self._client = Redis.from_pool(pool)
-        self._script = self._client.register_script(_WRITE)
+        self._script = self._client.register_script(WRITE)
 
     def begin(self, view: str, entities: Sequence[str]) -> asyncio.Future[Rows]:
         """Start a read; one MGET, in one round trip."""
         link = self._links.best()
         if link is None:
             return asyncio.ensure_future(self._connect_and_read(view, entities))
-        return link.send(("MGET", *self._keys(view, entities)), partial(_rows, entities))
+        return link.send(("MGET", *self._keys.of(view, entities)), partial(_rows, entities))
 
     async def read(self, view: str, entities: Sequence[str]) -> Rows:
         """The rows of those entities that exist, in order, in one round trip.
@@ -120,7 +114,7 @@ class RedisStore:
         Raises:
             Unavailable: the server cannot be reached or refuses; some rows may be kept already.
         """
-        keys = self._keys(view, rows)
+        keys = self._keys.of(view, rows)
         blobs = [pack(row) for row in rows.values()]
         kept = 0
         for start in range(0, len(keys), _CHUNK):
@@ -148,16 +142,9 @@ class RedisStore:
     async def _connect_and_read(self, view: str, entities: Sequence[str]) -> Rows:
         link = await self._links.connected()
         rows: Rows = await link.send(
-            ("MGET", *self._keys(view, entities)), partial(_rows, entities)
+            ("MGET", *self._keys.of(view, entities)), partial(_rows, entities)
         )
         return rows
-
-    def _keys(self, view: str, entities: Mapping[str, StoredRow] | Sequence[str]) -> list[str]:
-        # A quoted view has no colon, so no view and entity can read like another pair.
-        lead = self._leads.get(view)
-        if lead is None:
-            lead = self._leads[view] = f"{self._prefix}:{quote(view, safe='')}:"
-        return [lead + entity for entity in entities]
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

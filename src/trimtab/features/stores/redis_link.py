@@ -20,6 +20,8 @@ from redis.exceptions import ResponseError
 
 from trimtab.features.threads import DaemonPool
 
+_GIVEN_UP_RATIO = 0.2
+
 Resolve = Callable[[str, int], list[Any]]
 Reply = asyncio.Future[Any]
 Take = Callable[[Any], Any]
@@ -134,8 +136,11 @@ class Link(asyncio.Protocol):
         return reply
 
     def overdue(self, seconds: float) -> bool:
-        """Whether the oldest reply has been waited for longer."""
-        return bool(self._waiting) and self._loop.time() - self._waiting[0][1] > seconds
+        """Whether the oldest reply is waited for longer, or a fifth of it and nobody wants it now."""
+        if not self._waiting:
+            return False
+        reply, since, _ = self._waiting[0]
+        return self._loop.time() - since > (seconds * _GIVEN_UP_RATIO if reply.done() else seconds)
 
     def drop(self, reason: str = "the connection was dropped") -> None:
         """Close, and fail what is under way; idempotent."""
