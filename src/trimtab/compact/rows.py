@@ -19,8 +19,9 @@ from trimtab.compact.program import (
     read_numbers,
     read_places,
 )
+from trimtab.compact.quick import Registers, Run, Slots, quick, refused_value
 from trimtab.compact.steps import change_of
-from trimtab.errors import InvalidInput, Refused
+from trimtab.errors import Refused
 from trimtab.types import Array, FloatArray
 
 CHUNK_ROWS = 2048
@@ -28,9 +29,6 @@ CHUNK_ROWS = 2048
 
 MAX_REGISTERS = 1_000_000
 
-Registers = FloatArray
-Slots = list[object]
-Run = Callable[[Registers, Slots, Sequence[Array]], None]
 Bound = tuple[Run, Run]
 """An operation for one row (registers of shape ``(n,)``) and for many (``(n, rows)``)."""
 
@@ -54,8 +52,8 @@ class Rows:
             raise _malformed("code slots")
         order = _Order(tuple(text), slots)
         bound = [order.bind(op, self._registers) for op in program.operations]
-        self._one = tuple(one for one, _ in bound)
         self._many = tuple(many for _, many in bound)
+        self._one = quick(program.operations, [one for one, _ in bound], tuple(text))
         self._output = _checked(read_places(program.output), self._registers).astype(np.intp)
         self.width = len(self._output)
         self._plain = bool((self._output == np.arange(self._registers)[: self.width]).all())
@@ -196,14 +194,14 @@ def _codes_of_text(op: Codes, source: int) -> Bound:
         value = sources[source][0]
         code = get(value, unknown)
         if code < 0:
-            raise _refused(value)
+            raise refused_value(value)
         slots[slot] = code
 
     def many(_: Registers, slots: Slots, sources: Sequence[Array]) -> None:
         values = sources[source]
         codes = np.array([get(value, unknown) for value in values], dtype=np.intp)
         if careful and (codes < 0).any():
-            raise _refused(values[int(np.flatnonzero(codes < 0)[0])])
+            raise refused_value(values[int(np.flatnonzero(codes < 0)[0])])
         slots[slot] = codes
 
     return one, many
@@ -218,7 +216,7 @@ def _codes_of_numbers(op: Codes, read: Callable[[Registers, Sequence[Array]], Ar
         value = read(into, sources).item()
         code = known.get(value, unknown) if value == value else missing  # noqa: PLR0124 - NaN
         if code < 0:
-            raise _refused(value)
+            raise refused_value(value)
         slots[slot] = code
 
     def many(into: Registers, slots: Slots, sources: Sequence[Array]) -> None:
@@ -229,7 +227,7 @@ def _codes_of_numbers(op: Codes, read: Callable[[Registers, Sequence[Array]], Ar
             found = np.where(keys[near] == values, codes[near], unknown)
         found[np.isnan(values)] = missing
         if (found < 0).any():
-            raise _refused(values[int(np.flatnonzero(found < 0)[0])])
+            raise refused_value(values[int(np.flatnonzero(found < 0)[0])])
         slots[slot] = found
 
     return one, many
@@ -306,13 +304,4 @@ def _malformed(what: str) -> Refused:
         f"The row program is malformed: {what} cannot be.",
         hint="Register the model again.",
         code="artifact_malformed",
-    )
-
-
-def _refused(value: object) -> InvalidInput:
-    shown = "a missing value" if value is None or value != value else repr(value)  # noqa: PLR0124 - NaN
-    return InvalidInput(
-        f"The model's encoder learned no category for {shown}, and refuses what it did not learn.",
-        hint="Fit it with handle_unknown='ignore', or an imputer before it.",
-        code="unknown_category",
     )

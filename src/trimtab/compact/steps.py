@@ -23,9 +23,7 @@ Change = Callable[[Array, Sequence[Array]], None]
 
 
 def _fill_nan(block: Array, given: Sequence[Array]) -> None:
-    gaps = np.isnan(block)
-    if gaps.any():
-        np.copyto(block, given[0], where=gaps)
+    np.copyto(block, given[0], where=np.isnan(block))
 
 
 def _fill_equal(block: Array, given: Sequence[Array]) -> None:
