@@ -25,12 +25,18 @@ from sklearn.ensemble import (
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LinearRegression, LogisticRegression
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import FunctionTransformer, OneHotEncoder, OrdinalEncoder
+from sklearn.preprocessing import (
+    FunctionTransformer,
+    OneHotEncoder,
+    OrdinalEncoder,
+    PowerTransformer,
+)
 
 from trimtab.errors import ModelFailure, Refused
 from trimtab.models.artifact import Formats
 from trimtab.models.formats.callable_format import CallableFormat
 from trimtab.models.formats.compact import CompactFormat
+from trimtab.models.formats.compact_joblib import CompactJoblibFormat
 from trimtab.models.formats.lightgbm import LightgbmFormat
 from trimtab.models.formats.onnx import OnnxFormat
 from trimtab.models.formats.sklearn_frame import SklearnPredictor
@@ -232,10 +238,22 @@ def of_compact() -> list[Case]:
         signature = infer_signature(case.frame, task=case.task, labels=case.labels)
         rows = columns_from_frame(signature, case.frame)
         attempt = compact(case.model, signature, SklearnPredictor(case.model, signature), rows)
-        if attempt.draft is not None:
-            made.append(replace(case, file_format=CompactFormat(), model=attempt.draft))
-    assert len(made) == 3
+        if attempt.artifact is not None:
+            made.append(replace(case, file_format=CompactFormat(), model=attempt.artifact))
+    assert len(made) >= 3
     return made
+
+
+def of_compact_joblib() -> list[Case]:
+    model = make_pipeline(
+        make_column_transformer((SimpleImputer(), ["distance"]), ("passthrough", ["seats"])),
+        PowerTransformer(),
+        LogisticRegression(),
+    ).fit(MIXED, LATE)
+    signature = infer_signature(MIXED, task=Task.BINARY)
+    rows, served = columns_from_frame(signature, MIXED), SklearnPredictor(model, signature)
+    attempt = compact(model, signature, served, rows, before_last=served.before_last)
+    return [Case(CompactJoblibFormat(), attempt.artifact, MIXED, model.predict_proba)]
 
 
 MAKERS: dict[str, Callable[[], list[Case]]] = {
@@ -246,6 +264,7 @@ MAKERS: dict[str, Callable[[], list[Case]]] = {
     "onnx": of_onnx,
     "callable": of_callable,
     "compact": of_compact,
+    "compact_joblib": of_compact_joblib,
 }
 
 
@@ -304,6 +323,7 @@ BUILT_IN: dict[str, Callable[[], ModelFormat]] = {
     "onnx": OnnxFormat,
     "callable": CallableFormat,
     "compact": CompactFormat,
+    "compact_joblib": CompactJoblibFormat,
 }
 
 

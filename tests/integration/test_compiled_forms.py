@@ -14,12 +14,14 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
+from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
 from trimtab.config import Config, OptimizeConfig, StateConfig
 from trimtab.errors import Refused
 from trimtab.models.formats.compact import CompactPredictor
+from trimtab.models.formats.compact_joblib import FrontedPredictor
 from trimtab.models.formats.sklearn_frame import SklearnPredictor
 from trimtab.schema import columns_from_frame
 from trimtab.telemetry import Metrics
@@ -97,13 +99,30 @@ def test_a_registered_pipeline_is_compiled_and_answers_as_it_did(tmp_path: Path)
     deployment.close()
 
 
-def test_an_unknown_transformer_stays_native_and_says_so(tmp_path: Path) -> None:
-    deployment = opened(tmp_path)
+def test_an_unknown_transformer_stays_native_and_the_rest_is_compiled(tmp_path: Path) -> None:
+    deployment, model = opened(tmp_path), fitted(Own())
     path = tmp_path / "model.joblib"
-    joblib.dump(fitted(Own()), path)
+    joblib.dump(model, path)
     version = registered(deployment, path)
+    assert version.compact is not None
+    assert ("compact_joblib", ROWS) == (version.compact.format, version.compact.equal)
+    assert version.lineage["native_steps"] == "Own is not among the transformers compiled."
+    assert kind(deployment, version) is FrontedPredictor
+    assert np.array_equal(answers(deployment, version), model.predict_proba(X))
+    untrusted = msgspec.structs.replace(version, trusted_by="")
+    with pytest.raises(Refused) as refused:
+        deployment.registry.load(untrusted)
+    assert refused.value.code == "untrusted_artifact"
+    deployment.close()
+
+
+def test_an_unknown_estimator_stays_native_and_says_so(tmp_path: Path) -> None:
+    deployment = opened(tmp_path)
+    model = make_pipeline(SimpleImputer(), GaussianNB()).fit(X[["distance"]], FRAME.late)
+    training = Training(reference=FRAME[["distance", "late"]], outcome="late", task=Task.BINARY)
+    version = register(deployment, "flights", model, training, author="ada", trust=True)
     assert version.compact is None
-    assert version.lineage["not_compiled"] == "Own is not among the transformers compiled."
+    assert version.lineage["not_compiled"] == "GaussianNB is not among the estimators compiled."
     assert kind(deployment, version) is SklearnPredictor
     deployment.close()
 

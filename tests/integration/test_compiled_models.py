@@ -167,4 +167,4 @@ def test_generalised_linear_models(model: Any) -> None:
 )
 def test_what_is_not_compiled_says_why(model: Any, reason: str) -> None:
     found = attempt(make_pipeline(before(), model), TWO, Task.BINARY, ("0", "1"))
-    assert (None, reason) == (found.draft, found.reason)
+    assert (None, reason) == (found.artifact, found.reason)

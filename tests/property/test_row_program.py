@@ -32,7 +32,7 @@ from sklearn.preprocessing import (
 
 from trimtab.compact.rows import Rows
 from trimtab.errors import InvalidInput
-from trimtab.models.formats.sklearn_frame import SklearnPredictor
+from trimtab.models.formats.sklearn_frame import SklearnInput
 from trimtab.optimize.convert.compose import transformed
 from trimtab.optimize.convert.link import linked
 from trimtab.optimize.convert.read import sources
@@ -142,14 +142,14 @@ def tables(draw: st.DrawFn, rows: int) -> Columns:
     return Columns(features=FEATURES, arrays=tuple(arrays))
 
 
-PREDICTOR = SklearnPredictor(
+INPUT = SklearnInput(
     DummyRegressor().fit(pd.DataFrame({name: [0, 1] for name in KINDS}), [0, 1]), SIGNATURE
 )
 
 
 def frame_of(columns: Columns) -> pd.DataFrame:
     """The frame that serving hands to scikit-learn."""
-    return PREDICTOR._frame(columns)
+    return INPUT.of(columns)
 
 
 def training(seed: int, rows: int = 14) -> Columns:

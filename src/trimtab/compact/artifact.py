@@ -85,6 +85,22 @@ class Draft:
     made_with: tuple[tuple[str, str], ...] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Fronted:
+    """A compact model behind native steps: a fitted transformer, whose matrix is what it takes."""
+
+    front: object
+    draft: Draft
+
+
+def matrix_features(width: int) -> tuple[FeatureSpec, ...]:
+    """The features of a compact model that is given a matrix."""
+    return tuple(
+        FeatureSpec(name=str(place), kind=FeatureKind.NUMERIC, nullable=True)
+        for place in range(width)
+    )
+
+
 def write(draft: Draft, path: Path) -> None:
     """Write an artifact."""
     sections: list[Section] = []
@@ -199,16 +215,18 @@ def _columns(features: tuple[FeatureSpec, ...], probe: Probe) -> Columns:
     return Columns(features=features, arrays=tuple(arrays))
 
 
-def read(path: Path) -> CompactModel:
+def read(path: Path, start: int = 0) -> CompactModel:
     """Open an artifact by memory map.
 
     Args:
         path: The file; its digest has been checked.
+        start: Where in the file the artifact begins, a multiple of 4,096 bytes.
 
     Raises:
         Refused: it is no artifact, or was cut or changed.
     """
     with path.open("rb") as file:
+        file.seek(start)
         head = file.read(len(MAGIC) + 8)
         if len(head) < len(MAGIC) + 8 or not head.startswith(MAGIC):
             raise _malformed("its beginning")
@@ -222,7 +240,7 @@ def read(path: Path) -> CompactModel:
             manifest = msgspec.msgpack.decode(data, type=Manifest)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
             raise _malformed(f"its manifest ({wrong})") from wrong
-        whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+        whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
     return CompactModel(manifest, [Forest(_piece(whole, each)) for each in manifest.sections])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,6 +38,10 @@ class Guarded:
     def original(self) -> object:
         """The fitted model of its own library, where the format keeps one; None elsewhere."""
         return getattr(self._predictor, "original", None)
+
+    def before_last(self, columns: Columns) -> Any:
+        """The matrix that the last step of a pipeline is given, where the model is one."""
+        return self._predictor.before_last(columns)  # type: ignore[attr-defined]  # of one format
 
     @property
     def encoding(self) -> tuple[list[int], dict[int, dict[str | None, float]]] | None:

@@ -33,10 +33,6 @@ log = logging.getLogger(__name__)
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.IGNORECASE)
 
 
-COMPACT = "compact"
-"""The format of compiled forms."""
-
-
 class LoadedModel(Record, frozen=True):
     """A version and its predictor, guarded.
 
@@ -129,7 +125,7 @@ class Registry:
         _check_name(model, "model")
         with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
             path, kind = self._written(artifact, file_format, Path(directory))
-            trust = trust if kind.runs_code else ""
+            trust = trust if self._runs_code(kind, compact) else ""
             digest, size = self._blobs.put(path)
             profile_digest = self._kept(profile, Path(directory) / "profile")
             promise_digest = self._kept(promise, Path(directory) / "promise")
@@ -250,11 +246,12 @@ class Registry:
             InvalidInput: the artifact does not fit the signature.
             ModelFailure: the artifact cannot be opened.
         """
-        if version.compact is None or not self._compact:
+        form = version.compact
+        if form is None or not self._compact or not self._may_open(version, form.format):
             return LoadedModel(version=version, predictor=self.original(version))
         try:
-            kind = self._formats.named(COMPACT)
-            path = self._blobs.fetch(version.compact.digest)
+            kind = self._formats.named(form.format)
+            path = self._blobs.fetch(form.digest)
             small = opened(kind, path, version.signature, f"{version.model}:{version.version}")
         except TrimtabError as why:
             log.error(  # noqa: TRY400 - the error says all; a trace adds nothing
@@ -273,14 +270,19 @@ class Registry:
         """
         name = f"{version.model}:{version.version}"
         kind = self._formats.named(version.format)
-        vouched = version.trusted_by or not self._allow_code.isdisjoint((version.model, name))
-        if kind.runs_code and not vouched:
+        if not self._may_open(version, version.format):
             raise _untrusted(
                 name,
                 version.format,
                 f"Register it with trust, or add {name!r} to [auth] allow_code.",
             )
         return opened(kind, self._blobs.fetch(version.digest), version.signature, name)
+
+    def _may_open(self, version: Version, file_format: str) -> bool:
+        """Whether a format runs no code, or somebody vouches for this version's."""
+        name = f"{version.model}:{version.version}"
+        vouched = version.trusted_by or not self._allow_code.isdisjoint((version.model, name))
+        return bool(vouched) or not self._formats.named(file_format).runs_code
 
     def preview(
         self,
@@ -310,9 +312,13 @@ class Registry:
         at.write_bytes(blob)
         return self._blobs.put(at)[0]
 
+    def _runs_code(self, kind: ModelFormat, compact: Compiled | None) -> bool:
+        kinds = [kind] if compact is None else [kind, self._formats.named(compact.form.format)]
+        return any(each.runs_code for each in kinds)
+
     def _form(self, compact: Compiled, directory: Path) -> CompactForm:
-        path = directory / COMPACT
-        self._formats.save(compact.artifact, path, COMPACT)
+        path = directory / "compact"
+        self._formats.save(compact.artifact, path, compact.form.format)
         digest, size = self._blobs.put(path)
         return msgspec.structs.replace(compact.form, digest=digest, size_bytes=size)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import statistics
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -13,9 +13,17 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.compact.artifact import CompactModel, Draft, probe_of, read, write
+from trimtab.compact.artifact import (
+    CompactModel,
+    Draft,
+    Fronted,
+    matrix_features,
+    probe_of,
+    read,
+    write,
+)
 from trimtab.errors import TrimtabError
-from trimtab.optimize.convert.estimators import Encoding, compiled
+from trimtab.optimize.convert.estimators import Encoding, compiled, compiled_last
 from trimtab.optimize.convert.symbols import Unsupported
 from trimtab.protocols import Predictor
 from trimtab.types import Array, Columns, FeatureKind, FloatArray, Record, Signature, Task
@@ -46,28 +54,48 @@ class Compacted(Record, frozen=True):
     row_us: tuple[float, float]
 
 
+Before = Callable[[Columns], Any]
+"""The matrix, dense or sparse, that the last step of a pipeline is given."""
+
+
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """What came of compiling: a draft and its figures, or why there is none."""
+    """What came of compiling: an artifact and its figures, or neither and the reason.
 
-    draft: Draft | None
+    Where an artifact is there, ``reason`` says which steps stay native, empty if none does.
+    """
+
+    artifact: Draft | Fronted | None
     figures: Compacted | None
     reason: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class _Behind:
+    """Native steps, and a compact model on their matrix."""
+
+    before: Before
+    small: CompactModel
+
+    def predict(self, columns: Columns) -> FloatArray:
+        return self.small.predict(_as_columns(self.before(columns)))
+
+
 def compact(
-    model: object,
+    model: Any,
     signature: Signature,
     original: Predictor,
     reference: Columns,
     *,
     encoding: Encoding | None = None,
+    before_last: Before | None = None,
     timer: Callable[[], float] = time.perf_counter,
 ) -> Attempt:
     """Compile a fitted model, and compare both forms on the reference's rows and on made-up ones.
 
     The made-up rows have a gap in every nullable feature in turn, and categories that nobody has
-    seen. A row that the original refuses, the compact form must refuse as well.
+    seen. A row that the original refuses, the compact form must refuse as well. Where only steps
+    before the last one of a pipeline cannot be compiled, they stay native in front of it.
 
     Args:
         model: The fitted model.
@@ -75,67 +103,76 @@ def compact(
         original: The model as it is served now.
         reference: Rows that it was trained on, at least one.
         encoding: How a booster by itself is given its columns; None for anything else.
+        before_last: What runs the steps before the last; None if none may stay native.
         timer: Seconds, for latencies.
     """
+    native = ""
     try:
         node, builder = compiled(model, signature, encoding)
     except Unsupported as why:
-        return Attempt(None, None, f"{why}.")
+        native = f"{why}."
+        try:
+            node, builder = compiled_last(model, signature)
+        except Unsupported:
+            return Attempt(None, None, native)
+        if before_last is None:
+            return Attempt(None, None, native)
     rows = _tested(reference)
+    given = _as_columns(before_last(rows)) if native and before_last else rows
     expected = original.predict(rows)
-    size = max(1.0, float(np.abs(expected).max()))
+    tolerance = max(TOLERANCE, builder.tolerance) * max(1.0, float(np.abs(expected).max()))
     draft = Draft(
-        features=signature.features,
+        features=given.features,
         outputs=1 if signature.task is Task.REGRESSION else len(signature.labels) or 2,
         programs=tuple(builder.programs),
         node=node,
-        probe=probe_of(_take(rows, slice(0, 0)), expected[:0], 0.0),
+        probe=probe_of(_take(given, slice(0, PROBES)), expected[:PROBES], tolerance),
         packed=tuple(builder.packed),
         made_with=tuple(_versions()),
     )
     try:
         with TemporaryDirectory(prefix="trimtab-") as folder:
             write(draft, Path(folder) / "model")
-            small = read(Path(folder) / "model")
-        return _compared(
-            draft, small, original, rows, expected, max(TOLERANCE, builder.tolerance) * size, timer
-        )
+            made = read(Path(folder) / "model")
+        small = _Behind(before_last, made) if native and before_last else made
+        figures = _compared(small, original, rows, expected, tolerance, timer)
     except TrimtabError as wrong:
         return Attempt(None, None, f"its compiled form cannot be used: {wrong.message}")
+    if isinstance(figures, str):
+        return Attempt(None, None, figures)
+    return Attempt(Fronted(model[:-1], draft) if native else draft, figures, native)
 
 
 def _compared(
-    draft: Draft,
-    small: CompactModel,
+    small: Predictor,
     original: Predictor,
     rows: Columns,
     expected: FloatArray,
     tolerance: float,
     timer: Callable[[], float],
-) -> Attempt:
+) -> Compacted | str:
+    """Figures of both forms, or how they differ."""
     answer = small.predict(rows)
     apart = float(np.abs(answer - expected).max())
     if not apart <= tolerance:
-        return Attempt(
-            None, None, f"its compiled form answers up to {apart:.3g} apart from the original."
-        )
+        return f"its compiled form answers up to {apart:.3g} apart from the original."
     edges = _edges(rows)
     for i in range(edges.rows):
-        edge = _take(edges, slice(i, i + 1))
-        if not _alike(small, original, edge, tolerance):
-            return Attempt(None, None, "its compiled form treats gaps or new categories otherwise.")
+        if not _alike(small, original, _take(edges, slice(i, i + 1)), tolerance):
+            return "its compiled form treats gaps or new categories otherwise."
     single = [_take(rows, slice(i, i + 1)) for i in range(min(TIMED_ROWS, rows.rows))]
-    kept = _take(rows, slice(0, PROBES))
-    probe = probe_of(kept, expected[:PROBES], tolerance)
-    return Attempt(
-        replace(draft, probe=probe),
-        Compacted(
-            rows=rows.rows,
-            equal=int((answer == expected).all(axis=1).sum()),
-            max_abs=apart,
-            row_us=(_row_us(original, single, timer), _row_us(small, single, timer)),
-        ),
+    return Compacted(
+        rows=rows.rows,
+        equal=int((answer == expected).all(axis=1).sum()),
+        max_abs=apart,
+        row_us=(_row_us(original, single, timer), _row_us(small, single, timer)),
     )
+
+
+def _as_columns(matrix: Any) -> Columns:
+    dense = matrix.toarray() if hasattr(matrix, "toarray") else matrix
+    arrays = tuple(np.asarray(dense, dtype=np.float64).T)
+    return Columns(features=matrix_features(len(arrays)), arrays=arrays)
 
 
 def _alike(small: Predictor, original: Predictor, edge: Columns, tolerance: float) -> bool:

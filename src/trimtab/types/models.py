@@ -78,7 +78,8 @@ class CompactForm(Record, frozen=True):
 
     ``digest`` and ``size_bytes`` are its artifact's. At registration both forms answered ``rows``
     rows, ``equal`` of them alike bit for bit, the others at most ``max_abs`` apart; ``row_us`` are the
-    medians of single rows in microseconds, of the original and of this form.
+    medians of single rows in microseconds, of the original and of this form. Its ``format`` can run
+    code only where steps of the original stay native.
     """
 
     digest: str
@@ -87,6 +88,7 @@ class CompactForm(Record, frozen=True):
     equal: int
     max_abs: float
     row_us: tuple[float, float]
+    format: str = "compact"
 
 
 class Version(Record, frozen=True):

@@ -99,7 +99,7 @@ def register(
     )
     performance = performance_config(deployment, model, signature)
     heldout = _held_out(training, signature, predictor, deployment.config.watch.window_seconds)
-    compiled, why = _compiled(deployment, predictor, signature, reference)
+    compiled, facts = _compiled(deployment, predictor, signature, reference, native=bool(vouched))
     segments = _segments(deployment, model, reference, scores, times)
     version = deployment.registry.register(
         model,
@@ -111,7 +111,7 @@ def register(
         lineage={
             "reference_digest": _digest(reference),
             "reference_rows": str(reference.rows),
-            **({"not_compiled": why} if why else {}),
+            **facts,
             **segments,
             **(lineage or {}),
         },
@@ -136,22 +136,42 @@ def register(
 
 
 def _compiled(
-    deployment: Deployment, predictor: Guarded, signature: Signature, reference: Columns
-) -> tuple[Compiled | None, str]:
-    """The model's compiled form, or why it has none; neither where the setting is off."""
+    deployment: Deployment,
+    predictor: Guarded,
+    signature: Signature,
+    reference: Columns,
+    *,
+    native: bool,
+) -> tuple[Compiled | None, dict[str, str]]:
+    """The model's compiled form, and for the lineage what is not compiled and why.
+
+    ``native`` is whether steps may stay native, which can run code when they are loaded.
+    """
     if not deployment.config.optimize.compact or predictor.original is None or not reference.rows:
-        return None, ""
+        return None, {}
     try:
         compact = plugins.by_path("trimtab.optimize.compact:compact")
     except InvalidConfig as missing:
-        return None, missing.message
+        return None, {"not_compiled": missing.message}
     attempt: Attempt = compact(
-        predictor.original, signature, predictor, reference, encoding=predictor.encoding
+        predictor.original,
+        signature,
+        predictor,
+        reference,
+        encoding=predictor.encoding,
+        before_last=predictor.before_last if native else None,
     )
-    if attempt.draft is None or attempt.figures is None:
-        return None, attempt.reason
-    form = CompactForm(digest="", size_bytes=0, **msgspec.structs.asdict(attempt.figures))
-    return Compiled(attempt.draft, form), ""
+    if attempt.artifact is None or attempt.figures is None:
+        return None, {"not_compiled": attempt.reason}
+    form = CompactForm(
+        digest="",
+        size_bytes=0,
+        format="compact_joblib" if attempt.reason else "compact",
+        **msgspec.structs.asdict(attempt.figures),
+    )
+    return Compiled(attempt.artifact, form), (
+        {"native_steps": attempt.reason} if attempt.reason else {}
+    )
 
 
 def _segments(

@@ -28,15 +28,7 @@ class CompactFormat:
         """
         model = read(path)
         _check(model, signature)
-        apart = model.differs()
-        if apart is not None:
-            raise Refused(
-                f"On this machine the compact model answers {model.manifest.probe.rows} stored rows"
-                f" up to {apart:.3g} apart from the original; at most"
-                f" {model.manifest.probe.tolerance:.3g} is tolerated.",
-                hint="The original answers in its place. Register the model on this kind of machine.",
-                code="probe_failed",
-            )
+        refuse_other_answers(model)
         return CompactPredictor(model, signature)
 
     def accepts(self, model: object) -> bool:
@@ -47,6 +39,23 @@ class CompactFormat:
         """Write a compact model."""
         if isinstance(model, Draft):
             write(model, path)
+
+
+def refuse_other_answers(model: CompactModel) -> None:
+    """Answer the probe rows on this machine.
+
+    Raises:
+        Refused: an answer is another than the original's.
+    """
+    apart = model.differs()
+    if apart is not None:
+        raise Refused(
+            f"On this machine the compact model answers {model.manifest.probe.rows} stored rows"
+            f" up to {apart:.3g} apart from the original; at most"
+            f" {model.manifest.probe.tolerance:.3g} is tolerated.",
+            hint="The original answers in its place. Register the model on this kind of machine.",
+            code="probe_failed",
+        )
 
 
 class CompactPredictor:

@@ -15,45 +15,31 @@ _TEXT: Any = pd.Series(["a"]).dtype
 """What this pandas makes of strings: ``object`` before 3, ``str`` since."""
 
 
-class SklearnPredictor:
-    """A fitted estimator as a :class:`~trimtab.protocols.Predictor`.
+class SklearnInput:
+    """What a fitted estimator is given: a frame if it was fitted on one, else a matrix.
 
-    An estimator that was fitted on a frame gets a frame again, with the columns' names and types;
-    any other gets a matrix. Its jobs are set to one, since threads cost more than a request's rows.
+    The frame has the columns' names and types. The estimator's jobs are set to one, since threads cost
+    more than a request's rows.
 
     Args:
         model: The fitted estimator or pipeline.
-        signature: What it takes and answers.
+        signature: What it takes.
 
     Raises:
-        InvalidInput: features, classes or abilities do not match the signature.
+        InvalidInput: it takes other features.
     """
 
     def __init__(self, model: Any, signature: Signature) -> None:
         for part in _parts(model):
             if getattr(part, "n_jobs", None) is not None:
                 part.n_jobs = 1
-        self.original = model
         self._places = _places(model, signature)
         self._named = hasattr(model, "feature_names_in_")
         self._nones = _learned_none(model)
-        if signature.task is Task.REGRESSION:
-            self._call = model.predict
-            return
-        if not hasattr(model, "predict_proba"):
-            raise InvalidInput(
-                f"{type(model).__name__} answers no probabilities.",
-                hint="Wrap it in sklearn.calibration.CalibratedClassifierCV.",
-                code="no_probabilities",
-            )
-        _check_classes(model, signature)
-        self._call = model.predict_proba
 
-    def predict(self, columns: Columns) -> FloatArray:
-        """Score rows; shape ``(rows, k)``."""
-        raw = self._call(self._frame(columns) if self._named else self._matrix(columns))
-        values = np.asarray(raw, dtype=np.float64)
-        return values if values.ndim == 2 else values[:, None]
+    def of(self, columns: Columns) -> Any:
+        """Columns as the model takes them."""
+        return self._frame(columns) if self._named else self._matrix(columns)
 
     def _frame(self, columns: Columns) -> pd.DataFrame:
         return pd.DataFrame(
@@ -80,6 +66,43 @@ class SklearnPredictor:
         if spec.kind is FeatureKind.NUMERIC or spec.nullable or np.isnan(array).any():
             return array
         return array.astype(np.int64 if spec.kind is FeatureKind.INTEGER else np.bool_)
+
+
+class SklearnPredictor:
+    """A fitted estimator as a :class:`~trimtab.protocols.Predictor`.
+
+    Args:
+        model: The fitted estimator or pipeline.
+        signature: What it takes and answers.
+
+    Raises:
+        InvalidInput: features, classes or abilities do not match the signature.
+    """
+
+    def __init__(self, model: Any, signature: Signature) -> None:
+        self.original = model
+        self._input = SklearnInput(model, signature)
+        if signature.task is Task.REGRESSION:
+            self._call = model.predict
+            return
+        if not hasattr(model, "predict_proba"):
+            raise InvalidInput(
+                f"{type(model).__name__} answers no probabilities.",
+                hint="Wrap it in sklearn.calibration.CalibratedClassifierCV.",
+                code="no_probabilities",
+            )
+        _check_classes(model, signature)
+        self._call = model.predict_proba
+
+    def predict(self, columns: Columns) -> FloatArray:
+        """Score rows; shape ``(rows, k)``."""
+        raw = self._call(self._input.of(columns))
+        values = np.asarray(raw, dtype=np.float64)
+        return values if values.ndim == 2 else values[:, None]
+
+    def before_last(self, columns: Columns) -> Any:
+        """The matrix, dense or sparse, that a pipeline's last step is given."""
+        return self.original[:-1].transform(self._input.of(columns))
 
 
 def _places(model: Any, signature: Signature) -> list[int]:
