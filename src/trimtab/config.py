@@ -221,6 +221,10 @@ class FeaturesConfig(Section, frozen=True):
     latencies is sent a second time; such reads add at most ``hedge_ratio`` to the store's load, and 0
     turns them off.
 
+    When more than ``fallback_ratio`` of at least ``fallback_min_values`` values of a feature in a window
+    of ``fallback_window_seconds`` came from a fallback, people are told. Values that requests brought
+    do not count.
+
     The skew watch compares ``skew_samples`` predictions of a window with the views' histories,
     ``skew_delay_seconds`` after the window's end. Numbers within ``skew_tolerance_ratio`` of each other
     are equal; a share of at most ``skew_floor`` that differs does not matter.
@@ -231,6 +235,9 @@ class FeaturesConfig(Section, frozen=True):
     breaker_seconds: Positive = 1.0
     hedge_quantile: Quantile = 0.95
     hedge_ratio: Share = 0.05
+    fallback_ratio: Share = 0.05
+    fallback_min_values: Count = 1_000
+    fallback_window_seconds: Positive = 300.0
     skew_delay_seconds: NonNegative = 86_400.0
     skew_samples: Count = 1_000
     skew_tolerance_ratio: Share = 1e-6

@@ -105,6 +105,7 @@ ALL: tuple[MetricSpec, ...] = (
         ("model", "view", "source"),
         "Feature values by provenance.",
     ),
+    MetricSpec("ml_feature_fallback_ratio", "gauge", _MODEL, "Largest fallback ratio, 0 to 1."),
     MetricSpec(
         "ml_feature_age_seconds",
         "histogram",

@@ -48,6 +48,7 @@ from trimtab.types import (
     Matured,
     PredictionFacts,
     PredictionRecord,
+    Provenance,
     Rollout,
     RolloutPlan,
     UnitEvent,
@@ -56,6 +57,9 @@ from trimtab.types import (
 
 _Event = tuple[bool, float, float]
 """Whether the candidate's, the candidate's share at the answer, and how much of an event it is."""
+
+
+_FALLBACKS = frozenset({Provenance.BATCH.code, Provenance.DEFAULT.code})
 
 
 class _Tally(msgspec.Struct):
@@ -364,6 +368,8 @@ def _shown(spec: GuardrailSpec, record: PredictionRecord) -> bool:
     """Whether the answer itself was the event."""
     if spec.event is UnitEvent.ERROR:
         return record.failed is not None
+    if spec.event is UnitEvent.FALLBACK:
+        return not _FALLBACKS.isdisjoint(record.sources)
     return spec.slow_ms is not None and record.latency_ms > spec.slow_ms
 
 

@@ -28,6 +28,7 @@ class UnitEvent(StrEnum):
     ``wrong_decision``: decision and outcome disagree. ``missed_positive``: positive outcome that was
     decided negative. ``false_alarm``: the reverse. ``positive_outcome``: for example a conversion.
     ``error``: the arm raised, timed out or answered nonsense. ``slow``: latency over ``slow_ms``.
+    ``fallback``: a feature came from a batch store or was a default.
     ``outcome_value``: not whether but how much: the outcome itself, between ``low`` and ``high``.
     """
 
@@ -37,6 +38,7 @@ class UnitEvent(StrEnum):
     POSITIVE_OUTCOME = "positive_outcome"
     ERROR = "error"
     SLOW = "slow"
+    FALLBACK = "fallback"
     OUTCOME_VALUE = "outcome_value"
 
 

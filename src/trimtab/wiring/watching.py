@@ -20,6 +20,7 @@ from trimtab.drift.comparison import (
 )
 from trimtab.drift.profile import ReferenceProfile
 from trimtab.drift.segments import load_segments
+from trimtab.features.fallbacks import FEATURE_FALLBACK
 from trimtab.features.skew import FEATURE_SKEW
 from trimtab.judge import DriftJudge
 from trimtab.protocols import AlertChannel, Comparer, StateTx
@@ -32,6 +33,7 @@ from trimtab.types import Rollout, RolloutState, Verdict, Version
 from trimtab.watch import Subject, Tick, WatchFlow
 from trimtab.windows import FeatureWindows, Segment, WindowJudge
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.fallbacks import fallback_subjects
 from trimtab.wiring.performance import FactsKeeper, performance_subjects
 from trimtab.wiring.references import SEGMENTS_DIGEST, references_of, sketcher_of
 from trimtab.wiring.skew import skew_subjects
@@ -39,6 +41,7 @@ from trimtab.wiring.skew import skew_subjects
 SCORES = {
     DATA_DRIFT: "ml_data_drift_score",
     DATA_QUALITY: "ml_data_quality_score",
+    FEATURE_FALLBACK: "ml_feature_fallback_ratio",
     PREDICTION_DRIFT: "ml_prediction_drift_score",
 }
 FEATURE_SCORES = {DATA_DRIFT: "ml_feature_drift_score", FEATURE_SKEW: "ml_feature_skew_ratio"}
@@ -97,6 +100,7 @@ class SubjectBook:
             subjects += self._of_segments(version, prefix)
         subjects += performance_subjects(self.deployment, version, DriftActor(config))
         subjects += skew_subjects(self.deployment, version, DriftActor(config))
+        subjects += fallback_subjects(self.deployment, version)
         return subjects
 
     def _of_profile(

@@ -60,6 +60,19 @@ def test_each_guardrail_counts_its_own_events(
     assert {(2, 2)} == {reading.units for reading in window.content.readings}
 
 
+def test_an_answer_with_a_value_from_a_fallback_is_an_event(
+    rollout: Rollout, state: Any, record: Make, plan: RolloutPlan
+) -> None:
+    spec = GuardrailSpec(name="fallbacks", event=UnitEvent.FALLBACK)
+    guarded = replace(rollout, plan=replace(plan, guardrails=(spec,)))
+    records = [
+        record(f"p{n}", arm=n % 2, sources=sources)
+        for n, sources in enumerate(["qr", "qb", "rd", "d-", "q-", "rr"])
+    ]
+    (window,) = GuardrailWindows(guarded).fold(records, [], state)
+    assert counts(window) == {"fallbacks": (1, 2)}
+
+
 def test_outcomes_count_in_the_order_of_answers_after_the_delay(
     rollout: Rollout, state: Any, new_state: Any, record: Make, outcome: Make, plan: RolloutPlan
 ) -> None:
