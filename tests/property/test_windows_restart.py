@@ -13,7 +13,7 @@ from trimtab.config import WatchConfig
 from trimtab.protocols import StateTx
 from trimtab.sketch import Binning, Sketcher, fit, sketch, to_bytes
 from trimtab.types import FeatureKind, PredictionRecord
-from trimtab.windows import FeatureWindows, Segment
+from trimtab.windows import FeatureWindows, Segment, WindowSketch, merge_windows
 
 RNG = np.random.default_rng(0)
 REFERENCE = [RNG.normal(size=500), RNG.normal(size=500)]
@@ -140,3 +140,22 @@ def test_a_sliding_window_is_its_tumbling_ones_merged() -> None:
     for window in sliding[:20]:
         inside = [p for p in pieces if window.start <= p.start and p.end <= window.end]
         assert window.rows == sum(piece.rows for piece in inside)
+
+
+@settings(max_examples=15, deadline=None)
+@given(seed=st.integers(0, 99), replicas=st.integers(2, 4))
+def test_the_windows_of_several_replicas_merge_to_those_of_one(seed: int, replicas: int) -> None:
+    """Each replica folds what it answered; their windows of the same hours, merged in any order."""
+    steady = [
+        replace(record, event_time=2.0 * at, version=1, shadow=False)
+        for at, record in enumerate(stream(seed, 600))
+    ]
+    expected = told(windower(), steady)
+    order = np.random.default_rng(seed).permutation(replicas)
+    merged: dict[float, WindowSketch] = {}
+    for replica in order.tolist():
+        for window in windower().fold(steady[replica::replicas], (), NO_STATE):
+            known = merged.get(window.start)
+            content = window.content
+            merged[window.start] = content if known is None else merge_windows(known, content)
+    assert [one[-1] for one in expected] == [to_bytes(merged[one[0]]) for one in expected]  # type: ignore[index]

@@ -7,6 +7,7 @@ import fcntl
 import logging
 import signal
 import threading
+import time
 from pathlib import Path
 from types import FrameType
 
@@ -19,6 +20,8 @@ from trimtab.wiring.watching import Watching
 logger = logging.getLogger(__name__)
 
 MAX_PAUSE_SECONDS = 10.0
+REST_RATIO = 9.0
+MAX_REST_SECONDS = 2.0
 
 
 class WatcherLock:
@@ -43,10 +46,15 @@ class WatcherLock:
 
 
 def watch(deployment: Deployment, metrics: Metrics, stop: threading.Event) -> None:
-    """Tick until told to stop; after a failure everything is built anew from what was saved."""
+    """Tick until told to stop; after a failure everything is built anew from what was saved.
+
+    After a tick that took long the pause is longer, nine times as long and at most 2 s: more is read
+    at once then, and what a tick costs whatever it reads counts for less. A backlog is read without.
+    """
     pause = deployment.config.watch.poll_ms / 1e3
     watching, failures = Watching.open(deployment, metrics), 0
     while not stop.is_set():
+        began = time.monotonic()
         try:
             tick = watching.tick()
             asyncio.run(watching.deliverer.deliver_due())
@@ -60,7 +68,8 @@ def watch(deployment: Deployment, metrics: Metrics, stop: threading.Event) -> No
             watching = Watching.open(deployment, metrics)
             continue
         if tick.records < deployment.config.watch.batch_rows:
-            stop.wait(pause)
+            rest = REST_RATIO * (time.monotonic() - began)
+            stop.wait(max(pause, min(rest, MAX_REST_SECONDS)))
 
 
 def serve(child: Child, metrics: Metrics) -> None:

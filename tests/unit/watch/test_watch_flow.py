@@ -140,6 +140,28 @@ def test_any_batches_and_any_restarts_conclude_the_same(state: StateStore, tmp_p
     other.close()
 
 
+def test_subjects_that_share_a_windower_fold_once(state: StateStore) -> None:
+    shared, judges = Counting(), [Counting(), Counting()]
+    subjects = [
+        Subject(f"m/1/{at}", shared, judge, judge, judge) for at, judge in enumerate(judges)
+    ]
+
+    def flow(found: list[Subject]) -> WatchFlow:
+        tape = Tape([record(f"p{i}", float(i)) for i in range(6)])
+        return WatchFlow(
+            state=state, journal=tape, subjects=lambda _: found, notify=lambda *_: None,
+            batch_rows=4,
+        )  # fmt: skip
+
+    assert 4 == flow(subjects).tick().records
+    assert (4, [4, 4]) == (shared.seen, [judge.judged for judge in judges])
+    again, restarted = Counting(), [Counting(), Counting()]
+    assert 2 == flow([
+        Subject(f"m/1/{at}", again, judge, judge, judge) for at, judge in enumerate(restarted)
+    ]).tick().records  # fmt: skip
+    assert (6, [6, 6]) == (again.seen, [judge.judged for judge in restarted])
+
+
 def test_a_replayed_prediction_counts_once(state: StateStore) -> None:
     part = Counting()
     tape = Tape([record("a"), record("a"), record("b"), record("a")], most=2)
