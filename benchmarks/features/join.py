@@ -61,6 +61,7 @@ database = duckdb.connect()
 database.execute(f"SET threads = {sys.argv[4]}")
 database.execute(f"SET temp_directory = '{folder}/duckdb'")
 database.execute("SET preserve_insertion_order = false")
+database.execute("SET enable_progress_bar = false")
 columns = ", ".join(f"v{i}.v{i}_{j}" for i in range(views) for j in range(features))
 joins = " ".join(
     f"ASOF LEFT JOIN '{folder}/view{i}.parquet' v{i}"
@@ -132,7 +133,7 @@ def ran(python: str, code: str, folder: Path) -> dict[str, float]:
         stdout=subprocess.PIPE,
         text=True,
     )
-    found: dict[str, float] = json.loads(done.stdout)
+    found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
     return found
 
 
