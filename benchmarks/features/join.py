@@ -29,6 +29,7 @@ LIMIT = 1.3
 OURS = """
 import json, resource, sys, time
 from pathlib import Path
+import trimtab.features.asof  # loaded beforehand, as the peer is
 from trimtab.config import Config, FeaturesConfig, StateConfig, ViewConfig, ViewFeature
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.training import TrainingOptions, write_training_frame
