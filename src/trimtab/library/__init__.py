@@ -8,10 +8,10 @@ from trimtab import plugins
 from trimtab.library.deployment import ModelDeployment
 from trimtab.library.detector import DriftDetector
 from trimtab.library.feature_pipeline import ProductionFeaturePipeline
-from trimtab.library.feature_views import FeatureViews
 from trimtab.library.production import ProductionModel
 
 if TYPE_CHECKING:
+    from trimtab.library.feature_views import FeatureViews
     from trimtab.library.optimized import OptimizedModel
 
 __all__ = [
@@ -24,9 +24,15 @@ __all__ = [
 ]
 
 
+_LATE = {
+    "FeatureViews": "trimtab.library.feature_views:FeatureViews",
+    "OptimizedModel": "trimtab.library.optimized:OptimizedModel",
+}
+
+
 def __getattr__(name: str) -> object:
-    """Optimisation needs scikit-learn, which is an extra; the other classes do not wait for it."""
-    if name == "OptimizedModel":
-        return plugins.by_path("trimtab.library.optimized:OptimizedModel")
+    """Optimisation needs scikit-learn, an extra, and views a state; the other classes wait for neither."""
+    if name in _LATE:
+        return plugins.by_path(_LATE[name])
     message = f"module 'trimtab.library' has no attribute {name!r}"
     raise AttributeError(message)
