@@ -139,7 +139,8 @@ def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
     for at, feature in enumerate(profile.features):
         if not feature.binning.bits:
             parts = _counted(table, feature.feature)
-            found.append(merge_all([sketch(feature.binning, part) for part in parts]))
+            empty = Counted(labels=(), counts=())
+            found.append(merge_all([sketch(feature.binning, part) for part in (empty, *parts)]))
             continue
         column = np.asarray(_column(table, feature.feature))
         found.append(sketch(feature.binning, column))
@@ -212,7 +213,8 @@ def _column(table: nw.DataFrame[Any], spec: FeatureSpec) -> Array | Coded:
     arrow = _arrow(table[spec.name])
     if arrow is None:
         return _objects(table[spec.name])
-    coded = arrow if pa.types.is_dictionary(arrow.type) else arrow.dictionary_encode()
+    whole = arrow.combine_chunks()
+    coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
     codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
     return Coded(labels=tuple(map(str, coded.dictionary.to_pylist())), codes=codes)
 
@@ -222,30 +224,32 @@ def _counted(table: nw.DataFrame[Any], spec: FeatureSpec) -> Iterator[Column]:
     if spec.name not in table.columns:
         yield _all_missing(spec, len(table))
         return
-    for start in range(0, max(len(table), 1), _COUNTED_ROWS):
-        part = table[spec.name][start : start + _COUNTED_ROWS]
-        arrow = _arrow(part)
-        if arrow is None:
-            yield _objects(part)
-            continue
-        if pa.types.is_dictionary(arrow.type):
-            arrow = arrow.dictionary_decode()
-        values, counts = arrow.value_counts().flatten()
-        rows = {None if v is None else str(v): n for v, n in _pairs(values, counts)}
-        missing = rows.pop(None, 0)
-        yield Counted(
-            labels=tuple(str(name) for name in rows), counts=tuple(rows.values()), missing=missing
-        )
+    arrow = _arrow(table[spec.name])
+    if arrow is None:
+        yield _objects(table[spec.name])
+        return
+    for chunk in arrow.chunks:
+        for start in range(0, len(chunk), _COUNTED_ROWS):
+            part = chunk.slice(start, _COUNTED_ROWS)
+            if pa.types.is_dictionary(part.type):
+                part = part.dictionary_decode()
+            values, counts = part.value_counts().flatten()
+            rows = {None if v is None else str(v): n for v, n in _pairs(values, counts)}
+            missing = rows.pop(None, 0)
+            yield Counted(
+                labels=tuple(map(str, rows)), counts=tuple(rows.values()), missing=missing
+            )
 
 
 def _pairs(values: pa.Array, counts: pa.Array) -> Iterator[tuple[object, int]]:
     return zip(values.to_pylist(), counts.to_pylist(), strict=True)
 
 
-def _arrow(series: nw.Series[Any]) -> pa.Array | None:
+def _arrow(series: nw.Series[Any]) -> pa.ChunkedArray | None:
     """The column as Arrow has it; None where its values are of several types."""
     try:
-        return pa.chunked_array([series.to_arrow()]).combine_chunks()
+        arrow = series.to_arrow()
+        return arrow if isinstance(arrow, pa.ChunkedArray) else pa.chunked_array([arrow])
     except (pa.ArrowException, TypeError):
         return None
 
