@@ -6,11 +6,12 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
+from scipy.stats import binom
 
 from trimtab.config import WatchConfig
 from trimtab.drift import FeatureComparer, build_profile, window_of
 from trimtab.drift.cells import cells
-from trimtab.judge import DriftJudge
+from trimtab.judge import LEVEL, DriftJudge
 from trimtab.sketch import fit, sketch
 from trimtab.types import Columns, Comparison, FeatureKind, FeatureSpec, State, Verdict
 
@@ -62,6 +63,23 @@ def test_no_drift_in_few_rows_does_not_look_like_drift() -> None:
     current = table(**{f"x{i}": rng.normal(size=200) for i in range(20)})
     found = verdict(reference, current)
     assert (State.STEADY, ()) == (found.state, found.flagged)
+
+
+@pytest.mark.parametrize("known", [5, 40, 90])
+def test_a_reference_of_few_rows_cries_no_wolf_and_finds_what_is_plain(known: int) -> None:
+    rng = np.random.default_rng(known)
+
+    def draw(rows: int, by: float = 0.0) -> Columns:
+        return table(
+            x=rng.normal(by, 1, rows),
+            y=rng.lognormal(by, 1, rows),
+            c=rng.choice(np.array(["a", "b"], dtype=object), rows),
+        )
+
+    quiet = [verdict(draw(known), draw(1_000)) for _ in range(60)]
+    assert sum(bool(found.flagged) for found in quiet) <= binom.ppf(0.99, 60, LEVEL)
+    if known >= 40:
+        assert {"x", "y"} <= set(verdict(draw(known), draw(1_000, by=2.0)).flagged)
 
 
 def test_a_single_row_cannot_drift() -> None:
