@@ -4,7 +4,8 @@
   reference, the other 240 the windows. Real traffic, with seasons.
 * fraud: simulated card transactions, stationary by construction, from a Parquet file that is given as
   ``fraud=PATH`` (columns ``ts``, ``tx_amount``, …). Twice: the first 30 days as the reference and 61
-  windows; and a random half of all rows as the reference and the other half's 91 days as windows.
+  windows; and a random half of all rows as the reference and the other half's days as windows, from the
+  15th day on, since the features over 7 days, some with a week's delay, fill until then.
 * the same with ``tx_amount`` shifted by 0.1 of its standard deviation from the 31st window on.
 """
 
@@ -24,6 +25,7 @@ from trimtab.judge import DriftJudge
 from trimtab.types import Verdict, Window
 
 DAY = 86_400.0
+WARM_DAYS = 14
 FLIGHTS = ["dep_delay", "arr_delay", "air_time", "distance", "hour", "minute", "carrier", "origin", "dest"]  # fmt: skip
 FRAUD = [
     "tx_amount", "second_of_day", "tx_during_weekend", "tx_during_night",
@@ -102,7 +104,8 @@ def run(options: Mapping[str, str]) -> None:
     half = np.random.default_rng(1).random(len(frame)) < 0.5
     for name, known in (("fraud, 30 days known", past), ("fraud, half of all rows known", half)):
         profile = reference_of(frame[known], day[known])
-        now, days = frame[~known].reset_index(drop=True), day[~known]
+        rest = ~known & (day >= WARM_DAYS)
+        now, days = frame[rest].reset_index(drop=True), day[rest]
         tell(name, judged(profile, now, days))
         later = days >= np.unique(days)[30]
         now.loc[later, "tx_amount"] += 0.1 * frame["tx_amount"].std()

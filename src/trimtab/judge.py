@@ -149,6 +149,8 @@ class DriftJudge:
         if state is State.NOT_ENOUGH_DATA:
             return f"Not enough data: {window.rows} rows, {self._config.min_rows} are needed."
         if not flagged:
+            if self._memory.alarmed and not self._memory.quiet:
+                return "Nothing stands out in this window alone; the evidence of many adds up."
             over = " The excursion is not over yet." if state is not State.STEADY else ""
             return f"Nothing has drifted.{over}"
         said = "; ".join(f"{c.name}: {c.words}" for c in flagged[:_NAMED])

@@ -162,6 +162,7 @@ def test_evidence_without_a_flagged_window_begins_an_excursion() -> None:
     found = run(judge, *[0.051] * 60)
     alarmed = next(v for v in found if v.alarmed)
     assert (State.DRIFTED, alarmed.start, ()) == (alarmed.state, alarmed.since, alarmed.flagged)
+    assert "Nothing stands out in this window alone; the evidence of many adds up." == alarmed.words
 
 
 def test_a_restart_changes_nothing() -> None:
