@@ -26,6 +26,8 @@ CREATE TABLE IF NOT EXISTS trimtab_features (
     PRIMARY KEY (view, entity)
 )
 """
+# Two who make a table at the same moment both find it missing, in spite of IF NOT EXISTS.
+_ALONE = "SELECT pg_advisory_xact_lock(hashtext('trimtab_features'))"
 _READ = "SELECT entity, row FROM trimtab_features WHERE view = %s AND entity = ANY(%s)"
 _WRITE = """
 INSERT INTO trimtab_features (view, entity, event_time, row)
@@ -169,7 +171,9 @@ class PostgresStore:
         with self._lock:
             self._open.add(connection)
             if not self._made:
-                connection.execute(_SCHEMA)
+                with connection.transaction():
+                    connection.execute(_ALONE)
+                    connection.execute(_SCHEMA)
                 self._made = True
         return connection
 
