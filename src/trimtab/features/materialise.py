@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trimtab.config import ViewConfig
-from trimtab.errors import InvalidConfig
 from trimtab.features.history import History, batches_from, rows_in, stamp_of
 from trimtab.features.writing import RowReader, Tally, Written, rows_of, write_rows
 from trimtab.protocols import Clock, FeatureStore
@@ -51,17 +50,9 @@ async def materialise(
         progress: Called with rows done and rows in all.
 
     Raises:
-        InvalidConfig: the history has the entity in one column, and the view has several keys.
         InvalidRow: a column is missing.
         Unavailable: a file or the store cannot be used; run it again.
     """
-    if history.joined:
-        raise InvalidConfig(
-            f"The view {history.view!r} has several keys, and its history has them in one column.",
-            code="keys_in_one_column",
-            path=f"features.views.{history.view}.history",
-            hint="Name a history with a column for each key.",
-        )
     reader = RowReader(view, clock, history.time_column, history.keys)
     tally = Tally()
     known = ledger.load()

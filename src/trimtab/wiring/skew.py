@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from trimtab.errors import TrimtabError
 from trimtab.features.history import History, history_of
-from trimtab.features.skew import FEATURE_SKEW, HistoryLookup, SkewComparer, SkewWindows
+from trimtab.features.lookup import HistoryLookup
+from trimtab.features.skew import FEATURE_SKEW, SkewComparer, SkewWindows
 from trimtab.features.views import compile_plan
 from trimtab.judge import DriftJudge
 from trimtab.protocols import Actor

@@ -148,14 +148,23 @@ def _plan(
         task=Task.BINARY,
     )
     steps, inputs = plan_steps(found, signature)
+    histories = {
+        name: history_of(config, name, deployment.dir)
+        for name, view in found.items()
+        if view.features
+    }
+    for name, history in histories.items():
+        if history.joined:
+            raise InvalidConfig(
+                f"The view {name!r} has several keys, and its history has them in one column.",
+                code="keys_in_one_column",
+                path=f"features.views.{name}.history",
+                hint="Name a history with a column for each key.",
+            )
     return TrainingPlan(
         time_column=asked.time_column,
         views=found,
-        histories={
-            name: history_of(config, name, deployment.dir)
-            for name, view in found.items()
-            if view.features
-        },
+        histories=histories,
         steps=steps,
         slots=(*signature.names, *(spec.name for spec in inputs)),
         defaults=asked.defaults,

@@ -21,7 +21,8 @@ from trimtab.config import (
     WatchConfig,
 )
 from trimtab.features.history import History
-from trimtab.features.skew import HistoryLookup, SkewComparer, SkewWindows
+from trimtab.features.lookup import HistoryLookup
+from trimtab.features.skew import SkewComparer, SkewWindows
 from trimtab.features.views import compile_plan
 from trimtab.judge import DriftJudge
 from trimtab.protocols import Actor, StateTx
