@@ -34,17 +34,15 @@ features = [
 features_deadline_ms = 500
 """
 NOW = time.time()
-ROWS: dict[str, StoredRow] = {
-    key: StoredRow(values=values, event_time=NOW - age)
-    for key, values, age in [
-        ("ann", {"visits": 7, "country": "fr"}, 60.0),
-        ("7", {"visits": 8, "country": "de"}, 60.0),
-        ("ключ|:/%", {"visits": 9, "country": "fr"}, 60.0),
-        ("old", {"visits": 10, "country": "fr"}, 4_000.0),
-        ("text", {"visits": "ten", "country": "fr"}, 60.0),
-        ("huge", {"visits": 5_000, "country": 3}, 60.0),
-    ]
-}
+HELD: list[tuple[str, dict[str, Scalar], float]] = [
+    ("ann", {"visits": 7, "country": "fr"}, 60.0),
+    ("7", {"visits": 8, "country": "de"}, 60.0),
+    ("ключ|:/%", {"visits": 9, "country": "fr"}, 60.0),
+    ("old", {"visits": 10, "country": "fr"}, 4_000.0),
+    ("text", {"visits": "ten", "country": "fr"}, 60.0),
+    ("huge", {"visits": 5_000, "country": 3}, 60.0),
+]
+ROWS = {key: StoredRow(values=values, event_time=NOW - age) for key, values, age in HELD}
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from sys import float_info
 
 from trimtab.features.values import PlannedFeature
 from trimtab.features.views import PlannedView
-from trimtab.types import FeatureKind, Provenance, Scalar, StoredRow
+from trimtab.types import FeatureKind, Provenance, Resolved, Scalar, StoredRow
 
 REQUEST = Provenance.REQUEST.code
 REALTIME = Provenance.REALTIME.code
@@ -19,9 +19,12 @@ Refuse = Callable[[PlannedView, PlannedFeature], None]
 
 
 class Draft:
-    """A row's values, with their sources and ages; ``""`` is the source of what is missing."""
+    """A row's values, with their sources and ages; ``""`` is the source of what is missing.
 
-    __slots__ = ("ages", "empty", "event_time", "sources", "values")
+    ``answer`` is there at once for a row that one stored row fills whole.
+    """
+
+    __slots__ = ("ages", "answer", "empty", "event_time", "sources", "values")
 
     def __init__(self, row: Sequence[Scalar], event_time: float) -> None:
         size = len(row)
@@ -33,6 +36,7 @@ class Draft:
             self.values = [None if value != value else value for value in row]  # noqa: PLR0124 - NaN
             self.sources = ["" if value is None else REQUEST for value in self.values]
         self.ages: list[float | None] = [None] * size
+        self.answer: Resolved | None = None
         self.event_time = event_time
 
     def put(self, index: int, value: Scalar, source: str, age: float | None) -> None:
@@ -118,13 +122,18 @@ class Layout:
         return all(map(le, self._lows, values)) and all(map(ge, self._highs, values))
 
     def _place(self, draft: Draft, values: list[Scalar], source: str, age: float) -> None:
-        if self._span is not None:
+        size = len(values)
+        if draft.empty and self._span is not None and size == len(draft.values):
+            draft.answer = Resolved(
+                values=tuple(values), sources=source * size, ages_seconds=(age,) * size
+            )
+        elif self._span is not None:
             draft.values[self._span] = values
             draft.sources[self._span] = [source] * len(values)
             draft.ages[self._span] = [age] * len(values)
-            return
-        for feature, value in zip(self.view.features, values, strict=True):
-            draft.put(feature.index, value, source, age)
+        else:
+            for feature, value in zip(self.view.features, values, strict=True):
+                draft.put(feature.index, value, source, age)
 
     def _conformed(self, feature: PlannedFeature, value: object) -> Scalar:
         try:

@@ -20,7 +20,7 @@ from trimtab.types import StoredRow
 
 _MAX_ABANDONED = 64
 _FAIR_RATIO = 0.25
-_AT_ONCE = 64
+_AT_ONCE = 128
 
 
 class Guard:

@@ -138,6 +138,8 @@ class Resolver:
                 self._tallies[at].missed()
 
     def _finish(self, draft: Draft, index: int) -> Resolved:
+        if draft.answer is not None:
+            return draft.answer
         if "" in draft.sources:
             self._complete_draft(draft, index)
         return Resolved(

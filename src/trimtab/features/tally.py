@@ -9,6 +9,10 @@ from trimtab.features.views import PlannedView
 from trimtab.telemetry import Metrics
 from trimtab.types import Provenance, Resolved
 
+Counts = tuple[tuple[Callable[[float], None], int], ...]
+
+_MOST_KNOWN = 1_000
+
 
 class Tally:
     """Counts the sources of a view's features, their ages and the deadlines missed.
@@ -24,26 +28,34 @@ class Tally:
         self._model = model
         self._view = view.name
         self._metrics = metrics
-        self._counters: dict[str, Callable[[float], None]] = {}
+        self._known: dict[str, Counts] = {}
         self._age = metrics.observer("ml_feature_age_seconds", model=model, view=view.name)
 
     def count(self, answers: Sequence[Resolved]) -> None:
         """Count where the view's values came from."""
-        counts: dict[str, int] = {}
-        for sources, rows in Counter([answer.sources for answer in answers]).items():
-            codes = [sources[place] for place in self._places]
-            for code in set(codes):
-                counts[code] = counts.get(code, 0) + rows * codes.count(code)
-        for code, values in counts.items():
-            counter = self._counters.get(code)
-            if counter is None:
-                counter = self._counters[code] = self._metrics.counter(
-                    "ml_feature_source_total",
-                    model=self._model,
-                    view=self._view,
-                    source=Provenance.of(code).value,
-                )
-            counter(values)
+        if len(answers) == 1:
+            found = {answers[0].sources: 1}
+        else:
+            found = Counter([answer.sources for answer in answers])
+        for sources, rows in found.items():
+            for counter, values in self._known.get(sources) or self._learn(sources):
+                counter(rows * values)
+
+    def _learn(self, sources: str) -> Counts:
+        """Which counters a row of these sources moves, and by how much; remembered."""
+        by_code = Counter(sources[place] for place in self._places)
+        counts = tuple((self._counter(code), values) for code, values in by_code.items())
+        if len(self._known) < _MOST_KNOWN:
+            self._known[sources] = counts
+        return counts
+
+    def _counter(self, code: str) -> Callable[[float], None]:
+        return self._metrics.counter(
+            "ml_feature_source_total",
+            model=self._model,
+            view=self._view,
+            source=Provenance.of(code).value,
+        )
 
     def age(self, seconds: float) -> None:
         """Note the oldest stored value of a request."""

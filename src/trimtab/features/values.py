@@ -94,6 +94,8 @@ def is_text(value: object) -> TypeGuard[str]:
     """Whether this can be a category or an entity key: not too long, and with an encoding."""
     if not isinstance(value, str) or len(value) > _MAX_TEXT:
         return False
+    if value.isascii():
+        return True
     try:
         value.encode()
     except UnicodeEncodeError:

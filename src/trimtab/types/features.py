@@ -39,14 +39,14 @@ _CODES = {
 _OF_CODE = {code: provenance for provenance, code in _CODES.items()}
 
 
-class StoredRow(Record, frozen=True):
+class StoredRow(Record, frozen=True, gc=False):
     """What a feature store holds for one entity: values by feature name, as of ``event_time``."""
 
     values: Mapping[str, Scalar]
     event_time: float
 
 
-class Resolved(Record, frozen=True):
+class Resolved(Record, frozen=True, gc=False):
     """One row's features in the signature's order, with where each came from and how old it is.
 
     ``sources`` has one provenance code a feature; ``ages_seconds`` is None for request and default.
