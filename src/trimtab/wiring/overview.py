@@ -24,7 +24,14 @@ from trimtab.types import (
 )
 
 _ALL = 1_000_000
-SUBJECTS = ("data_drift", "data_quality", "prediction_drift", "performance", "guardrail")
+SUBJECTS = (
+    "data_drift",
+    "data_quality",
+    "prediction_drift",
+    "performance",
+    "feature_skew",
+    "guardrail",
+)
 
 
 class Health(StrEnum):
