@@ -12,7 +12,7 @@ from trimtab.rollout import audit
 from trimtab.wiring.overview import Health, ModelOverview, overview
 
 COLOURS = {Health.HEALTHY: "green", Health.WATCH: "yellow", Health.ACT: "red"}
-SUBJECTS = ("data_drift", "prediction_drift", "performance", "feature_skew")
+SUBJECTS = ("data_drift", "data_quality", "prediction_drift", "performance", "feature_skew")
 
 
 @command()

@@ -15,6 +15,7 @@ from trimtab.types import Comparison, Record, State, Verdict
 from trimtab.wiring.overview import ModelOverview
 
 DATA_DRIFT, PREDICTION_DRIFT = "data_drift", "prediction_drift"
+DATA_QUALITY = "data_quality"
 PERFORMANCE, GUARDRAIL = "performance", "guardrail"
 HEALTHY, WATCH, ACT = "healthy", "watch", "act"
 RUNNING, UNKNOWN = "running", "unknown"

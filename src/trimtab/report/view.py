@@ -11,6 +11,7 @@ from trimtab.report import charts
 from trimtab.report.charts import Limit, Line, Mark
 from trimtab.report.findings import (
     DATA_DRIFT,
+    DATA_QUALITY,
     PREDICTION_DRIFT,
     FeatureFinding,
     MetricFinding,
@@ -53,6 +54,7 @@ class ModelView(Record, frozen=True):
     predictions: int
     outcomes: int
     data_drift: SubjectFinding | None
+    data_quality: SubjectFinding | None
     prediction_drift: SubjectFinding | None
     features: tuple[FeatureFinding, ...]
     metrics: tuple[MetricFinding, ...]
@@ -82,6 +84,7 @@ def model_view(overview: ModelOverview, config: ModelConfig, watch: WatchConfig)
         predictions=sum(v.predictions for v in overview.versions),
         outcomes=sum(v.outcomes for v in overview.versions),
         data_drift=subject_finding(overview, DATA_DRIFT),
+        data_quality=subject_finding(overview, DATA_QUALITY),
         prediction_drift=subject_finding(overview, PREDICTION_DRIFT),
         features=feature_findings(overview, watch),
         metrics=metrics,

@@ -6,6 +6,7 @@ import pytest
 from msgspec.structs import replace
 
 from trimtab.config import ModelConfig, WatchConfig
+from trimtab.report.stakeholder import render_report
 from trimtab.report.view import ModelView, model_view
 from trimtab.types import RolloutState, State
 from trimtab.wiring.overview import ModelOverview
@@ -127,3 +128,19 @@ def test_rollouts_are_marked_where_their_evidence_ended(overview_of: Make) -> No
 def test_an_information_is_no_open_alert(overview_of: Make) -> None:
     view = view_of(overview_of())
     assert [view.open_alerts, len(view.alerts)] == [1, 3]
+
+
+def test_faults_in_the_data_are_told_apart_from_drift(overview_of: Make) -> None:
+    whole = overview_of()
+    drift = whole.latest("data_drift")
+    assert drift is not None
+    broken = replace(
+        drift.comparisons[0], statistic="unit_change", words="looks like km instead of miles"
+    )
+    faults = replace(drift, subject="data_quality", comparisons=(broken,), flagged=(broken.name,))
+    assert None is view_of(whole).data_quality
+    overview = replace(whole, verdicts=(*whole.verdicts, faults))
+    assert view_of(overview).data_quality is not None
+    assert "looks like km instead of miles" in render_report(
+        overview, config=ModelConfig(), now=DAY
+    )
