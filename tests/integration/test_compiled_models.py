@@ -168,3 +168,17 @@ def test_generalised_linear_models(model: Any) -> None:
 def test_what_is_not_compiled_says_why(model: Any, reason: str) -> None:
     found = attempt(make_pipeline(before(), model), TWO, Task.BINARY, ("0", "1"))
     assert (None, reason) == (found.artifact, found.reason)
+
+
+def test_a_model_of_another_release_that_lacks_an_attribute_stays_native() -> None:
+    model = make_pipeline(before(), LogisticRegression()).fit(X, TWO)
+    signature = infer_signature(X, task=Task.BINARY, labels=("0", "1"))
+    served = Guarded(SklearnPredictor(model, signature), signature, "m")
+    columns = model[0]
+    encoder = columns.named_transformers_["onehotencoder"]
+    categories = encoder.categories_
+    del encoder.categories_
+    found = compact(model, signature, served, columns_from_frame(signature, X))
+    encoder.categories_ = categories
+    assert found.artifact is None
+    assert "cannot be read: AttributeError" in found.reason

@@ -25,7 +25,8 @@ from trimtab.errors import Refused
 from trimtab.types import Array, FloatArray
 
 CHUNK_ROWS = 2048
-"""How many rows are worked on at a time: their registers stay in the processor's cache."""
+CHUNK_NUMBERS = 4_000_000
+"""How many rows, and numbers, are worked on at a time: registers stay small whatever the batch."""
 
 MAX_REGISTERS = 1_000_000
 
@@ -55,6 +56,7 @@ class Rows:
         self._many = tuple(many for _, many in bound)
         self._one = quick(program.operations, [one for one, _ in bound], tuple(text))
         self._output = _checked(read_places(program.output), self._registers).astype(np.intp)
+        self._chunk = min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // max(1, self._registers)))
         self.width = len(self._output)
         self._plain = bool((self._output == np.arange(self._registers)[: self.width]).all())
 
@@ -74,8 +76,8 @@ class Rows:
         if rows == 1:
             return self._row(sources)
         out = np.empty((rows, self.width))
-        for start in range(0, rows, CHUNK_ROWS):
-            stop = min(start + CHUNK_ROWS, rows)
+        for start in range(0, rows, self._chunk):
+            stop = min(start + self._chunk, rows)
             part = [array[start:stop] for array in sources]
             registers = np.empty((self._registers, stop - start))
             slots: Slots = [None] * self._slots

@@ -22,7 +22,9 @@ from trimtab.compact.artifact import (
     read,
     write,
 )
+from trimtab.compact.nodes import Node
 from trimtab.errors import TrimtabError
+from trimtab.optimize.convert.builder import Builder
 from trimtab.optimize.convert.estimators import Encoding, compiled, compiled_last
 from trimtab.optimize.convert.symbols import Unsupported
 from trimtab.protocols import Predictor
@@ -107,16 +109,13 @@ def compact(
         timer: Seconds, for latencies.
     """
     native = ""
-    try:
-        node, builder = compiled(model, signature, encoding)
-    except Unsupported as why:
-        native = f"{why}."
-        try:
-            node, builder = compiled_last(model, signature)
-        except Unsupported:
+    made = _readable(lambda: compiled(model, signature, encoding))
+    if isinstance(made, str):
+        native = made
+        made = _readable(lambda: compiled_last(model, signature))
+        if before_last is None or isinstance(made, str):
             return Attempt(None, None, native)
-        if before_last is None:
-            return Attempt(None, None, native)
+    node, builder = made
     rows = _tested(reference)
     given = _as_columns(before_last(rows)) if native and before_last else rows
     expected = original.predict(rows)
@@ -133,14 +132,24 @@ def compact(
     try:
         with TemporaryDirectory(prefix="trimtab-") as folder:
             write(draft, Path(folder) / "model")
-            made = read(Path(folder) / "model")
-        small = _Behind(before_last, made) if native and before_last else made
+            opened = read(Path(folder) / "model")
+        small = _Behind(before_last, opened) if native and before_last else opened
         figures = _compared(small, original, rows, expected, tolerance, timer)
     except TrimtabError as wrong:
         return Attempt(None, None, f"its compiled form cannot be used: {wrong.message}")
     if isinstance(figures, str):
         return Attempt(None, None, figures)
     return Attempt(Fronted(model[:-1], draft) if native else draft, figures, native)
+
+
+def _readable(read_model: Callable[[], tuple[Node, Builder]]) -> tuple[Node, Builder] | str:
+    """The parts of a model, or why it cannot be read: one of another release may lack attributes."""
+    try:
+        return read_model()
+    except Unsupported as why:
+        return f"{why}."
+    except (AttributeError, LookupError, TypeError, ValueError) as strange:
+        return f"it cannot be read: {type(strange).__name__}: {str(strange)[:200]}"
 
 
 def _compared(
