@@ -26,7 +26,7 @@ def read_frame(path: Path) -> Any:
     Raises:
         InvalidInput: the name ends in neither, or the file cannot be read.
     """
-    readers = {".parquet": parquet.read_table, ".pq": parquet.read_table, ".csv": csv.read_csv}
+    readers = {".parquet": _read_parquet, ".pq": _read_parquet, ".csv": csv.read_csv}
     reader = readers.get(path.suffix.lower())
     if reader is None:
         raise InvalidInput(
@@ -170,6 +170,12 @@ def columns_of_records(
     return columns, scores, times
 
 
+def _read_parquet(path: str) -> pa.Table:
+    # Not read_table: it loads Arrow's data sets and file systems, half a second, for one local file.
+    with parquet.ParquetFile(path) as file:
+        return file.read()
+
+
 def _kind(series: nw.Series[Any]) -> FeatureKind:
     if series.dtype == nw.Boolean:
         return FeatureKind.BOOLEAN
@@ -188,8 +194,23 @@ def _numbers(series: nw.Series[Any]) -> FloatArray:
     if series.dtype.is_numeric() or series.dtype == nw.Boolean:
         if series.dtype != nw.Float64:
             series = series.cast(nw.Float64)
+        native = series.to_native()
+        if isinstance(native, pa.ChunkedArray):
+            parts = [_floats_of(chunk) for chunk in native.chunks if len(chunk)]
+            return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0), *parts])
         return np.asarray(series.to_numpy(), dtype=np.float64)
     return _as_floats(series.to_list())
+
+
+def _floats_of(chunk: pa.Array) -> FloatArray:
+    # Neither to_numpy nor fill_null, which import pandas wherever it is installed: half a second.
+    here = slice(chunk.offset, chunk.offset + len(chunk))
+    valid, values = chunk.buffers()
+    floats = np.frombuffer(values, np.float64)[here]
+    if not chunk.null_count:
+        return floats
+    known = np.unpackbits(np.frombuffer(valid, np.uint8), bitorder="little")[here]
+    return np.where(known == 1, floats, np.nan)
 
 
 def _as_floats(values: Sequence[Any]) -> FloatArray:
@@ -214,9 +235,17 @@ def _column(table: nw.DataFrame[Any], spec: FeatureSpec) -> Array | Coded:
     if arrow is None:
         return _objects(table[spec.name])
     whole = arrow.combine_chunks()
-    coded = whole if pa.types.is_dictionary(whole.type) else whole.dictionary_encode()
-    codes = coded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return Coded(labels=tuple(map(str, coded.dictionary.to_pylist())), codes=codes)
+    if not len(whole):
+        return Coded(labels=(), codes=np.empty(0, dtype=np.int64))
+    if pa.types.is_dictionary(whole.type):
+        whole = whole.dictionary_decode()
+    coded = whole.dictionary_encode(null_encoding="encode")
+    labels = coded.dictionary.to_pylist()
+    indices = coded.indices.cast(pa.int64())
+    codes = np.frombuffer(indices.buffers()[1], np.int64, len(indices), 8 * indices.offset)
+    if None in labels:
+        codes = np.where(codes == labels.index(None), -1, codes)
+    return Coded(labels=tuple(map(str, labels)), codes=codes)
 
 
 def _counted(table: nw.DataFrame[Any], spec: FeatureSpec) -> Iterator[Column]:

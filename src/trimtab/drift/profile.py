@@ -65,6 +65,7 @@ CORRELATION = "correlation"
 
 _MOST_PAIRED = 64
 _PAIR_ROWS = 100_000
+_NOISE_ROWS = 20_000
 _CORRELATION_UNIT = 1 / 256
 _VARIANCE_UNIT = 1 / 8
 
@@ -318,7 +319,7 @@ def _pair_profile(
     table = sketcher.sketch(arrays, pair_step=step)
     if table.pairs is None:
         return None
-    variances = pair_variances(*sketcher.normal_scores(arrays, step))
+    variances = pair_variances(*sketcher.normal_scores(arrays, -(-len(arrays[0]) // _NOISE_ROWS)))
     sums = [part.pairs for part in parts if part.pairs is not None]
     profile = PairProfile(
         positions=positions,

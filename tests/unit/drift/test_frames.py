@@ -71,6 +71,14 @@ def test_every_kind_of_frame_is_the_same_profile(kind: str) -> None:
     assert expected.dump() == profile_of_frame(FRAMES[kind](rows(600)), times=times).dump()
 
 
+def test_a_frame_without_rows_is_an_empty_window_and_no_reference() -> None:
+    empty = pa.table(rows(600)).slice(0, 0)
+    profile = build_profile(columns(600))
+    assert [0] * 4 == [found.rows for found in sketch_frame(profile, empty).features]
+    with pytest.raises(InvalidInput, match="at least one row"):
+        profile_of_frame(empty)
+
+
 def test_types_are_found_and_can_be_edited() -> None:
     frame = pa.table(rows(30) | {"at": [dt.datetime(2026, 1, 1)] * 30})  # noqa: DTZ001
     found = {spec.name: spec.kind.value for spec in features_of(frame, ignore=("paid",))}
