@@ -77,6 +77,18 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_predictions_total", "counter", _MODEL, "Rows answered."),
     MetricSpec("ml_prediction_duration_seconds", "histogram", ("model",), "Request, whole, s."),
     MetricSpec("ml_model_accuracy", "gauge", _MODEL, "Accuracy on the last matured window."),
+    MetricSpec(
+        "ml_measured_performance",
+        "gauge",
+        (*_MODEL, "metric", "bound"),
+        "A metric on the last matured window: value, low, high.",
+    ),
+    MetricSpec(
+        "ml_estimated_performance",
+        "gauge",
+        (*_MODEL, "metric", "bound"),
+        "A metric estimated without outcomes: value, low, high.",
+    ),
     MetricSpec("ml_data_drift_score", "gauge", _MODEL, "Largest data drift effect, 0 to 1."),
     MetricSpec(
         "ml_feature_drift_score", "gauge", (*_MODEL, "feature"), "Drift effect of a feature."

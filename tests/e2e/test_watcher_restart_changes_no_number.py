@@ -22,6 +22,14 @@ from trimtab.wiring.watching import Watching
 
 ROWS = 3_000
 KILLS = 10
+SUBJECTS = (
+    "data_drift",
+    "data_quality",
+    "prediction_drift",
+    "performance",
+    "estimated_performance",
+    "concept_drift",
+)
 
 SLOWLY = """
 batch_rows = 20
@@ -108,7 +116,7 @@ def conclusions(deployment: Deployment) -> dict[str, Any]:
             "saved": [
                 state.watch.blob(f"risk/{version}/{subject}")
                 for version in (1, 2)
-                for subject in ("data_drift", "prediction_drift", "performance")
+                for subject in SUBJECTS
             ],
         }
 
@@ -133,8 +141,6 @@ def test_killed_many_times_equals_one_go(tmp_path: Path) -> None:
     (rollout,) = expected["rollouts"]
     assert RolloutState.ROLLED_BACK == rollout.state
     verdicts = msgspec.msgpack.decode(expected["verdicts"])
-    assert {"data_drift", "prediction_drift", "performance", "guardrail"} == {
-        verdict["subject"] for verdict in verdicts
-    }
+    assert {*SUBJECTS, "guardrail"} == {verdict["subject"] for verdict in verdicts}
     for name, value in expected.items():
         assert value == actual[name], name

@@ -8,11 +8,22 @@ from rich.table import Table
 
 from trimtab.cli import words
 from trimtab.cli.session import FAILED_STATUS, Session, command
+from trimtab.report.performance import MetricFinding, metric_findings
 from trimtab.rollout import audit
+from trimtab.types import Comparison
 from trimtab.wiring.overview import Health, ModelOverview, overview
 
 COLOURS = {Health.HEALTHY: "green", Health.WATCH: "yellow", Health.ACT: "red"}
-SUBJECTS = ("data_drift", "data_quality", "prediction_drift", "performance", "feature_skew")
+SUBJECTS = (
+    "data_drift",
+    "data_quality",
+    "prediction_drift",
+    "performance",
+    "estimated_performance",
+    "concept_drift",
+    "feature_skew",
+)
+SHOWN_METRICS = 3
 
 
 @command()
@@ -70,6 +81,8 @@ def show_overview(console: Console, one: ModelOverview) -> None:
                 f"{verdict.state.value}, score {verdict.score:.2f}, "
                 f"window to {words.day(verdict.end)}, {verdict.rows:,} rows",
             )
+    for found in metric_findings(one)[:SHOWN_METRICS]:
+        facts.add_row(f"  {found.words}", _metric(found))
     for view in one.versions:
         facts.add_row(
             f"  v{view.version.version}",
@@ -77,6 +90,27 @@ def show_overview(console: Console, one: ModelOverview) -> None:
             + (f"  ({', '.join(view.aliases)})" if view.aliases else ""),
         )
     console.print(facts)
+
+
+def _metric(found: MetricFinding) -> str:
+    """A metric in words: what was measured, then what is estimated, each with its interval."""
+    said = []
+    if found.comparison is not None:
+        said.append(f"measured {_value(found.comparison)}")
+        if found.comparison.reference_value is not None:
+            said.append(f"held-out {found.comparison.reference_value:.3f}")
+    if found.estimate is not None:
+        guess = f"estimated {_value(found.estimate)}"
+        if found.error is not None:
+            guess += f", such estimates were off by {found.error.mean_absolute:.3f}"
+        said.append(guess)
+    return "; ".join(said)
+
+
+def _value(found: Comparison) -> str:
+    low, high = found.interval or (None, None)
+    between = "" if low is None or high is None else f" ({low:.3f} to {high:.3f})"
+    return f"{found.current_value or 0.0:.3f}{between}"
 
 
 @command()

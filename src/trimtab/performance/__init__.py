@@ -5,18 +5,27 @@ estimated says so, and has an interval.
 """
 
 from trimtab.performance.comparer import METRICS, Metric, PerformanceComparer
-from trimtab.performance.heldout import evaluate
-from trimtab.performance.judging import RevisingJudge
+from trimtab.performance.concept import ConceptComparer, ConceptJudge, Excess
+from trimtab.performance.estimated import EstimatedComparer, EstimatedWindows, Estimator
+from trimtab.performance.heldout import HeldOut, evaluate
+from trimtab.performance.judging import EstimatedJudge, RevisingJudge
 from trimtab.performance.metrics import Estimate, delong, wilson
-from trimtab.performance.promise import HeldOut, Promise, make_promise
+from trimtab.performance.promise import Promise, make_promise
 from trimtab.performance.segments import SegmentSpec, segment_spec
 from trimtab.performance.tally import Counted, measure
 from trimtab.performance.windows import PerformanceWindows
 
 __all__ = [
     "METRICS",
+    "ConceptComparer",
+    "ConceptJudge",
     "Counted",
     "Estimate",
+    "EstimatedComparer",
+    "EstimatedJudge",
+    "EstimatedWindows",
+    "Estimator",
+    "Excess",
     "HeldOut",
     "Metric",
     "PerformanceComparer",

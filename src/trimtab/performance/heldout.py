@@ -15,10 +15,24 @@ from trimtab.performance.metrics import (
     mean_absolute_percentage_error,
     regression,
 )
-from trimtab.types import Array, FloatArray, Signature, Task
+from trimtab.types import Array, Columns, FloatArray, Record, Signature, Task
 
 _MIN_BLOCKS = 8
 _MIN_BLOCK_ROWS = 30
+
+
+class HeldOut(Record, frozen=True):
+    """Rows that a model was not trained on, with what it answered and what became known.
+
+    ``scores`` as in ``evaluate``; ``outcomes`` are all finite; ``event_times`` in Unix seconds, where
+    they are known.
+    """
+
+    columns: Columns
+    scores: FloatArray
+    outcomes: FloatArray
+    event_times: FloatArray | None = None
+    window_seconds: float = 86_400.0
 
 
 def evaluate(

@@ -6,6 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
+from trimtab.performance.estimated import WARNING
 from trimtab.performance.tally import Counted
 from trimtab.protocols import Judge
 from trimtab.types import Comparison, State, Verdict, Window
@@ -95,3 +96,30 @@ def _said(verdict: Verdict, window: Window) -> Verdict:
         )
         return msgspec.structs.replace(verdict, words=words)
     return verdict
+
+
+class EstimatedJudge:
+    """A judge whose words say that nothing was measured, and on what that rests.
+
+    Args:
+        inner: Judges the estimates.
+    """
+
+    def __init__(self, inner: Judge) -> None:
+        self._inner = inner
+
+    def judge(self, window: Window, comparisons: Sequence[Comparison]) -> Verdict:
+        """The state after this window, with its words."""
+        verdict = self._inner.judge(window, comparisons)
+        if verdict.state is State.NOT_ENOUGH_DATA:
+            return verdict
+        said = f"Estimated, not measured: {verdict.words} {WARNING}"
+        return msgspec.structs.replace(verdict, words=said)
+
+    def dump(self) -> bytes:
+        """What is remembered of earlier windows."""
+        return self._inner.dump()
+
+    def load(self, blob: bytes) -> None:
+        """Take up where ``dump`` left off."""
+        self._inner.load(blob)

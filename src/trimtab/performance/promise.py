@@ -8,32 +8,26 @@ import msgspec
 import numpy as np
 
 from trimtab.config import PerformanceConfig
-from trimtab.performance.heldout import evaluate
+from trimtab.performance.concept import Excess, held_out_excess
+from trimtab.performance.estimated import Estimator, make_estimator
+from trimtab.performance.heldout import HeldOut, evaluate
 from trimtab.performance.segments import SegmentSpec, segment_spec
-from trimtab.types import Array, Columns, FloatArray, Record, Scalar, Signature
+from trimtab.types import Array, Record, Scalar, Signature
 
 _SEGMENT_ROWS = 30
 
 
-class HeldOut(Record, frozen=True):
-    """Rows that a model was not trained on, with what it answered and what became known.
-
-    ``scores`` as in ``evaluate``; ``outcomes`` are all finite; ``event_times`` in Unix seconds, where
-    they are known.
-    """
-
-    columns: Columns
-    scores: FloatArray
-    outcomes: FloatArray
-    event_times: FloatArray | None = None
-    window_seconds: float = 86_400.0
-
-
 class Promise(Record, frozen=True):
-    """Segments as found in held-out rows, with their figures by metric."""
+    """What held-out rows say beyond a version's ``metrics``.
+
+    Segments with their figures by metric; how performance is estimated without outcomes; how far outcomes
+    are from what predictions lead one to expect. What was not learned is empty or None.
+    """
 
     segments: tuple[SegmentSpec, ...] = ()
     segment_figures: Mapping[str, Mapping[str, float]] = {}
+    estimator: Estimator | None = None
+    excess: Excess | None = None
 
     def dump(self) -> bytes:
         """As bytes."""
@@ -51,10 +45,13 @@ def make_promise(
     config: PerformanceConfig = PerformanceConfig(),  # noqa: B008 - frozen
 ) -> Promise:
     """Measure what held-out rows promise beyond a version's ``metrics``."""
-    columns = dict(zip(signature.names, heldout.columns.arrays, strict=True))
+    columns = {
+        feature.name: array
+        for feature, array in zip(heldout.columns.features, heldout.columns.arrays, strict=True)
+    }
     specs = tuple(
         segment_spec(feature, columns[feature.name])
-        for feature in signature.features
+        for feature in heldout.columns.features
         if feature.name in config.segments
     )
     figures = {}
@@ -68,7 +65,13 @@ def make_promise(
                 figures[str(name)] = evaluate(
                     heldout.scores[rows], heldout.outcomes[rows], signature, config=config
                 )
-    return Promise(segments=specs, segment_figures=figures)
+    estimator, shares = make_estimator(heldout, signature, config)
+    return Promise(
+        segments=specs,
+        segment_figures=figures,
+        estimator=estimator,
+        excess=held_out_excess(heldout, shares, signature),
+    )
 
 
 def _scalar(value: Array | float | str | None) -> Scalar:

@@ -66,7 +66,6 @@ class PerformanceWindows:
         config: Spans in event time.
         segments: The parts that are counted on their own.
         ranking: Whether the rows of a request are kept together.
-        subject: Under which name the windows go.
     """
 
     def __init__(
@@ -76,7 +75,6 @@ class PerformanceWindows:
         *,
         segments: tuple[SegmentSpec, ...] = (),
         ranking: bool = False,
-        subject: str = SUBJECT,
     ) -> None:
         self._model = version.model
         self._version = version.version
@@ -85,8 +83,7 @@ class PerformanceWindows:
         names = version.signature.names
         self._segments = tuple((s, names.index(s.feature)) for s in segments if s.feature in names)
         self._ranking = ranking
-        self._subject = subject
-        self._prefix = f"{version.model}/{version.version}/{subject}/closed"
+        self._prefix = f"{version.model}/{version.version}/{SUBJECT}/closed"
         self._watermark = -math.inf
         self._entered: int | None = None
         self._open: dict[int, _Window] = {}
@@ -231,7 +228,7 @@ class PerformanceWindows:
         task = self._signature.task
         requests = window.requests.kept.values() if window.requests else ()
         return Window(
-            subject=self._subject,
+            subject=SUBJECT,
             model=self._model,
             version=self._version,
             start=window.index * self._config.window_seconds,

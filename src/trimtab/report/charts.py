@@ -34,11 +34,12 @@ class Point(Record, frozen=True):
 
 
 class Line(Record, frozen=True):
-    """One line of a chart. A ``muted`` one stands behind the others."""
+    """One line of a chart. A ``muted`` one stands behind the others, an ``estimated`` one is broken."""
 
     name: str
     points: tuple[Point, ...]
     muted: bool = False
+    estimated: bool = False
 
 
 class Mark(Record, frozen=True):
@@ -106,7 +107,9 @@ def line_chart(
     parts = [_grid(plot, levels, label)]
     parts.append(_marks(plot, marks))
     parts += [_band(plot, line) for line in lines]
-    parts += [_path(plot, line, named=len(lines) > 1) for line in lines]
+    parts += [
+        _path(plot, line, named=len(lines) > 1, below=_crowded(plot, line, lines)) for line in lines
+    ]
     if limit is not None:
         parts.append(_limit(plot, limit))
     return _svg("chart", WIDTH, HEIGHT, title, description, parts)
@@ -197,18 +200,28 @@ def _band(plot: _Plot, line: Line) -> Markup:
         return Markup()
     there = [f"{_n(plot.x(p.at))} {_n(plot.y(p.high or 0.0))}" for p in known]
     back = [f"{_n(plot.x(p.at))} {_n(plot.y(p.low or 0.0))}" for p in reversed(known)]
-    return Markup('<path class="band" d="M{}Z"/>').format("L".join(there + back))
+    kind = "band estimated" if line.estimated else "band"
+    return Markup('<path class="{}" d="M{}Z"/>').format(kind, "L".join(there + back))
 
 
-def _path(plot: _Plot, line: Line, *, named: bool) -> Markup:
+def _crowded(plot: _Plot, line: Line, lines: Sequence[Line]) -> bool:
+    """Whether the name of a line would run into that of one which ends a little above it."""
+    if not line.points:
+        return False
+    end = plot.y(line.points[-1].value)
+    others = [plot.y(one.points[-1].value) for one in lines if one is not line and one.points]
+    return any(0.0 <= end - other < _NAME_ROOM for other in others)
+
+
+def _path(plot: _Plot, line: Line, *, named: bool, below: bool = False) -> Markup:
     points = _shown(line)
     if not points:
         return Markup()
     last = points[-1]
     end = plot.y(last.value)
-    name_at = end + 16 if end < plot.top + _NAME_ROOM else end - 9
+    name_at = end + 16 if below or end < plot.top + _NAME_ROOM else end - 9
     return Markup('<g class="{}"><path d="M{}"/><circle cx="{}" cy="{}" r="3"/>{}</g>').format(
-        "line muted" if line.muted else "line",
+        "line muted" if line.muted else "line estimated" if line.estimated else "line",
         "L".join(f"{_n(plot.x(p.at))} {_n(plot.y(p.value))}" for p in points),
         _n(plot.x(last.at)),
         _n(end),

@@ -1,7 +1,7 @@
 """What the pages and the report say of a model, taken from its overview; nothing is computed anew.
 
-Everything here was measured: held-out figures, windows whose outcomes have matured, counted units.
-The one estimate, a rollout's cost, bears the word.
+What was measured and what was estimated stand apart, and an estimate bears the word: a rollout's cost
+here, performance without outcomes in ``performance.py``.
 """
 
 from __future__ import annotations
@@ -10,22 +10,14 @@ from collections.abc import Sequence
 
 from trimtab.config import WatchConfig
 from trimtab.report.charts import Line, Point
-from trimtab.report.words import plain
 from trimtab.types import Comparison, Record, State, Verdict
 from trimtab.wiring.overview import ModelOverview
 
 DATA_DRIFT, PREDICTION_DRIFT = "data_drift", "prediction_drift"
 DATA_QUALITY = "data_quality"
-PERFORMANCE, GUARDRAIL = "performance", "guardrail"
+GUARDRAIL = "guardrail"
 HEALTHY, WATCH, ACT = "healthy", "watch", "act"
 RUNNING, UNKNOWN = "running", "unknown"
-
-METRIC_WORDS = {
-    "roc_auc": "ROC AUC",
-    "brier": "Brier score",
-    "mae": "mean absolute error",
-    "rmse": "root mean squared error",
-}
 
 
 class SubjectFinding(Record, frozen=True):
@@ -44,16 +36,6 @@ class FeatureFinding(Record, frozen=True):
     state: str
     since: float | None
     trend: tuple[Point, ...]
-
-
-class MetricFinding(Record, frozen=True):
-    """One performance metric of the champion over all windows, and of other versions."""
-
-    name: str
-    words: str
-    comparison: Comparison
-    tone: str
-    lines: tuple[Line, ...]
 
 
 def subject_finding(overview: ModelOverview, subject: str) -> SubjectFinding | None:
@@ -95,44 +77,6 @@ def feature_findings(overview: ModelOverview, watch: WatchConfig) -> tuple[Featu
     return tuple(sorted(findings, key=lambda f: (f.tone == HEALTHY, -f.comparison.score)))
 
 
-def metric_findings(overview: ModelOverview) -> tuple[MetricFinding, ...]:
-    """The champion's metrics on its newest matured window, in the order they are watched."""
-    verdict = overview.latest(PERFORMANCE)
-    if verdict is None:
-        return ()
-    return tuple(
-        MetricFinding(
-            name=found.name,
-            words=METRIC_WORDS.get(found.name, plain(found.name)),
-            comparison=found,
-            tone=WATCH if found.name in verdict.flagged else HEALTHY,
-            lines=metric_lines(overview, found.name),
-        )
-        for found in verdict.comparisons
-        if found.current_value is not None
-    )
-
-
-def metric_lines(overview: ModelOverview, metric: str) -> tuple[Line, ...]:
-    """A metric over matured windows, one line a version, the champion's last."""
-
-    def point(verdict: Verdict) -> Point | None:
-        for found in verdict.comparisons:
-            if found.name == metric and found.current_value is not None:
-                low, high = found.interval or (None, None)
-                return Point(at=_middle(verdict), value=found.current_value, low=low, high=high)
-        return None
-
-    return tuple(
-        Line(
-            name=f"v{version}",
-            points=tuple(p for v in _history(overview, PERFORMANCE, version) if (p := point(v))),
-            muted=version != overview.champion,
-        )
-        for version in _versions(overview, PERFORMANCE)
-    )
-
-
 def score_lines(overview: ModelOverview, subject: str) -> tuple[Line, ...]:
     """A subject's score over its windows, one line a version, the champion's last."""
     return tuple(
@@ -149,8 +93,8 @@ def score_lines(overview: ModelOverview, subject: str) -> tuple[Line, ...]:
 
 
 def champion_line(lines: Sequence[Line]) -> tuple[Point, ...]:
-    """The points of the line that is not muted."""
-    return next((line.points for line in lines if not line.muted), ())
+    """The points of the champion's own line: not muted, and not estimated."""
+    return next((line.points for line in lines if not line.muted and not line.estimated), ())
 
 
 def _versions(overview: ModelOverview, subject: str) -> list[int]:

@@ -7,20 +7,27 @@ from collections.abc import Sequence
 from markupsafe import Markup
 
 from trimtab.config import ModelConfig, WatchConfig
+from trimtab.performance.estimated import WARNING
 from trimtab.report import charts
-from trimtab.report.charts import Limit, Line, Mark
+from trimtab.report.charts import Limit, Line, Mark, Point
 from trimtab.report.findings import (
     DATA_DRIFT,
     DATA_QUALITY,
     PREDICTION_DRIFT,
     FeatureFinding,
-    MetricFinding,
     SubjectFinding,
     champion_line,
     feature_findings,
-    metric_findings,
     score_lines,
     subject_finding,
+)
+from trimtab.report.performance import (
+    CONCEPT,
+    ESTIMATED,
+    MetricFinding,
+    SegmentFinding,
+    metric_findings,
+    segment_findings,
 )
 from trimtab.report.stories import RolloutStory, last_rollback, rollout_marks, rollout_stories
 from trimtab.report.words import number, percent, score, upfirst, when
@@ -58,6 +65,10 @@ class ModelView(Record, frozen=True):
     prediction_drift: SubjectFinding | None
     features: tuple[FeatureFinding, ...]
     metrics: tuple[MetricFinding, ...]
+    estimates: tuple[MetricFinding, ...]
+    segments: tuple[SegmentFinding, ...]
+    estimated: SubjectFinding | None
+    concept: SubjectFinding | None
     drift_figures: tuple[Figure, ...]
     metric_figures: tuple[Figure, ...]
     stories: tuple[RolloutStory, ...]
@@ -72,7 +83,9 @@ def model_view(overview: ModelOverview, config: ModelConfig, watch: WatchConfig)
     champion = next((v for v in overview.versions if v.version.version == overview.champion), None)
     arms = overview.route.arms if overview.route else ()
     stories = rollout_stories(overview)
-    metrics = metric_findings(overview)
+    findings = metric_findings(overview)
+    metrics = tuple(found for found in findings if found.comparison is not None)
+    estimates = tuple(found for found in findings if found.estimate is not None)
     marks = rollout_marks(stories)
     return ModelView(
         overview=overview,
@@ -88,8 +101,14 @@ def model_view(overview: ModelOverview, config: ModelConfig, watch: WatchConfig)
         prediction_drift=subject_finding(overview, PREDICTION_DRIFT),
         features=feature_findings(overview, watch),
         metrics=metrics,
+        estimates=estimates,
+        segments=segment_findings(overview),
+        estimated=subject_finding(overview, ESTIMATED),
+        concept=subject_finding(overview, CONCEPT),
         drift_figures=_drift_figures(overview, watch, marks),
-        metric_figures=tuple(_metric_figure(m, config, marks) for m in metrics[:_CHARTED_METRICS]),
+        metric_figures=tuple(
+            _metric_figure(m, config, marks) for m in _charted(metrics or estimates)
+        ),
         stories=stories,
         rollback=last_rollback(stories),
         alerts=tuple(reversed(overview.alerts)),
@@ -171,15 +190,23 @@ def _drift_figures(
     return tuple(figures)
 
 
+def _charted(metrics: Sequence[MetricFinding]) -> Sequence[MetricFinding]:
+    """What is drawn: how well scores rank and how true they are come first, where there are scores."""
+    first = [found for found in metrics if found.name in ("roc_auc", "brier")]
+    return (first or list(metrics))[:_CHARTED_METRICS]
+
+
 def _metric_figure(found: MetricFinding, config: ModelConfig, marks: Sequence[Mark]) -> Figure:
-    held_out = found.comparison.reference_value
-    points = champion_line(found.lines)
-    banded = any(p.low is not None for p in points)
+    newest = found.comparison or found.estimate
+    held_out = newest.reference_value if newest is not None else None
+    measured = champion_line(found.lines)
+    guesses = {p.at: p for line in found.lines if line.estimated for p in line.points}
+    moments = sorted({p.at for p in measured} | set(guesses), reverse=True)
+    known = {p.at: p for p in measured}
     label = upfirst(found.words)
     return Figure(
         title=label,
-        caption=f"Measured once the {config.outcome} is known"
-        + (", with 95 % intervals." if banded else "."),
+        caption=_metric_caption(config, measured=bool(measured), estimated=bool(guesses)),
         svg=charts.line_chart(
             found.lines,
             title=f"{label} over time",
@@ -187,13 +214,38 @@ def _metric_figure(found: MetricFinding, config: ModelConfig, marks: Sequence[Ma
             limit=Limit(value=held_out, words="held-out") if held_out is not None else None,
             marks=marks,
         ),
-        head=("Window", label, "95 % interval") if banded else ("Window", label),
-        rows=tuple(
-            (when(p.at), score(p.value), *([interval(p.low, p.high)] if banded else []))
-            for p in reversed(points[-_TABLE_ROWS:])
+        head=(
+            "Window",
+            *(("Measured", "95 % interval") if known else ()),
+            *(("Estimated",) if guesses else ()),
         ),
-        left_out=max(0, len(points) - _TABLE_ROWS),
+        rows=tuple(
+            (
+                when(at),
+                *(_measured_cells(known.get(at)) if known else ()),
+                *((_estimate_cell(guesses.get(at)),) if guesses else ()),
+            )
+            for at in moments[:_TABLE_ROWS]
+        ),
+        left_out=max(0, len(moments) - _TABLE_ROWS),
     )
+
+
+def _metric_caption(config: ModelConfig, *, measured: bool, estimated: bool) -> str:
+    said = []
+    if measured:
+        said.append(f"Measured once the {config.outcome} is known")
+    if estimated:
+        said.append("broken: estimated without it" if measured else "Estimated without outcomes")
+    return "; ".join(said) + ", with 95 % intervals."
+
+
+def _measured_cells(point: Point | None) -> tuple[str, str]:
+    return ("–", "–") if point is None else (score(point.value), interval(point.low, point.high))
+
+
+def _estimate_cell(point: Point | None) -> str:
+    return "–" if point is None else f"{score(point.value)} ({interval(point.low, point.high)})"
 
 
 def interval(low: float | None, high: float | None) -> str:
@@ -231,7 +283,9 @@ def _caveats(
             f"Version {champion.version.version} has no reference profile, so drift is not watched."
         )
     if not metrics:
-        said.append("No window has enough known outcomes yet, so nothing is said of performance.")
+        said.append("No window has enough known outcomes yet, so no performance has been measured.")
+    if any(verdict.subject == ESTIMATED for verdict in overview.verdicts):
+        said.append(f"Estimates of performance are no measurements. {WARNING}")
     if any(verdict.state is State.NOT_ENOUGH_DATA for verdict in overview.verdicts):
         said.append("Windows with too few rows are not judged, and not drawn.")
     if any(r.state is RolloutState.ROLLED_BACK for r in overview.rollouts):

@@ -36,7 +36,8 @@ class Comparison(Record, frozen=True):
     ``score`` is an effect size in [0, 1] that grows with drift; ``noise_floor`` is the score expected
     without drift at this sample size; ``floor`` is the smallest effect that matters. ``p_value`` is
     None where a statistic has none. ``words`` says what changed, for people. ``interval`` is the 95 %
-    interval of ``current_value``, where one is known.
+    interval of ``current_value``, where one is known; ``e_value`` is the window's evidence where it was
+    measured by betting: without drift its expectation is at most 1.
 
     ``estimated`` says that ``current_value`` was not measured: then it has an interval and its words say
     so, or the comparison cannot be made. ``segment`` names the part of the rows that it is of, for
@@ -54,6 +55,7 @@ class Comparison(Record, frozen=True):
     current_value: float | None = None
     importance: float = 1.0
     interval: tuple[float, float] | None = None
+    e_value: float | None = None
     estimated: bool = False
     segment: str = ""
 

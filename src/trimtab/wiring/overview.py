@@ -29,6 +29,8 @@ SUBJECTS = (
     "data_quality",
     "prediction_drift",
     "performance",
+    "estimated_performance",
+    "concept_drift",
     "feature_skew",
     "guardrail",
 )

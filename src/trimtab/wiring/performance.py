@@ -11,13 +11,26 @@ import msgspec
 from trimtab.config import ModelConfig, PerformanceConfig
 from trimtab.errors import InvalidConfig
 from trimtab.judge import DriftJudge
-from trimtab.performance import PerformanceComparer, PerformanceWindows, Promise, RevisingJudge
+from trimtab.performance import (
+    ConceptComparer,
+    ConceptJudge,
+    EstimatedComparer,
+    EstimatedJudge,
+    EstimatedWindows,
+    PerformanceComparer,
+    PerformanceWindows,
+    Promise,
+    RevisingJudge,
+)
 from trimtab.protocols import Actor
-from trimtab.types import PredictionFacts, PredictionRecord, Signature, Task, Version
+from trimtab.telemetry import Metrics
+from trimtab.types import PredictionFacts, PredictionRecord, Signature, Task, Verdict, Version
 from trimtab.watch import Subject, plain_facts
 from trimtab.wiring.deployment import Deployment
 
 PERFORMANCE = "performance"
+ESTIMATED_PERFORMANCE = "estimated_performance"
+CONCEPT_DRIFT = "concept_drift"
 
 
 def performance_config(
@@ -107,14 +120,58 @@ def performance_subjects(
     promise = Promise()
     if version.promise_digest is not None:
         promise = Promise.load(deployment.blobs.fetch(version.promise_digest).read_bytes())
-    return (
+    prefix = f"{version.model}/{version.version}"
+    # What is measured and whether outcomes still follow are read off the same windows.
+    known = PerformanceWindows(
+        version, watch, segments=promise.segments, ranking=config.ranking_k is not None
+    )
+    subjects = [
         Subject(
-            key=f"{version.model}/{version.version}/{PERFORMANCE}",
-            windower=PerformanceWindows(
-                version, watch, segments=promise.segments, ranking=config.ranking_k is not None
-            ),
+            key=f"{prefix}/{PERFORMANCE}",
+            windower=known,
             comparer=PerformanceComparer(version.metrics, config, promise.segment_figures),
             judge=RevisingJudge(partial(DriftJudge, PERFORMANCE, watch), watch.recount_windows),
             actor=actor,
-        ),
-    )
+        )
+    ]
+    if promise.estimator is not None:
+        subjects.append(
+            Subject(
+                key=f"{prefix}/{ESTIMATED_PERFORMANCE}",
+                windower=EstimatedWindows(
+                    version, watch, segments=promise.segments, steps=promise.estimator.steps
+                ),
+                comparer=EstimatedComparer(
+                    version.metrics, promise.estimator, config, promise.segment_figures
+                ),
+                judge=EstimatedJudge(DriftJudge(ESTIMATED_PERFORMANCE, watch)),
+                actor=actor,
+            )
+        )
+    if promise.estimator is not None and promise.excess is not None:
+        subjects.append(
+            Subject(
+                key=f"{prefix}/{CONCEPT_DRIFT}",
+                windower=known,
+                comparer=ConceptComparer(promise.excess, promise.estimator.calibrations),
+                judge=RevisingJudge(partial(ConceptJudge, watch), watch.recount_windows),
+                actor=actor,
+            )
+        )
+    return tuple(subjects)
+
+
+def show_performance(metrics: Metrics, verdict: Verdict) -> None:
+    """Set the gauges of a verdict on performance; what is estimated has a gauge of its own."""
+    if verdict.revision:
+        return
+    labels = {"model": verdict.model, "model_version": verdict.version}
+    for found in verdict.comparisons:
+        if found.current_value is None or found.segment:
+            continue
+        name = "ml_estimated_performance" if found.estimated else "ml_measured_performance"
+        low, high = found.interval or (found.current_value, found.current_value)
+        for bound, value in (("value", found.current_value), ("low", low), ("high", high)):
+            metrics.gauge(name, value, metric=found.name, bound=bound, **labels)
+        if found.name == "accuracy" and not found.estimated:
+            metrics.gauge("ml_model_accuracy", found.current_value, **labels)

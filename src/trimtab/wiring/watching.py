@@ -34,7 +34,13 @@ from trimtab.watch import Subject, Tick, WatchFlow
 from trimtab.windows import FeatureWindows, Segment, WindowJudge
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.fallbacks import fallback_subjects
-from trimtab.wiring.performance import FactsKeeper, performance_subjects
+from trimtab.wiring.performance import (
+    ESTIMATED_PERFORMANCE,
+    PERFORMANCE,
+    FactsKeeper,
+    performance_subjects,
+    show_performance,
+)
 from trimtab.wiring.references import SEGMENTS_DIGEST, references_of, sketcher_of
 from trimtab.wiring.skew import skew_subjects
 
@@ -235,10 +241,8 @@ class Watching:
                 self.metrics.gauge(name, found.score, feature=found.name, **labels)
         if verdict.subject == "prediction_drift":
             self.metrics.gauge("ml_prediction_drift_score", verdict.score, **labels)
-        if verdict.subject == "performance":
-            for found in verdict.comparisons if not verdict.revision else ():
-                if found.name == "accuracy" and found.current_value is not None:
-                    self.metrics.gauge("ml_model_accuracy", found.current_value, **labels)
+        if verdict.subject in (PERFORMANCE, ESTIMATED_PERFORMANCE):
+            show_performance(self.metrics, verdict)
 
     def _show_guardrails(self, verdict: Verdict) -> None:
         for reading in verdict.comparisons:

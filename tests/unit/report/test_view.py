@@ -84,7 +84,7 @@ def test_known_outcomes_are_counted_against_predictions(overview_of: Make) -> No
 def test_without_outcomes_nothing_is_said_of_performance(overview_of: Make) -> None:
     view = view_of(overview_of(verdicts=()))
     assert view.metric_figures == ()
-    assert any("nothing is said of performance" in caveat for caveat in view.caveats)
+    assert any("no performance has been measured" in caveat for caveat in view.caveats)
 
 
 def test_the_decisive_guardrail_is_the_one_that_reached_its_limit(overview_of: Make) -> None:

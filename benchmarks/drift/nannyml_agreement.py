@@ -1,0 +1,88 @@
+"""ROC AUC estimated without outcomes, by chunk, beside NannyML's on the sets that NannyML ships.
+
+Usage: nannyml_agreement.py. NannyML runs in an environment of its own (benchmarks/peers/nannyml.txt); figures and data
+pass through files.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from trimtab.config import PerformanceConfig
+from trimtab.performance import HeldOut, evaluate
+from trimtab.performance.bins import score_place
+from trimtab.performance.estimated import Predicted, estimate, make_estimator
+from trimtab.types import Columns, FeatureKind, FeatureSpec, Signature, Task
+
+ROOT = Path(__file__).parents[2]
+SETS = ("car_loan", "employment_ma")
+SIGNATURE = Signature(
+    features=(FeatureSpec(name="none", kind=FeatureKind.NUMERIC),),
+    task=Task.BINARY,
+    labels=("0", "1"),
+)
+
+
+def rows_of(table: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Counts by thousandths of score and outcome as rows."""
+    scores = np.repeat(np.arange(1_001) / 1_000.0, table.sum(axis=1))
+    return scores, np.concatenate([np.repeat([0.0, 1.0], row) for row in table])
+
+
+def predicted(table: np.ndarray) -> Predicted:
+    counts: dict[int, int] = {}
+    for thousandth, rows in enumerate(table.sum(axis=1).tolist()):
+        if rows:
+            place = score_place(thousandth / 1_000.0, int(thousandth >= 500), 2)
+            counts[place] = counts.get(place, 0) + rows
+    return Predicted(task=Task.BINARY, predictions=int(table.sum()), tables=(counts,))
+
+
+def compare(name: str, folder: Path) -> None:
+    theirs = json.loads((folder / f"{name}.json").read_text())
+    with np.load(folder / f"{name}.npz") as data:
+        reference, analysis = data["reference"].astype(int), data["analysis"].astype(int)
+    parts = [rows_of(chunk) for chunk in reference]
+    scores, outcomes = (np.concatenate(part) for part in zip(*parts, strict=True))
+    mixed = np.random.default_rng(1).permutation(len(scores))
+    held = HeldOut(
+        columns=Columns(features=(), arrays=()), scores=scores[mixed], outcomes=outcomes[mixed]
+    )
+    estimator, _ = make_estimator(held, SIGNATURE, PerformanceConfig())
+    figures = evaluate(held.scores, held.outcomes, SIGNATURE)
+    ours = [estimate(predicted(chunk), estimator, figures)["roc_auc"] for chunk in analysis]
+    measured = np.array([evaluate(*rows_of(chunk), SIGNATURE)["roc_auc"] for chunk in reference])
+    middle, spread = float(measured.mean()), 3.0 * float(measured.std())
+    alerts = [not middle - spread <= one.value <= min(middle + spread, 1.0) for one in ours]
+    apart = np.abs(np.array([one.value for one in ours]) - theirs["estimated"])
+    truth = np.array(theirs["realised"])
+    inside = sum(one.low <= t <= one.high for one, t in zip(ours, truth, strict=True))
+    print(f"| {name} | {len(ours)} | {apart.max():.5f} | {apart.mean():.5f} "
+          f"| {sum(theirs['alert'])} | {'the same' if alerts == theirs['alert'] else 'OTHERS'} "
+          f"| {np.abs(np.array([o.value for o in ours]) - truth).mean():.5f} "
+          f"| {np.abs(np.array(theirs['estimated']) - truth).mean():.5f} "
+          f"| {inside} |")  # fmt: skip
+
+
+def main(arguments: Sequence[str] | None = None) -> None:  # noqa: ARG001 - it has none
+    python = subprocess.run(
+        [ROOT / "scripts/peer-env.sh", "nannyml"], check=True, capture_output=True, text=True
+    ).stdout.strip()
+    print("| set | chunks | largest difference | mean | NannyML's alerts | ours by the same rule "
+          "| off from measured: ours | NannyML | measured inside our interval |")  # fmt: skip
+    print("|---|---|---|---|---|---|---|---|---|")
+    with tempfile.TemporaryDirectory() as folder:
+        peer = Path(__file__).parent / "nannyml_peer.py"
+        subprocess.run([python, peer, folder], check=True, stdout=subprocess.DEVNULL)
+        for name in SETS:
+            compare(name, Path(folder))
+
+
+if __name__ == "__main__":
+    main()
