@@ -222,6 +222,8 @@ class Watching:
         if verdict.subject == "guardrail":
             self._show_guardrails(verdict)
             return
+        if verdict.revision:
+            return
         if verdict.segment:
             subject = verdict.subject.partition("/")[0]
             self.metrics.gauge(
