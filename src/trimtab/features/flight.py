@@ -126,9 +126,10 @@ class Flight:
             self._drop_all()
 
     def _ended(self, attempt: Attempt) -> None:
+        # Looked at in any case, or asyncio complains that nobody did.
+        wrong = None if attempt.cancelled() else attempt.exception()
         if self.done or self._tower is None:
             return
-        wrong = None if attempt.cancelled() else attempt.exception()
         if not attempt.cancelled() and wrong is None:
             second = attempt is not self._attempts[0]
             self._close(failed=False)

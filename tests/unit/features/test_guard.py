@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
@@ -159,6 +160,24 @@ def test_a_failed_first_read_leaves_its_second_attempt_to_answer() -> None:
         await asyncio.sleep(0.005)
         world.store.error = None
         assert await asking == ([2.0], "r", 40.0)
+
+    run_virtually(main)
+
+
+def test_both_attempts_may_fail_at_one_moment_without_complaint() -> None:
+    async def main(clock: FakeClock) -> None:
+        complaints: list[object] = []
+        loop = asyncio.get_running_loop()
+        loop.set_exception_handler(lambda _, context: complaints.append(context))
+        world = World(clock)
+        await warm(world)
+        world.store.delays_ms = [20.0, 10.0]
+        world.store.error = OSError("reset by peer")
+        assert await world.ask("JFK") == ([-1.0], "d", 20.0)
+        assert len(world.store.asked) == 2
+        await asyncio.sleep(1.0)
+        gc.collect()
+        assert complaints == []
 
     run_virtually(main)
 
