@@ -143,33 +143,52 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--events", type=float, default=1e7)
     parser.add_argument("--rows", type=float, default=1e6)
     parser.add_argument("--repeat", type=int, default=1)
+    parser.add_argument("--folder", type=Path, help="Keep the data here, for runs one by one.")
+    parser.add_argument("--who", choices=("Trimtab", "DuckDB"), help="Run this one alone.")
+    parser.add_argument("--make", action="store_true", help="Make the data in --folder, and end.")
     asked = parser.parse_args(arguments)
+    with tempfile.TemporaryDirectory() as name:
+        folder = asked.folder or Path(name)
+        if asked.make or asked.folder is None:
+            make(folder, int(asked.events), int(asked.rows))
+        if not asked.make:
+            measure(folder, asked.repeat, asked.who)
+
+
+def measure(folder: Path, repeat: int, alone: str | None) -> None:
+    """Run one or both in turns; what both took, as far as it is known, stands in the folder."""
     peer = subprocess.run(
         [ROOT / "scripts" / "peer-env.sh", "features-join"],
         check=True,
         stdout=subprocess.PIPE,
         text=True,
     ).stdout.strip()
-    times: dict[str, list[float]] = {"Trimtab": [], "DuckDB": []}
-    memory: dict[str, float] = {}
-    with tempfile.TemporaryDirectory() as name:
-        folder = Path(name)
-        make(folder, int(asked.events), int(asked.rows))
-        for _ in range(asked.repeat):
-            for who, python, code in (
-                ("Trimtab", sys.executable, OURS),
-                ("DuckDB", peer, PEER),
-            ):
-                found = ran(python, code, folder)
-                times[who].append(found["seconds"])
-                memory[who] = max(memory.get(who, 0.0), found["mib"])
-        same = agree(folder)
-    size = f"{asked.events:,.0f} events × {len(ENTITIES)} views of {asked.rows:,.0f} rows"
-    print(f"{size}, {FEATURES} features each, {THREADS} threads; same values: {same}")
-    for who, seconds in times.items():
-        print(f"  {who:8} {median(seconds):7.1f} s  {memory[who]:7,.0f} MiB at most")
-    ratio = median(times["Trimtab"]) / median(times["DuckDB"])
-    print(f"  ratio    {ratio:7.2f}    (at most {LIMIT})")
+    file = folder / "results.json"
+    results: dict[str, list[dict[str, float]]] = (
+        json.loads(file.read_text()) if file.is_file() else {}
+    )
+    for _ in range(repeat):
+        for who, python, code in (("Trimtab", sys.executable, OURS), ("DuckDB", peer, PEER)):
+            if alone in {None, who}:
+                results.setdefault(who, []).append(ran(python, code, folder))
+    file.write_text(json.dumps(results))
+    if len(results) == 2:
+        show(folder, results)
+
+
+def show(folder: Path, results: dict[str, list[dict[str, float]]]) -> None:
+    rows = pq.read_metadata(folder / "view0.parquet").num_rows
+    events = pq.read_metadata(folder / "events.parquet").num_rows
+    print(
+        f"{events:,} events × {len(ENTITIES)} views of {rows:,} rows, {FEATURES} features each, "
+        f"{THREADS} threads; same values: {agree(folder)}"
+    )
+    times = {}
+    for who, runs in results.items():
+        times[who] = median(run["seconds"] for run in runs)
+        most = max(run["mib"] for run in runs)
+        print(f"  {who:8} {times[who]:7.1f} s  {most:7,.0f} MiB at most, {len(runs)} rounds")
+    print(f"  ratio    {times['Trimtab'] / times['DuckDB']:7.2f}    (at most {LIMIT})")
 
 
 if __name__ == "__main__":
