@@ -117,9 +117,15 @@ class FaultyProxy:
             if fault is Fault.SLOW:
                 due = max(due, now + self._delay())
             if due > now:
-                self._loop.call_at(due, writer.write, data)
+                self._loop.call_at(due, _write, writer, data)
             else:
                 writer.write(data)
+
+
+def _write(writer: asyncio.StreamWriter, data: bytes) -> None:
+    """Write, unless the connection has gone in the meantime."""
+    if not writer.is_closing():
+        writer.write(data)
 
 
 def _reset(writer: asyncio.StreamWriter) -> None:
