@@ -6,7 +6,7 @@ from itertools import pairwise
 from random import Random
 
 import msgspec
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from tests.unit.performance.recorded import DAY, matured, new_state, prediction, version
 
@@ -54,6 +54,11 @@ def newest(found: list[Window]) -> list[Window]:
     return [msgspec.structs.replace(window, revision=0) for _, window in sorted(last.items())]
 
 
+@example(
+    events=[(0.0, 0.0, None)] * 3 + [(2 * DAY, 0.0, None), (0.0, 0.0, None)],
+    cuts=[4],
+    restart=False,
+)
 @given(events=EVENTS, cuts=st.lists(st.integers(0, 40), max_size=5), restart=st.booleans())
 def test_the_same_records_give_the_same_windows_whatever_the_batches_and_restarts(
     events: list[tuple[float, float, float | None]], cuts: list[int], *, restart: bool

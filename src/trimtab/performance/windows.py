@@ -22,6 +22,15 @@ SUBJECT = "performance"
 RECOUNT_RATIO = 0.01
 
 
+class _Made(msgspec.Struct, frozen=True):
+    """What is counted of a prediction."""
+
+    prediction_id: str
+    score: float
+    segments: tuple[str, ...]
+    request_id: str | None
+
+
 class _Window(msgspec.Struct):
     """A window that waits, or one that has closed.
 
@@ -35,7 +44,7 @@ class _Window(msgspec.Struct):
     segments: dict[str, Tally] = {}
     requests: Requests | None = None
     scores: dict[int, tuple[int, int]] = {}
-    late: set[str] = set()
+    late: dict[str, _Made] = {}
     after: list[Matured] = []
     revision: int = 0
     unseen: int = 0
@@ -138,26 +147,34 @@ class PerformanceWindows:
             window = self._open.get(index)
             if window is None:
                 window = self._open[index] = _Window(index)
-            self._predicted(window, record)
+            self._predicted(window, self._counts(record))
         elif index in self._open:
-            self._open[index].late.add(record.prediction_id)
+            self._open[index].late[record.prediction_id] = self._counts(record)
         elif (after := closed.get(index)) is not None:
-            self._predicted(after, record)
+            self._predicted(after, self._counts(record))
             self._stale.add(index)
             after.unseen += 1
 
-    def _predicted(self, window: _Window, record: PredictionRecord) -> None:
+    def _counts(self, record: PredictionRecord) -> _Made:
+        return _Made(
+            prediction_id=record.prediction_id,
+            score=record.score,
+            segments=tuple(spec.name(record.values[at]) for spec, at in self._segments),
+            request_id=record.request_id if self._ranking else None,
+        )
+
+    def _predicted(self, window: _Window, made: _Made) -> None:
         window.whole.predictions += 1
-        for spec, at in self._segments:
-            window.segments.setdefault(spec.name(record.values[at]), Tally()).predictions += 1
-        place = coarse_place(record.score)
+        for name in made.segments:
+            window.segments.setdefault(name, Tally()).predictions += 1
+        place = coarse_place(made.score)
         predictions, known = window.scores.get(place, (0, 0))
         window.scores[place] = (predictions + 1, known)
-        if self._ranking and record.request_id is not None:
+        if made.request_id is not None:
             window.requests = window.requests or Requests()
-            rows = window.requests.of(record.request_id)
+            rows = window.requests.of(made.request_id)
             if rows is not None:
-                rows[record.prediction_id] = Item(record.score)
+                rows[made.prediction_id] = Item(made.score)
 
     def _take(self, matured: Matured, closed: _Closed) -> None:
         index = self._index(matured.facts.event_time)
@@ -200,11 +217,12 @@ class PerformanceWindows:
 
     def _close(self, window: _Window, closed: _Closed) -> Window:
         yielded = self._window(window)
-        window.whole.predictions += len(window.late)
+        for made in window.late.values():
+            self._predicted(window, made)
         for matured in window.after:
             self._known(window, matured)
         window.unseen = len(window.late) + len(window.after)
-        window.late, window.after = set(), []
+        window.late, window.after = {}, []
         if window.unseen:
             self._stale.add(window.index)
         closed.put(window)
@@ -240,7 +258,7 @@ class PerformanceWindows:
                 requests=tuple(dict(rows) for rows in requests),
                 segments={n: _counted(task, tally) for n, tally in sorted(window.segments.items())},
                 partial=not self._mature(window),
-                scores=tuple(window.scores.values()),
+                scores=tuple(counts for _, counts in sorted(window.scores.items())),
             ),
         )
 
