@@ -85,6 +85,7 @@ def drift(
     detector = DriftDetector(
         old.select(kept),
         times=times,
+        window_rows=max(min_rows, 1_000),
         min_rows=min_rows,
         types=_pairs(types, "--type"),
         units=_pairs(units, "--unit"),

@@ -34,7 +34,7 @@ def columns(values: FloatArray) -> Columns:
 
 @pytest.mark.parametrize("method", ALL, ids=lambda method: method.name)
 def test_without_drift_the_level_holds(method: Any) -> None:
-    rows = 200 if method.name == "domain_classifier" else 400
+    rows = 200
     p = [
         method.score(points(rows, 2 * seed), points(rows, 2 * seed + 1)).p_value
         for seed in range(WINDOWS)

@@ -8,6 +8,7 @@ import numpy as np
 from scipy.special import ndtr
 from scipy.stats import rankdata
 from sklearn.ensemble import HistGradientBoostingClassifier
+from threadpoolctl import threadpool_limits
 
 from trimtab.types import Array, Comparison, FloatArray
 
@@ -63,8 +64,10 @@ class DomainClassifier:
             max_iter=40, max_leaf_nodes=8, learning_rate=0.1, random_state=_SEED,
             early_stopping=False,
         )  # fmt: skip
-        trees.fit(points[learnt], side[learnt])
-        ranks = rankdata(trees.predict_proba(points[judged])[:, 1])
+        with threadpool_limits(1):  # threads that wait for each other cost more than so few rows
+            trees.fit(points[learnt], side[learnt])
+            scores = trees.predict_proba(points[judged])[:, 1]
+        ranks = rankdata(scores)
         current = side[judged] == 1
         m, n = int(current.sum()), int((~current).sum())
         area = float((ranks[current].sum() - m * (m + 1) / 2) / (m * n))
