@@ -22,6 +22,7 @@ SUBJECTS = (
     "estimated_performance",
     "concept_drift",
     "feature_skew",
+    "feature_fallback",
 )
 SHOWN_METRICS = 3
 

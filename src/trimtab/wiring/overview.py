@@ -32,6 +32,7 @@ SUBJECTS = (
     "estimated_performance",
     "concept_drift",
     "feature_skew",
+    "feature_fallback",
     "guardrail",
 )
 
