@@ -73,6 +73,7 @@ class VersionRows:
     records: Sequence[PredictionRecord]
     rows: IntArray
     _read: dict[tuple[int, FeatureKind], Read] = field(default_factory=dict)
+    _texts: dict[int, Array] = field(default_factory=dict)
 
     @cached_property
     def scores(self) -> FloatArray:
@@ -97,7 +98,10 @@ class VersionRows:
 
     def texts(self, position: int) -> Array:
         """One feature's values as texts, None for missing: what segments are named by."""
-        return np.array([_text(value) for value in self._of(position)], dtype=object)
+        if position not in self._texts:
+            texts = [_text(value) for value in self._of(position)]
+            self._texts[position] = np.array(texts, dtype=object)
+        return self._texts[position]
 
 
 def take(read: Read, rows: IntArray) -> tuple[Column, int]:
