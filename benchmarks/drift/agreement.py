@@ -1,4 +1,4 @@
-"""Statistics on sketches beside SciPy's on the raw values, with the bounds that are stated for them."""
+"""Statistics on sketches beside SciPy's on the raw values, with their bounds. Options: ``draws``, ``seed``."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from trimtab.drift.wasserstein import Wasserstein
 from trimtab.sketch import Sketch, fit, sketch
 from trimtab.types import Array, Comparison, FeatureKind
 
-REFERENCE, CURRENT, DRAWS = 100_000, 50_000, 10
+REFERENCE, CURRENT = 100_000, 50_000
 SHAPES = {
     "normal": lambda rng, rows, by: rng.normal(by, 1, rows),
     "lognormal": lambda rng, rows, by: rng.lognormal(by, 1, rows),
@@ -38,7 +38,7 @@ def sure(found: Comparison | None) -> Comparison:
     return found
 
 
-def continuous(rng: np.random.Generator) -> dict[str, tuple[float, str]]:
+def continuous(rng: np.random.Generator, draws: int) -> dict[str, tuple[float, str]]:
     """The largest difference from SciPy over shapes, shifts and draws."""
     worst: dict[str, float] = {}
 
@@ -47,7 +47,7 @@ def continuous(rng: np.random.Generator) -> dict[str, tuple[float, str]]:
 
     for draw in SHAPES.values():
         for by in SHIFTS:
-            for _ in range(DRAWS):
+            for _ in range(draws):
                 a, b = draw(rng, REFERENCE, 0.0), draw(rng, CURRENT, by)
                 binning = fit(FeatureKind.NUMERIC, a)
                 before, now = sketch(binning, a), sketch(binning, b)
@@ -80,11 +80,11 @@ def shares(a: Array, b: Array) -> tuple[Array, Array]:
     return tuple(np.array([(x == v).mean() for v in values]) for x in (a, b))  # type: ignore[return-value]
 
 
-def discrete(rng: np.random.Generator) -> dict[str, tuple[float, str]]:
+def discrete(rng: np.random.Generator, draws: int) -> dict[str, tuple[float, str]]:
     """The same where values repeat and every value is a cell."""
     worst: dict[str, float] = {}
     for by in (0.0, 0.2, 1.0):
-        for _ in range(DRAWS):
+        for _ in range(draws):
             a = rng.poisson(4, 5_000).astype(float)
             b = rng.poisson(4 + by, 2_000).astype(float)
             binning = fit(FeatureKind.NUMERIC, a)
@@ -114,6 +114,7 @@ def discrete(rng: np.random.Generator) -> dict[str, tuple[float, str]]:
 def run(options: Mapping[str, str]) -> None:
     """Print the table."""
     rng = np.random.default_rng(int(options.get("seed", 1)))
+    draws = int(options.get("draws", 10))
     print("| statistic | largest difference | bound |\n|---|---|---|")
-    for name, (value, bound) in (continuous(rng) | discrete(rng)).items():
+    for name, (value, bound) in (continuous(rng, draws) | discrete(rng, draws)).items():
         print(f"| {name} | {value:.2g} | {bound} |", flush=True)
