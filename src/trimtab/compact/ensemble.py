@@ -20,6 +20,7 @@ from trimtab.types import Array, FloatArray
 __all__ = ["CategorySet", "Link", "Missing", "Reading", "Tree", "TreeEnsemble", "decision_paths"]
 
 IntArray = npt.NDArray[np.int64]
+NEAR_ZERO = float(np.float32(1e-35))
 PATH_FACTOR = 0x9E3779B97F4A7C15
 
 
@@ -90,10 +91,11 @@ class Tree:
 class TreeEnsemble:
     """A fitted ensemble: ``link(base + sum of the trees' leaf values)``, per column.
 
-    Sums are taken in the order of ``trees``, starting at ``base``; with ``average`` the sum is
-    divided by the number of trees. ``strict`` splits send ``x < threshold`` left, others
+    Sums are taken in the order of ``trees``, starting at ``base``, and divided by ``divisor`` at the
+    end. ``strict`` splits send ``x < threshold`` left, others
     ``x <= threshold``. ``float32_input`` rounds every input to float32 first, ``float32_sums``
-    rounds every partial sum. ``link_scale`` is the factor that a logistic link applies first, or
+    rounds every partial sum; ``float32_integers`` rounds inputs that are no floats to float32;
+    ``tiny_is_zero`` reads what lies within 1e-35 of 0 as 0. ``link_scale`` is the factor that a logistic link applies first, or
     the denominator of :attr:`Link.ISOLATION`. ``groups`` are the widths of the outputs that the
     columns belong to: ``(2, 3)`` is a model of two outputs with two and three classes.
     ``categories`` are the known categories, ascending, of each feature that a categorical split
@@ -103,12 +105,14 @@ class TreeEnsemble:
     trees: Sequence[Tree]
     features: int
     base: FloatArray
-    average: bool = False
+    divisor: int = 1
     link: Link = Link.NONE
     link_scale: float = 1.0
     strict: bool = False
     float32_input: bool = False
+    float32_integers: bool = False
     float32_sums: bool = False
+    tiny_is_zero: bool = False
     groups: tuple[int, ...] = ()
     category_sets: tuple[CategorySet, ...] = ()
     categories: Mapping[int, FloatArray] = field(default_factory=dict)
@@ -121,7 +125,11 @@ class TreeEnsemble:
 
     def leaves(self, X: Array) -> IntArray:
         """The node each row ends in, shape ``(rows, trees)``."""
-        rows = as_rows(X, self.features, float32=self.float32_input)
+        rows = as_rows(
+            X, self.features, float32=self.float32_input, float32_integers=self.float32_integers
+        )
+        if self.tiny_is_zero:
+            rows = np.where(np.abs(rows) <= NEAR_ZERO, 0.0, rows)
         return np.stack([_leaves(self, tree, rows) for tree in self.trees], axis=1)
 
     def raw(self, X: Array) -> FloatArray:
@@ -133,14 +141,16 @@ class TreeEnsemble:
             sums[:, part] += tree.value[end]
             if self.float32_sums:
                 sums[:, part] = sums[:, part].astype(np.float32)
-        return sums / len(self.trees) if self.average else sums
+        return sums / self.divisor
 
     def predict(self, X: Array) -> FloatArray:
         """The outputs, shape ``(rows, outputs)``."""
-        return linked(self.link, self.raw(X), self.link_scale)
+        return linked(self.link, self.raw(X), self.link_scale, float32=self.float32_sums)
 
 
-def as_rows(X: Array, features: int, *, float32: bool) -> FloatArray:
+def as_rows(
+    X: Array, features: int, *, float32: bool, float32_integers: bool = False
+) -> FloatArray:
     """Rows as float64 numbers, rounded to float32 where the ensemble does so.
 
     Integers are rounded once, straight to float32: by way of float64 some would be rounded twice.
@@ -161,7 +171,8 @@ def as_rows(X: Array, features: int, *, float32: bool) -> FloatArray:
             code="wrong_type",
             hint="Encode texts and times as numbers first.",
         )
-    if float32 and values.dtype != np.float32:
+    whole = values.dtype.kind != "f"
+    if (float32 and values.dtype != np.float32) or (float32_integers and whole):
         with np.errstate(over="ignore"):
             values = values.astype(np.float32)
     return values.astype(np.float64, copy=False)
@@ -220,7 +231,7 @@ def _goes_left(
     kinds = np.zeros(len(nodes), np.uint8) if tree.missing is None else tree.missing[nodes]
     absent = np.isnan(values)
     read = np.where(absent & (kinds == Missing.NEVER), 0.0, values)
-    near_zero = np.abs(read) <= np.float64(np.float32(1e-35))
+    near_zero = np.abs(read) <= NEAR_ZERO
     absent = (absent & (kinds != Missing.NEVER)) | ((kinds == Missing.ZERO) & near_zero)
     threshold = tree.threshold[nodes]
     left = read < threshold if ensemble.strict else read <= threshold

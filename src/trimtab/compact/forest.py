@@ -71,7 +71,8 @@ class Forest:
         Raises:
             InvalidInput: the shape is wrong or values are no numbers.
         """
-        return linked(self.link, self.raw(X), self._header.link_scale)
+        header = self._header
+        return linked(self.link, self.raw(X), header.link_scale, float32=header.float32_sums)
 
     def raw(self, X: Array) -> FloatArray:
         """The sums before the link, shape ``(rows, columns)``."""
@@ -95,5 +96,11 @@ class Forest:
             and X.shape[1] == self.features
         ):
             return np.ascontiguousarray(X)
-        rows = as_rows(X, self.features, float32=self._header.float32_input)
+        header = self._header
+        rows = as_rows(
+            X,
+            self.features,
+            float32=header.float32_input,
+            float32_integers=header.float32_integers,
+        )
         return np.ascontiguousarray(rows)

@@ -60,12 +60,14 @@ class Header(Record, frozen=True, forbid_unknown_fields=True):
 
     features: Annotated[int, msgspec.Meta(ge=1, lt=2**27)]
     width: Annotated[int, msgspec.Meta(ge=1, lt=2**24)]
-    average: bool
+    divisor: Annotated[int, msgspec.Meta(ge=1, lt=2**32)]
     link: Link
     link_scale: float
     groups: tuple[Count, ...]
     float32_input: bool
+    float32_integers: bool
     float32_sums: bool
+    tiny_is_zero: bool
     direct: bool
     slot_bits: Bits
     code_bits: Bits

@@ -21,7 +21,7 @@ from typing import Literal
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.compact.ensemble import CategorySet, Missing, Reading
+from trimtab.compact.ensemble import NEAR_ZERO, CategorySet, Missing, Reading
 from trimtab.types import Array, FloatArray
 
 MISSING_KIND = 3
@@ -31,7 +31,6 @@ STRICT = 16
 READING_SHIFT = 5
 READINGS = (Reading.EXACT, Reading.TRUNCATE, Reading.FLOOR)
 GREATEST = 0xFFFFFFFF
-NEAR_ZERO = float(np.float32(1e-35))
 
 Codes = npt.NDArray[np.uint32]
 

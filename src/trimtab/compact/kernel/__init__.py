@@ -15,7 +15,7 @@ from trimtab.compact.kernel.plain import PlainKernel, contradiction
 from trimtab.compact.layout import Header
 from trimtab.types import Array, FloatArray
 
-INTERFACE = 1
+INTERFACE = 3
 try:
     from trimtab.compact.kernel import _walk
 
@@ -64,10 +64,10 @@ class CompiledKernel:
 
     def __init__(self, header: Header, parts: dict[str, Array]) -> None:
         flags = (
-            header.average
-            | header.float32_input << 1
-            | header.float32_sums << 2
-            | header.direct << 3
+            header.float32_input
+            | header.float32_sums << 1
+            | header.direct << 2
+            | header.tiny_is_zero << 3
         )
         try:
             self._forest = _walk.Forest(
@@ -79,6 +79,7 @@ class CompiledKernel:
                     header.code_bits,
                     header.leaf_bits,
                     header.first_categorical,
+                    header.divisor,
                 ),
                 tuple(np.ascontiguousarray(parts[name]).view(np.uint8) for name in _SECTIONS),
             )

@@ -16,11 +16,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { AVERAGE = 1, FLOAT32_INPUT = 2, FLOAT32_SUMS = 4, DIRECT = 8 };
+enum { FLOAT32_INPUT = 1, FLOAT32_SUMS = 2, DIRECT = 4, TINY_IS_ZERO = 8 };
 enum { MISSING_KIND = 3, NEVER = 1, ZERO = 2, MISSING_RIGHT = 4, CATEGORICAL = 8, STRICT = 16 };
 enum { READING_SHIFT = 5, READINGS = 3, TRUNCATE = 1, FLOOR = 2 };
 enum { NODES, ROOTS, TREE_COLUMNS, SLOTS, THRESHOLDS, LEAVES, PAIRS, SETS, BASE, SECTIONS };
-enum { INTERFACE = 1 }; /* one more whenever what Python passes changes */
+enum { INTERFACE = 3 }; /* one more whenever what Python passes changes */
 enum { LANES = 8, BLOCK = 128, SMALL = 4096 };
 
 #define PATH_FACTOR 0x9E3779B97F4A7C15ull
@@ -41,7 +41,7 @@ typedef struct {
     const Slot *slots;
     const double *thresholds, *leaves, *base;
     size_t node_count, trees, slot_count, threshold_count, leaf_count, pair_count, set_words, columns;
-    unsigned features, width, flags, slot_bits, code_bits, leaf_bits, first_categorical;
+    unsigned features, width, flags, slot_bits, code_bits, leaf_bits, first_categorical, divisor;
     uint64_t slot_mask, code_mask, leaf_mask;
     unsigned flag_shift, reference_shift;
 } Forest;
@@ -90,6 +90,8 @@ static inline uint32_t code_of(const Forest *forest, const Slot *slot, double va
     int absent;
     if (forest->flags & FLOAT32_INPUT)
         value = (double)(float)value;
+    if (forest->flags & TINY_IS_ZERO && fabs(value) <= NEAR_ZERO)
+        value = 0.0;
     if (how & CATEGORICAL)
         return category(forest, slot, value);
     absent = isnan(value);
@@ -236,9 +238,9 @@ static void start(const Forest *forest, double *sums)
 
 static void finish(const Forest *forest, double *sums)
 {
-    if (forest->flags & AVERAGE)
+    if (forest->divisor != 1)
         for (size_t i = 0; i < forest->columns; i++)
-            sums[i] /= (double)forest->trees;
+            sums[i] /= (double)forest->divisor;
 }
 
 static void sum_row(const Forest *forest, const double *row, double *sums, uint32_t *scratch)
@@ -433,9 +435,9 @@ static PyObject *forest_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     if (!self)
         return NULL;
     self->views = 0;
-    if (!PyArg_ParseTuple(arguments, "(IIIIIII)O", &self->features, &self->width, &self->flags,
+    if (!PyArg_ParseTuple(arguments, "(IIIIIIII)O", &self->features, &self->width, &self->flags,
                           &self->slot_bits, &self->code_bits, &self->leaf_bits,
-                          &self->first_categorical, &parts) ||
+                          &self->first_categorical, &self->divisor, &parts) ||
         take_widths(self) < 0 || take_sections(self, parts) < 0) {
         Py_DECREF(self);
         return NULL;

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.compact import slots
-from trimtab.compact.ensemble import PATH_FACTOR
+from trimtab.compact.ensemble import NEAR_ZERO, PATH_FACTOR
 from trimtab.compact.layout import Header
 from trimtab.errors import Refused
 from trimtab.types import Array, FloatArray
@@ -53,8 +53,7 @@ class PlainKernel:
             out[:, part] += self._leaves[leaf]
             if header.float32_sums:
                 out[:, part] = out[:, part].astype(np.float32)
-        if header.average:
-            out /= len(self._roots)
+        out /= header.divisor
 
     def paths(self, rows: FloatArray, out: npt.NDArray[np.uint64]) -> None:
         """Write the path of every row in every tree, shape ``(rows, trees)``."""
@@ -66,6 +65,8 @@ class PlainKernel:
         if self._header.float32_input:
             with np.errstate(over="ignore"):
                 rows = rows.astype(np.float32).astype(np.float64)
+        if self._header.tiny_is_zero:
+            rows = np.where(np.abs(rows) <= NEAR_ZERO, 0.0, rows)
         codes = np.empty((len(rows), len(self._slots)), np.uint32)
         for place, slot in enumerate(self._slots):
             table = self._tables[slot["start"] : int(slot["start"]) + int(slot["count"])]

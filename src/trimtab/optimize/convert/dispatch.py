@@ -6,19 +6,31 @@ from importlib import import_module
 from typing import Any
 
 from trimtab.compact import TreeEnsemble
-from trimtab.errors import InvalidPlan
+from trimtab.optimize.convert.refusal import unsupported
 
 # A class and the module in `trimtab.optimize.convert` whose `convert` takes it. A class is known by
 # the library's name and its own: where it lies inside the library changes between releases.
 CONVERTERS = {
-    ("sklearn", "DecisionTreeClassifier"): "sklearn_trees",
-    ("sklearn", "DecisionTreeRegressor"): "sklearn_trees",
-    ("sklearn", "ExtraTreeClassifier"): "sklearn_trees",
-    ("sklearn", "ExtraTreeRegressor"): "sklearn_trees",
-    ("sklearn", "ExtraTreesClassifier"): "sklearn_trees",
-    ("sklearn", "ExtraTreesRegressor"): "sklearn_trees",
-    ("sklearn", "RandomForestClassifier"): "sklearn_trees",
-    ("sklearn", "RandomForestRegressor"): "sklearn_trees",
+    **{
+        ("sklearn", name): "sklearn_trees"
+        for name in (
+            "DecisionTreeClassifier",
+            "DecisionTreeRegressor",
+            "ExtraTreesClassifier",
+            "ExtraTreesRegressor",
+            "RandomForestClassifier",
+            "RandomForestRegressor",
+        )
+    },
+    ("sklearn", "GradientBoostingClassifier"): "sklearn_boosting",
+    ("sklearn", "GradientBoostingRegressor"): "sklearn_boosting",
+    ("sklearn", "IsolationForest"): "sklearn_boosting",
+    ("sklearn", "HistGradientBoostingClassifier"): "sklearn_histogram",
+    ("sklearn", "HistGradientBoostingRegressor"): "sklearn_histogram",
+    ("lightgbm", "Booster"): "lightgbm",
+    ("lightgbm", "LGBMModel"): "lightgbm",
+    ("xgboost", "Booster"): "xgboost",
+    ("xgboost", "XGBModel"): "xgboost",
 }
 
 
@@ -37,13 +49,4 @@ def ensemble_of(model: Any) -> TreeEnsemble:
     known = sorted({name for _, name in CONVERTERS})
     raise unsupported(
         model, f"is no tree ensemble that is known here; known are {', '.join(known)}"
-    )
-
-
-def unsupported(model: Any, why: str) -> InvalidPlan:
-    """The refusal of a model."""
-    return InvalidPlan(
-        f"{type(model).__name__} cannot be made compact: it {why}.",
-        code="unsupported_model",
-        hint="Serve it in its own format.",
     )

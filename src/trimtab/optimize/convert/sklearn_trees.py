@@ -29,7 +29,7 @@ def convert(model: Any) -> TreeEnsemble:
         trees=Trees(trees, groups),
         features=int(model.n_features_in_),
         base=np.zeros(sum(groups)),
-        average=hasattr(model, "estimators_"),
+        divisor=len(trees),
         float32_input=True,
         groups=groups,
     )
