@@ -8,6 +8,7 @@ needs=(
     "chromium|chromium chromium-browser google-chrome|the dashboard is looked at in a real browser"
     "redis-server|redis-server|online features are kept in, and lost with, a real Redis"
     "prometheus|prometheus|/metrics is scraped by a real Prometheus"
+    "gcc|gcc cc|the C kernel of compact forests is built, also with sanitizers"
     "postgresql|postgres /usr/lib/postgresql/*/bin/postgres|state is kept in a real PostgreSQL"
 )
 

@@ -37,9 +37,10 @@ def linked(
     if link is Link.NONE:
         return sums
     if link is Link.BINARY:
-        p = linked(Link.LOGISTIC, sums[:, :1], scale, float32=float32)
-        rest = (np.float32(1) - p.astype(np.float32)).astype(np.float64) if float32 else 1 - p
-        return np.concatenate([rest, p], axis=1)
+        both = np.empty((len(sums), 2))
+        both[:, 1] = linked(Link.LOGISTIC, sums[:, 0], scale, float32=float32)
+        np.subtract(1.0, both[:, 1], out=both[:, 0])
+        return both.astype(np.float32).astype(np.float64) if float32 else both
     return _in_float32(link, sums) if float32 else _in_float64(link, sums, scale)
 
 

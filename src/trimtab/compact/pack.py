@@ -90,8 +90,11 @@ class Packer:
         self._inner += len(pieces.key)
         self._roots.append(self._inner - 1)
 
-    def finish(self) -> bytes:
+    def finish(self, *, divisor: int | None = None) -> bytes:
         """The file.
+
+        Args:
+            divisor: Of the sums, where it was not known when the packer was made.
 
         Raises:
             InvalidInput: there is no tree, or 8 bytes a node do not suffice.
@@ -100,7 +103,8 @@ class Packer:
             raise InvalidInput("An ensemble without trees cannot be packed.", code="no_trees")
         parts = _joined(self._pieces, float32=self._ensemble.float32_input)
         self._pieces = []
-        return _Writer(self._ensemble, parts, self._leaves).file(self._roots, self._columns)
+        ensemble = replace(self._ensemble, divisor=divisor or self._ensemble.divisor)
+        return _Writer(ensemble, parts, self._leaves).file(self._roots, self._columns)
 
     def _check(self, tree: Tree) -> None:
         ensemble, inner = self._ensemble, tree.left >= 0

@@ -34,6 +34,15 @@ CONVERTERS = {
 }
 
 
+def converter_of(model: Any) -> str | None:
+    """The name of the module that converts models of this class, or None."""
+    for kind in type(model).__mro__:
+        name = CONVERTERS.get((kind.__module__.partition(".")[0], kind.__name__))
+        if name is not None:
+            return name
+    return None
+
+
 def ensemble_of(model: Any) -> TreeEnsemble:
     """The trees of a fitted model in the neutral record.
 
@@ -41,11 +50,10 @@ def ensemble_of(model: Any) -> TreeEnsemble:
         InvalidPlan: the model is of a kind that is not supported, or uses something that is not;
             the message says what and why.
     """
-    for kind in type(model).__mro__:
-        name = CONVERTERS.get((kind.__module__.partition(".")[0], kind.__name__))
-        if name is not None:
-            ensemble: TreeEnsemble = import_module(f"{__package__}.{name}").convert(model)
-            return ensemble
+    name = converter_of(model)
+    if name is not None:
+        ensemble: TreeEnsemble = import_module(f"{__package__}.{name}").convert(model)
+        return ensemble
     known = sorted({name for _, name in CONVERTERS})
     raise unsupported(
         model, f"is no tree ensemble that is known here; known are {', '.join(known)}"
