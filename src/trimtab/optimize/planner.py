@@ -7,6 +7,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
@@ -17,13 +18,22 @@ from trimtab.optimize.measure import WORKERS, footprints, machine
 from trimtab.protocols import ModelForm, OptimisationStep
 from trimtab.types import Certificate, FloatArray, Footprint, Ground, ModelFile, Record
 
-BEAM = 2
-DEPTH = 2
+BEAM = 1
+DEPTH = 3
 TRIES = 5
 WORTH = 0.95
 """A lossy form must cost less than this part of a lossless one to be preferred."""
 
 Progress = Callable[[int, str], None]
+
+
+@runtime_checkable
+class KeepsPaths(Protocol):
+    """A form that can be compared with its original path by path."""
+
+    def paths_differ(self, original: object, rows: Any) -> int | None:
+        """How many rows take another way through any tree; None if it cannot be told."""
+        ...
 
 
 class Trial(Record, frozen=True):
@@ -211,6 +221,9 @@ class Planner:
             [first.file, tried.file], rows.X, workers=WORKERS, seconds=2 * self.seconds
         )
         ground, trial = self.ground, tried.trial
+        paths = None
+        if trial.lossless and isinstance(tried.form, KeepsPaths):
+            paths = tried.form.paths_differ(first.form, rows.X)
         certificate = Certificate(
             plan=trial.name,
             steps=trial.steps,
@@ -222,7 +235,7 @@ class Planner:
             mean_abs=agreed.mean_abs,
             threshold=ground.threshold,
             flips=agreed.flips,
-            path_differences=None,
+            path_differences=paths,
             metrics=agreed.metrics,
             segments=agreed.segments,
             before=before,
@@ -231,7 +244,10 @@ class Planner:
             made_at=now,
             notes=tuple(notes),
         )
-        return certificate, unmet(self.budget, agreed, after)
+        wrong = unmet(self.budget, agreed, after)
+        if paths:
+            wrong = (*wrong, f"{paths:,} rows took another path, in a step that must keep them")
+        return certificate, wrong
 
     def _closest(self) -> str:
         """What came nearest, for people."""

@@ -18,6 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from trimtab.compact import Forest
 from trimtab.types import Record
 
 _ROLLUP = Path("/proc/self/smaps_rollup")
@@ -65,6 +66,11 @@ def open_rows(path: Path) -> Any:
     from joblib import load
 
     return load(path)
+
+
+def open_forest(path: Path) -> Callable[[Any], Any]:
+    """A compact file as a function from rows to outputs; no other library is needed."""
+    return Forest.open(path).predict
 
 
 def cut(rows: Any, start: int, stop: int) -> Any:

@@ -22,15 +22,8 @@ from trimtab.types.models import (
     Task,
     Version,
 )
-from trimtab.types.optimizing import (
-    Certificate,
-    Footprint,
-    Ground,
-    MetricChange,
-    ModelFile,
-    Rows,
-    SegmentChange,
-)
+from trimtab.types.optimizing import Certificate, Footprint, MetricChange, SegmentChange
+from trimtab.types.planning import Ground, ModelFile, Rows
 from trimtab.types.predictions import (
     FeatureOrigin,
     Matured,
