@@ -26,6 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "rollback": ("rollouts:rollback", "Take the candidate, or the newest champion, off at once."),
     "score": ("scoring:score", "Score a file through the serving path."),
     "drift": ("drift:drift", "Compare two files: verdict, and HTML if asked."),
+    "optimize": ("optimize:optimize", "Make a model smaller and faster, with a certificate."),
     "features": ("features:features", "Define feature views, fill stores, make training sets."),
     "outcomes": ("outcomes:outcomes", "Send outcomes from a file; see how many arrived."),
     "retrain": ("retrain:retrain", "Retrain on recorded predictions and their outcomes."),

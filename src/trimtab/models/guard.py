@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from trimtab.errors import ModelFailure, TrimtabError
+from trimtab.errors import InvalidPlan, ModelFailure, TrimtabError
 from trimtab.protocols import ModelFormat, Predictor
 from trimtab.telemetry import Event
 from trimtab.types import Columns, FloatArray, Signature, Task
@@ -48,6 +48,22 @@ class Guarded:
         """Order and codes of the columns that a booster is given; None for any other model."""
         matrix = getattr(self._predictor, "matrix", None)
         return None if matrix is None else (matrix.order, matrix.codes)
+
+    def rows(self, columns: Columns) -> Any:
+        """Columns as the original takes them.
+
+        Raises:
+            InvalidPlan: the format does not keep the original.
+        """
+        taken = getattr(self._predictor, "rows", None)
+        if taken is None:
+            raise InvalidPlan(
+                f"The model {self._model} cannot be optimised: its format does not show it.",
+                code="not_optimizable",
+                hint="Possible: scikit-learn (joblib, skops), XGBoost and LightGBM. It goes on"
+                " being served as it is.",
+            )
+        return taken(columns)
 
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows.

@@ -20,6 +20,7 @@ from trimtab.telemetry import Event
 from trimtab.types import (
     Alias,
     Array,
+    Certificate,
     Columns,
     CompactForm,
     FeatureKind,
@@ -98,6 +99,7 @@ class Registry:
         trust: str = "",
         file_format: str | None = None,
         compact: Compiled | None = None,
+        certificate: Certificate | None = None,
     ) -> Version:
         """Keep a model as a new version; the same bytes and signature again are the same version.
 
@@ -117,6 +119,7 @@ class Registry:
                 that cannot.
             file_format: The format; None finds it out.
             compact: Its compiled form, and what was measured of it.
+            certificate: How it differs from the version that it was made of.
 
         Raises:
             InvalidInput: a name is malformed, or no format knows the artifact.
@@ -153,6 +156,7 @@ class Registry:
                 view_versions=dict(view_versions or {}),
                 trusted_by=trust,
                 compact=form,
+                certificate=certificate,
             )
             tx.registry.add_version(version)
             return version
@@ -271,7 +275,7 @@ class Registry:
         name = f"{version.model}:{version.version}"
         kind = self._formats.named(version.format)
         if not self._may_open(version, version.format):
-            raise _untrusted(
+            raise untrusted(
                 name,
                 version.format,
                 f"Register it with trust, or add {name!r} to [auth] allow_code.",
@@ -302,7 +306,7 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
             path, kind = self._written(artifact, file_format, Path(directory))
             if isinstance(artifact, Path) and kind.runs_code and not trust:
-                raise _untrusted(path.name, kind.name, "Say that you trust it with --trust.")
+                raise untrusted(path.name, kind.name, "Say that you trust it with --trust.")
             return opened(kind, path, signature, path.name)
 
     def _kept(self, blob: bytes | None, at: Path) -> str | None:
@@ -390,7 +394,8 @@ def _no_model(model: str, models: Sequence[str]) -> NotFound:
     )
 
 
-def _untrusted(name: str, file_format: str, hint: str) -> Refused:
+def untrusted(name: str, file_format: str, hint: str) -> Refused:
+    """The refusal of a file that can run code and that nobody vouches for."""
     return Refused(
         f"{name} is a {file_format} file, which can run any code when it is opened, and nobody"
         " vouches for it.",

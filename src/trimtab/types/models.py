@@ -6,6 +6,7 @@ from enum import StrEnum
 
 import msgspec
 
+from trimtab.types.optimizing import Certificate
 from trimtab.types.record import Array, Record
 
 
@@ -100,6 +101,7 @@ class Version(Record, frozen=True):
     ``trusted_by`` is who allowed a format that can run code, ``""`` if nobody. ``promise_digest`` names
     what its held-out rows promise of its performance.
     ``compact`` is the compiled form that is served in its place, None if there is none.
+    ``certificate`` says how an optimised version differs from the one that it was made of.
     """
 
     model: str
@@ -119,6 +121,7 @@ class Version(Record, frozen=True):
     trusted_by: str = ""
     promise_digest: str | None = None
     compact: CompactForm | None = None
+    certificate: Certificate | None = None
 
 
 class Alias(Record, frozen=True):

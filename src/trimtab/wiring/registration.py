@@ -250,7 +250,7 @@ def _held_out(
             code="outcome_column_missing",
             hint="Name its column of outcomes with --outcome.",
         )
-    outcomes = _outcomes(training, signature)
+    outcomes = outcomes_of(signature, training.holdout, training.outcome)
     known = np.isfinite(outcomes)
     if not known.any():
         return None
@@ -284,9 +284,13 @@ def _figures(
     )
 
 
-def _outcomes(training: Training, signature: Signature) -> FloatArray:
-    """The holdout's outcomes as numbers: class indices, or values; NaN is not known."""
-    column = nw.from_native(training.holdout, eager_only=True)[training.outcome or ""]
+def outcomes_of(signature: Signature, frame: object, name: str) -> FloatArray:
+    """A frame's outcomes as numbers: class indices, or values; NaN is not known.
+
+    Raises:
+        InvalidInput: one is none of the classes.
+    """
+    column = nw.from_native(frame, eager_only=True)[name]  # type: ignore[call-overload]  # any frame
     if column.dtype.is_numeric() or column.dtype == nw.Boolean:
         return np.asarray(column.cast(nw.Float64).to_numpy(), dtype=np.float64)
     places = {label: float(i) for i, label in enumerate(signature.labels)}
@@ -296,7 +300,7 @@ def _outcomes(training: Training, signature: Signature) -> FloatArray:
         raise InvalidInput(
             f"The outcome {strangers[0]!r} is none of the classes {', '.join(places)}.",
             code="unknown_label",
-            path=training.outcome,
+            path=name,
             hint="Name the classes in the model's order with --label.",
         )
     return np.array([np.nan if v is None else places[str(v)] for v in values])

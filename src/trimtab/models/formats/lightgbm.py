@@ -67,7 +67,11 @@ class LightgbmPredictor:
             signature, booster.feature_name(), dict(zip(named, learned, strict=True))
         )
 
+    def rows(self, columns: Columns) -> FloatArray:
+        """Columns as the booster takes them."""
+        return self.matrix.of(columns)
+
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
-        raw = self.original.predict(self.matrix.of(columns), num_threads=1)
+        raw = self.original.predict(self.rows(columns), num_threads=1)
         return outputs(np.asarray(raw), self._task)

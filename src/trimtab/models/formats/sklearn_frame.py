@@ -94,6 +94,10 @@ class SklearnPredictor:
         _check_classes(model, signature)
         self._call = model.predict_proba
 
+    def rows(self, columns: Columns) -> Any:
+        """Columns as the estimator takes them: a frame with its names, or a matrix."""
+        return self._input.of(columns)
+
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
         raw = self._call(self._input.of(columns))

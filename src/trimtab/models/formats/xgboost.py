@@ -49,9 +49,13 @@ class XgboostPredictor:
         self._task = signature.task
         self.matrix = Matrix(signature, names, _categories(booster))
 
+    def rows(self, columns: Columns) -> FloatArray:
+        """Columns as the booster takes them."""
+        return self.matrix.of(columns)
+
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
-        return outputs(self.original.inplace_predict(self.matrix.of(columns)), self._task)
+        return outputs(self.original.inplace_predict(self.rows(columns)), self._task)
 
 
 def _categories(booster: xgboost.Booster) -> dict[str, list[str]]:

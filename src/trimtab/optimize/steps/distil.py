@@ -46,14 +46,15 @@ class Distil:
             Z = matrix(Z)
         except ValueError:
             return
+        taken = ground.fit.X if head is None else Z
         for trees, leaves in STUDENTS:
-            made = student(Z, answers, ground, classes(tail), trees, leaves)
+            made = student(taken, answers, ground, classes(tail), trees, leaves)
             if made is not None:
                 yield f"student of {trees} trees × {leaves} leaves", NativeForm(joined(head, made))
 
 
 def student(
-    Z: FloatArray, answers: FloatArray, ground: Ground, labels: Any, trees: int, leaves: int
+    Z: Any, answers: FloatArray, ground: Ground, labels: Any, trees: int, leaves: int
 ) -> Any:
     """A fitted student, or None where the model never answers more than one class."""
     settings = {
@@ -71,7 +72,8 @@ def student(
         return None
     names = np.arange(answers.shape[1]) if labels is None else labels
     learner = HistGradientBoostingClassifier(**settings)
-    return learner.fit(Z[row], names[place], sample_weight=soft[kept])
+    many = Z.iloc[row] if hasattr(Z, "iloc") else Z[row]
+    return learner.fit(many, names[place], sample_weight=soft[kept])
 
 
 def _softened(answers: FloatArray, rows: Rows) -> FloatArray:

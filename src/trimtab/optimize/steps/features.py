@@ -62,8 +62,9 @@ class SelectFeatures:
                     continue
                 seen.add(places)
                 model = clone(tail).fit(Z[:, list(places)], y)
+                seen_by = ground.fit.X if head is None else Z
                 words = f"{count} of {len(grouped)} features by {how}"
-                yield words, NativeForm(joined(extended(head, Z, places), model))
+                yield words, NativeForm(joined(extended(head, seen_by, places), model))
 
 
 def by_f_statistic(

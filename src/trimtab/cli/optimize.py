@@ -1,0 +1,293 @@
+"""optimize: a smaller and faster form of a model, with a certificate of what that changes."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import click
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.table import Table
+from rich.text import Text
+
+from trimtab.cli.session import Session, command
+from trimtab.errors import InvalidInput, NotFound
+from trimtab.optimize.budget import Budget, parse_budget
+from trimtab.optimize.planner import Plan, Trial
+from trimtab.protocols import ModelForm
+from trimtab.report.optimize_page import (
+    cost_rows,
+    main_change,
+    micros,
+    render_optimize,
+    size,
+    weight,
+)
+from trimtab.store.columnar import read_frame
+from trimtab.types import Certificate, Record, Task
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.optimizing import (
+    Held,
+    Source,
+    file_source,
+    plan_for,
+    version_source,
+)
+
+file = click.Path(path_type=Path, exists=True, dir_okay=False)
+new_file = click.Path(path_type=Path, dir_okay=False)
+NOT_REACHED_STATUS = 3
+
+
+class Outcome(Record, frozen=True):
+    """What the command did: the plan, and where what was kept is now."""
+
+    plan: Plan
+    file: str | None = None
+
+
+@command()
+@click.argument("model")
+@click.option("--data", type=file, required=True, help="Rows the model was not fitted on.")
+@click.option("--target", help="Column of outcomes in those rows.")
+@click.option("--budget", default="", help="What may be lost and what it may cost; see above.")
+@click.option("--train", type=file, help="Rows to refit on; else half of --data.")
+@click.option("--segment", "segments", multiple=True, help="A column of groups; repeatable.")
+@click.option("--ignore", multiple=True, help="A column that is no feature; repeatable.")
+@click.option("--task", type=click.Choice([t.value for t in Task]), default=Task.BINARY.value)
+@click.option("--label", "labels", multiple=True, help="A class, in the model's order; repeatable.")
+@click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True)
+@click.option("--out", type=new_file, help="Write the optimised model there.")
+@click.option("--html", type=new_file, help="Write a page.")
+@click.option("--seed", default=0, show_default=True, help="Of the division of rows.")
+@click.option(
+    "--trust", is_flag=True, help="Allow this file to run code when it is loaded (pickle)."
+)
+def optimize(
+    session: Session,
+    model: str,
+    data: Path,
+    target: str | None,
+    budget: str,
+    train: Path | None,
+    segments: tuple[str, ...],
+    ignore: tuple[str, ...],
+    task: str,
+    labels: tuple[str, ...],
+    threshold: float,
+    out: Path | None,
+    html: Path | None,
+    seed: int,
+    trust: bool,
+) -> int:
+    """Make MODEL (a file, NAME or NAME:VERSION) smaller and faster.
+
+    Without --budget only lossless steps are tried. With one, such as
+    "auc<=0.002,max_abs<=0.01,rss<=500MB,p99<=1ms", the cheapest form that keeps to it on held-out
+    rows is kept and written to --out.
+
+    Exit status: 0 kept or nothing costs less, 3 budget not reached, 2 bad input.
+    """
+    limits = parse_budget(budget)
+    held = Held(
+        frame=read_frame(data),
+        target=target,
+        train=None if train is None else read_frame(train),
+        segments=segments,
+        ignore=ignore,
+        seed=seed,
+    )
+    if target is not None and target not in held.frame.column_names:
+        raise InvalidInput(
+            f"There is no column {target!r} of outcomes in {data.name}.",
+            code="outcome_column_missing",
+            path="target",
+            hint=f"The columns are {', '.join(held.frame.column_names)}.",
+        )
+    if Path(model).is_file():
+        source = file_source(
+            Path(model), held, task=Task(task), labels=labels, threshold=threshold, trust=trust
+        )
+        outcome = _optimize_file(session, source, held, limits, out)
+    else:
+        outcome = _optimize_version(session, model, held, limits, out)
+    if html is not None:
+        html.write_text(render_optimize(outcome.plan, model, data.name), encoding="utf-8")
+    session.emit(outcome, lambda console: show_outcome(console, outcome, html))
+    return 0 if outcome.plan.reached else NOT_REACHED_STATUS
+
+
+def _optimize_file(
+    session: Session, source: Source, held: Held, limits: Budget, out: Path | None
+) -> Outcome:
+    with _shown(session) as progress:
+        plan, form = plan_for(source, held, limits, now=time.time(), progress=progress)
+    if form is None or out is None:
+        return Outcome(plan=plan)
+    return Outcome(plan=plan, file=_written(form, out))
+
+
+def _optimize_version(
+    session: Session, model: str, held: Held, limits: Budget, out: Path | None
+) -> Outcome:
+    name, _, reference = model.partition(":")
+    with session.deployment() as deployment:
+        if name not in deployment.registry.models():
+            known = ", ".join(deployment.registry.models()) or "none"
+            raise NotFound(
+                f"{model!r} is neither a file nor a registered model.",
+                code="unknown_model",
+                path="model",
+                hint=f"Registered: {known}.",
+            )
+        parent = deployment.version(name, reference or _newest(deployment, name))
+        source = version_source(deployment, name, str(parent.version))
+        with _shown(session) as progress:
+            plan, form = plan_for(
+                source, held, limits, now=deployment.clock.now(), progress=progress
+            )
+    if form is None or out is None:
+        return Outcome(plan=plan)
+    return Outcome(plan=plan, file=_written(form, out))
+
+
+def _newest(deployment: Deployment, model: str) -> str:
+    """The champion if there is one, else the newest version."""
+    if any(alias.alias == "champion" for alias in deployment.registry.aliases(model)):
+        return "champion"
+    return str(deployment.registry.list(model)[-1].version)
+
+
+def _written(form: ModelForm, out: Path) -> str:
+    with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
+        shutil.move(form.write(Path(directory) / "model").path, out)
+    return str(out)
+
+
+@contextmanager
+def _shown(session: Session) -> Iterator[Callable[[int, str], None]]:
+    """A line that says how many forms are measured and what is next; plain lines elsewhere."""
+    console = session.console
+    if not console.is_terminal:
+        yield lambda done, name: console.print(f"{done} measured, next: {name}", markup=False)
+        return
+    columns = (
+        TextColumn("optimising"), BarColumn(bar_width=24), TextColumn("{task.completed} measured"),
+        TimeElapsedColumn(), TextColumn("{task.description}", style="dim"),
+    )  # fmt: skip
+    with Progress(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=None)
+        yield lambda done, name: shown.update(task, completed=done, description=name)
+
+
+def show_outcome(console: Console, outcome: Outcome, html: Path | None) -> None:
+    """How a plan is printed."""
+    plan = outcome.plan
+    console.print(trials_table(plan))
+    console.print(
+        Text(f"o original   * kept   budget: {plan.budget or 'nothing may be lost'}", style="dim")
+    )
+    console.print()
+    colour = "green" if plan.reached else "yellow"
+    if plan.certificate is None:
+        said = "left as it is" if plan.reached else "budget not reached, nothing changed"
+        console.print(f"[bold {colour}]{said}[/]")
+        console.print(plan.words, markup=False)
+    else:
+        show_certificate(console, plan.certificate)
+    if outcome.file is not None:
+        console.print(f"wrote {outcome.file}")
+    elif plan.certificate is not None:
+        console.print("nothing written: name a file with --out to keep it")
+    if html is not None:
+        console.print(f"wrote {html}")
+
+
+def trials_table(plan: Plan) -> Table:
+    """All that was tried, the original and what was kept first."""
+    first = main_change(plan.trials[0])
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    table.add_column("")
+    table.add_column("form", overflow="fold", max_width=44)
+    for name in ("memory", "disk", "row", "rows/s"):
+        table.add_column(name, justify="right", no_wrap=True)
+    if first is not None:
+        table.add_column(f"{first.metric} loss", justify="right", no_wrap=True)
+    table.add_column("max Δ", justify="right", no_wrap=True)
+    table.add_column("")
+    ranked = sorted(
+        plan.trials, key=lambda t: (bool(t.steps), not t.chosen, bool(t.unmet), weight(t.costs))
+    )
+    for trial in ranked:
+        table.add_row(*_cells(trial, with_metric=first is not None), style=_style(trial))
+    return table
+
+
+def _cells(trial: Trial, *, with_metric: bool) -> list[str]:
+    mark = "*" if trial.chosen else ("" if trial.steps else "o")
+    change = main_change(trial)
+    state = (
+        "kept"
+        if trial.chosen
+        else ("beyond" if trial.unmet else "lossless" if trial.lossless else "inside")
+    )
+    costs = trial.costs
+    cells = [mark, trial.name, size(costs.rss_bytes), size(costs.disk_bytes), micros(costs.p50_us),
+             f"{costs.rows_per_s:,.0f}"]  # fmt: skip
+    if with_metric:
+        cells.append("–" if change is None else f"{change.loss:+.4f}")
+    return [*cells, f"{trial.agreed.max_abs:.2g}", state if trial.steps else ""]
+
+
+def _style(trial: Trial) -> str:
+    if trial.chosen:
+        return "bold green"
+    return "dim" if trial.unmet and trial.steps else ""
+
+
+def show_certificate(console: Console, certificate: Certificate) -> None:
+    """How a certificate is printed."""
+    kind = "lossless" if certificate.lossless else f"inside {certificate.budget}"
+    console.print(f"[bold green]certified[/]  {certificate.plan}, {kind}")
+    flips = "" if certificate.threshold is None else f", {certificate.flips:,} decisions changed"
+    paths = certificate.path_differences
+    ways = "" if paths is None else f", {paths:,} rows took another path"
+    console.print(
+        f"{certificate.rows:,} held-out rows: outputs differ by at most {certificate.max_abs:.2g}"
+        f" (mean {certificate.mean_abs:.2g}){flips}{ways}",
+        markup=False,
+    )
+    costs = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
+    costs.add_column("")
+    for name in ("before", "after", "change"):
+        costs.add_column(name, justify="right", no_wrap=True)
+    for row in cost_rows(certificate):
+        costs.add_row(row.name, row.before, row.after, row.ratio, style="" if row.better else "dim")
+    console.print(costs)
+    if certificate.metrics and not certificate.max_abs:
+        console.print("every answer is the same, and so is every metric, over all and by segment")
+        return
+    for change in certificate.metrics:
+        console.print(
+            f"{change.metric}: {change.before:.4f} to {change.after:.4f}, loss {change.loss:+.5f}"
+            f" [{change.low:+.5f}, {change.high:+.5f}] ({change.method})",
+            markup=False,
+        )
+    worst = max(
+        (part for part in certificate.segments if part.change),
+        key=lambda part: part.change.loss if part.change else 0.0,
+        default=None,
+    )
+    if worst is not None and worst.change is not None:
+        console.print(
+            f"worst of {len(certificate.segments)} segments: {worst.column}={worst.value},"
+            f" loss {worst.change.loss:+.5f} of {worst.change.metric}",
+            markup=False,
+        )
+    for note in certificate.notes:
+        console.print(f"note: {note}", markup=False)

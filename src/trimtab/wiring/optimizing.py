@@ -1,0 +1,158 @@
+"""A model file or version, held-out rows and a budget become a plan, and what it keeps a version."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import narwhals as nw
+
+from trimtab.errors import InvalidInput, InvalidPlan
+from trimtab.models.artifact import Formats, digest_of
+from trimtab.models.guard import Guarded, opened
+from trimtab.models.registry import LoadedModel, untrusted
+from trimtab.optimize.budget import Budget
+from trimtab.optimize.catalogue import STEPS
+from trimtab.optimize.forms import NativeForm
+from trimtab.optimize.ground import make_ground, segments_of
+from trimtab.optimize.planner import Plan, Planner
+from trimtab.protocols import ModelForm
+from trimtab.schema import columns_from_frame, infer_signature
+from trimtab.types import FeatureKind, Record, Rows, Signature, Task
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.registration import outcomes_of
+
+MOST_SEGMENTS = 12
+
+
+class Held(Record, frozen=True):
+    """Rows to plan on.
+
+    ``frame`` (pandas, polars or Arrow) has rows that the model was not fitted on, ``train`` rows to
+    refit on; ``target`` names their column of outcomes. ``segments`` are columns that no group of
+    rows in may lose more than its own budget; with none named, categories of at most 12 values are.
+    """
+
+    frame: Any
+    target: str | None = None
+    train: Any = None
+    segments: tuple[str, ...] = ()
+    ignore: tuple[str, ...] = ()
+    seed: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """What is to be optimised: the opened model, its signature, and its artifact's digest."""
+
+    name: str
+    predictor: Guarded
+    signature: Signature
+    digest: str
+
+
+def file_source(
+    path: Path, held: Held, *, task: Task, labels: Sequence[str], threshold: float, trust: bool
+) -> Source:
+    """A model file; its signature is inferred from the rows.
+
+    Raises:
+        Refused: it can run code and nobody vouches for it.
+        InvalidInput: no format knows it, or it does not fit the rows.
+    """
+    formats = Formats.installed()
+    kind = formats.named(formats.sniff(path))
+    if kind.runs_code and not trust:
+        raise untrusted(path.name, kind.name, "Say that you trust it with --trust.")
+    frame = nw.from_native(held.frame, eager_only=True)
+    left_out = {held.target, *held.ignore}
+    features = [name for name in frame.columns if name not in left_out]
+    signature = infer_signature(
+        frame.select(features).to_native(),
+        task=task,
+        labels=labels or (("0", "1") if task is Task.BINARY else ()),
+        threshold=threshold,
+    )
+    predictor = opened(kind, path, signature, path.name)
+    return Source(name=path.name, predictor=predictor, signature=signature, digest=digest_of(path))
+
+
+def version_source(deployment: Deployment, model: str, reference: str) -> Source:
+    """A registered version.
+
+    Raises:
+        NotFound: no such model or version.
+        Refused: it can run code and nobody vouches for it.
+    """
+    version = deployment.version(model, reference)
+    return Source(
+        name=f"{version.model} v{version.version}",
+        predictor=_guarded(deployment.registry.load(version)),
+        signature=version.signature,
+        digest=version.digest,
+    )
+
+
+def plan_for(
+    source: Source,
+    held: Held,
+    budget: Budget,
+    *,
+    now: float,
+    progress: Callable[[int, str], None] = lambda *_: None,
+) -> tuple[Plan, ModelForm | None]:
+    """Try what can be done to a model, and certify what is kept.
+
+    Raises:
+        InvalidPlan: the format's models cannot be optimised, or the rows cannot show what is asked.
+        InvalidRow: a column is missing or a value of the wrong type; which, and where.
+    """
+    signature = source.signature
+    rows = _rows(source, held, held.frame)
+    train = None if held.train is None else _rows(source, held, held.train)
+    ground, notes = make_ground(
+        signature.task, rows, budget, train=train, threshold=signature.threshold, seed=held.seed
+    )
+    planner = Planner(ground, budget, STEPS, progress=progress)
+    return planner.plan(
+        NativeForm(source.predictor.original), digest=source.digest, now=now, notes=notes
+    )
+
+
+def _guarded(loaded: LoadedModel) -> Guarded:
+    predictor = loaded.predictor
+    if not isinstance(predictor, Guarded):
+        raise InvalidPlan(
+            f"{loaded.version.model} is not opened by a format.", code="not_optimizable"
+        )
+    return predictor
+
+
+def _rows(source: Source, held: Held, frame: Any) -> Rows:
+    signature = source.signature
+    return Rows(
+        X=source.predictor.rows(columns_from_frame(signature, frame)),
+        outcomes=None if held.target is None else outcomes_of(signature, frame, held.target),
+        segments=segments_of(_segments(held, signature, frame)),
+    )
+
+
+def _segments(held: Held, signature: Signature, frame: Any) -> dict[str, Any]:
+    table = nw.from_native(frame, eager_only=True)
+    for name in held.segments:
+        if name not in table.columns:
+            raise InvalidInput(
+                f"There is no column {name!r} to make segments of.",
+                code="unknown_column",
+                path="segment",
+                hint=f"The columns are {', '.join(table.columns)}.",
+            )
+    names = held.segments or [
+        spec.name
+        for spec in signature.features
+        if spec.kind in {FeatureKind.CATEGORICAL, FeatureKind.BOOLEAN}
+        and table[spec.name].n_unique() <= MOST_SEGMENTS
+    ]
+    return {name: table[name].to_numpy() for name in names}
