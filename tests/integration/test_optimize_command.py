@@ -12,13 +12,19 @@ import pytest
 from click.testing import CliRunner, Result
 from pyarrow import parquet
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from trimtab.cli.main import cli
-from trimtab.compact import Forest
+from trimtab.compact.artifact import read
+from trimtab.schema import columns_from_frame, infer_signature
+from trimtab.types import Task
 
 RANDOM = np.random.default_rng(0)
 X = RANDOM.normal(size=(1_400, 4))
 Y = (X[:, 0] * X[:, 1] + RANDOM.normal(size=1_400) > 0).astype(np.int64)
+FRAME = pa.table({name: X[400:, at] for at, name in enumerate("abcd")})
+COLUMNS = columns_from_frame(infer_signature(FRAME, task=Task.REGRESSION), FRAME)
 FOREST = RandomForestClassifier(20, random_state=0).fit(X[:400], Y[:400])
 
 
@@ -54,7 +60,7 @@ def test_a_lossless_plan_is_certified_written_and_shown(place: Path) -> None:
     assert (certificate["max_abs"], certificate["path_differences"]) == (0.0, 0)
     assert certificate["after"]["disk_bytes"] < certificate["before"]["disk_bytes"] / 4
     assert certificate["after"]["p50_us"] < certificate["before"]["p50_us"] / 10
-    np.testing.assert_array_equal(Forest.open(out).predict(X), FOREST.predict_proba(X))
+    np.testing.assert_array_equal(read(out).predict(COLUMNS), FOREST.predict_proba(X[400:]))
     assert "bit for bit" in page.read_text("utf-8")
 
 
@@ -102,3 +108,41 @@ def test_neither_a_file_nor_a_model(place: Path) -> None:
     )
     assert done.exit_code == 1
     assert "neither a file nor a registered model" in done.stderr
+
+
+def test_a_versions_lossy_form_becomes_the_next_version_with_its_certificate(place: Path) -> None:
+    state = ["--state", str(place / "registry")]
+    model = make_pipeline(StandardScaler(), RandomForestClassifier(16, random_state=0))
+    frame = FRAME.to_pandas()
+    model.fit(frame[:300], Y[400:700])
+    joblib.dump(model, place / "pipeline.joblib")
+    parquet.write_table(
+        FRAME.append_column("late", pa.array(Y[400:])).slice(0, 300), place / "train.parquet"
+    )
+    parquet.write_table(
+        FRAME.append_column("late", pa.array(Y[400:])).slice(300), place / "later.parquet"
+    )
+    done = CliRunner().invoke(cli, [
+        "register", "late", str(place / "pipeline.joblib"), "--reference",
+        str(place / "train.parquet"), "--outcome", "late", "--trust", *state,
+    ])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    done = CliRunner().invoke(cli, [
+        "optimize", "late:1", "--data", str(place / "later.parquet"), "--target", "late",
+        "--budget", "max_abs<=0.01", "--json", *state,
+    ])  # fmt: skip
+    assert done.exit_code == 0, done.output
+    outcome = json.loads(done.stdout)
+    version = outcome["version"]
+    assert (2, "compact", "v1") == (
+        version["version"], version["format"], version["lineage"]["parent"],
+    )  # fmt: skip
+    assert version["certificate"] == outcome["plan"]["certificate"]
+    assert version["certificate"]["max_abs"] <= 0.01
+    tried = {tuple(trial["steps"]) for trial in outcome["plan"]["trials"]}
+    assert {(), ("compact",), ("compact", "prune"), ("distil",)} <= tried
+    beyond = [trial for trial in outcome["plan"]["trials"] if trial["unmet"]]
+    assert beyond
+    shown = CliRunner().invoke(cli, ["show", "late", "2", *state])
+    assert "certified" in shown.output
+    assert "max_abs<=0.01" in shown.output or "lossless" in shown.output

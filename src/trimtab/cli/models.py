@@ -177,6 +177,10 @@ def show_version(console: Console, version: Version) -> None:
     for name, value in rows.items():
         facts.add_row(name, value)
     console.print(facts)
+    if version.certificate is not None:
+        from trimtab.cli.certificate import show_certificate
+
+        show_certificate(console, version.certificate)
     table = Table("feature", "kind", "may be missing", "unit", box=None)
     for spec in version.signature.features:
         table.add_row(spec.name, spec.kind.value, "yes" if spec.nullable else "no", spec.unit or "")

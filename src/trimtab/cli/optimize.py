@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -15,13 +13,12 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 
+from trimtab.cli.certificate import show_certificate
 from trimtab.cli.session import Session, command
 from trimtab.errors import InvalidInput, NotFound
 from trimtab.optimize.budget import Budget, parse_budget
 from trimtab.optimize.planner import Plan, Trial
-from trimtab.protocols import ModelForm
 from trimtab.report.optimize_page import (
-    cost_rows,
     main_change,
     micros,
     render_optimize,
@@ -29,14 +26,16 @@ from trimtab.report.optimize_page import (
     weight,
 )
 from trimtab.store.columnar import read_frame
-from trimtab.types import Certificate, Record, Task
+from trimtab.types import Record, Task, Version
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.optimizing import (
     Held,
     Source,
     file_source,
     plan_for,
+    register_form,
     version_source,
+    write_form,
 )
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -48,6 +47,7 @@ class Outcome(Record, frozen=True):
     """What the command did: the plan, and where what was kept is now."""
 
     plan: Plan
+    version: Version | None = None
     file: str | None = None
 
 
@@ -89,7 +89,7 @@ def optimize(
 
     Without --budget only lossless steps are tried. With one, such as
     "auc<=0.002,max_abs<=0.01,rss<=500MB,p99<=1ms", the cheapest form that keeps to it on held-out
-    rows is kept and written to --out.
+    rows is kept: of a version as the next one, of a file in --out.
 
     Exit status: 0 kept or nothing costs less, 3 budget not reached, 2 bad input.
     """
@@ -129,7 +129,8 @@ def _optimize_file(
         plan, form = plan_for(source, held, limits, now=time.time(), progress=progress)
     if form is None or out is None:
         return Outcome(plan=plan)
-    return Outcome(plan=plan, file=_written(form, out))
+    write_form(source, held, form, out)
+    return Outcome(plan=plan, file=str(out))
 
 
 def _optimize_version(
@@ -151,9 +152,13 @@ def _optimize_version(
             plan, form = plan_for(
                 source, held, limits, now=deployment.clock.now(), progress=progress
             )
-    if form is None or out is None:
-        return Outcome(plan=plan)
-    return Outcome(plan=plan, file=_written(form, out))
+        if form is None:
+            return Outcome(plan=plan)
+        if out is not None:
+            write_form(source, held, form, out)
+            return Outcome(plan=plan, file=str(out))
+        version = register_form(deployment, parent, source, held, form, plan, author=session.actor)
+        return Outcome(plan=plan, version=version)
 
 
 def _newest(deployment: Deployment, model: str) -> str:
@@ -161,12 +166,6 @@ def _newest(deployment: Deployment, model: str) -> str:
     if any(alias.alias == "champion" for alias in deployment.registry.aliases(model)):
         return "champion"
     return str(deployment.registry.list(model)[-1].version)
-
-
-def _written(form: ModelForm, out: Path) -> str:
-    with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
-        shutil.move(form.write(Path(directory) / "model").path, out)
-    return str(out)
 
 
 @contextmanager
@@ -200,9 +199,13 @@ def show_outcome(console: Console, outcome: Outcome, html: Path | None) -> None:
         console.print(plan.words, markup=False)
     else:
         show_certificate(console, plan.certificate)
+    if outcome.version is not None:
+        made = outcome.version
+        console.print(f"registered [bold]{made.model} v{made.version}[/bold] ({made.format})")
+        console.print(f"next: trimtab deploy {made.model} {made.version}", markup=False)
     if outcome.file is not None:
         console.print(f"wrote {outcome.file}")
-    elif plan.certificate is not None:
+    elif plan.certificate is not None and outcome.version is None:
         console.print("nothing written: name a file with --out to keep it")
     if html is not None:
         console.print(f"wrote {html}")
@@ -248,46 +251,3 @@ def _style(trial: Trial) -> str:
     if trial.chosen:
         return "bold green"
     return "dim" if trial.unmet and trial.steps else ""
-
-
-def show_certificate(console: Console, certificate: Certificate) -> None:
-    """How a certificate is printed."""
-    kind = "lossless" if certificate.lossless else f"inside {certificate.budget}"
-    console.print(f"[bold green]certified[/]  {certificate.plan}, {kind}")
-    flips = "" if certificate.threshold is None else f", {certificate.flips:,} decisions changed"
-    paths = certificate.path_differences
-    ways = "" if paths is None else f", {paths:,} rows took another path"
-    console.print(
-        f"{certificate.rows:,} held-out rows: outputs differ by at most {certificate.max_abs:.2g}"
-        f" (mean {certificate.mean_abs:.2g}){flips}{ways}",
-        markup=False,
-    )
-    costs = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="dim")
-    costs.add_column("")
-    for name in ("before", "after", "change"):
-        costs.add_column(name, justify="right", no_wrap=True)
-    for row in cost_rows(certificate):
-        costs.add_row(row.name, row.before, row.after, row.ratio, style="" if row.better else "dim")
-    console.print(costs)
-    if certificate.metrics and not certificate.max_abs:
-        console.print("every answer is the same, and so is every metric, over all and by segment")
-        return
-    for change in certificate.metrics:
-        console.print(
-            f"{change.metric}: {change.before:.4f} to {change.after:.4f}, loss {change.loss:+.5f}"
-            f" [{change.low:+.5f}, {change.high:+.5f}] ({change.method})",
-            markup=False,
-        )
-    worst = max(
-        (part for part in certificate.segments if part.change),
-        key=lambda part: part.change.loss if part.change else 0.0,
-        default=None,
-    )
-    if worst is not None and worst.change is not None:
-        console.print(
-            f"worst of {len(certificate.segments)} segments: {worst.column}={worst.value},"
-            f" loss {worst.change.loss:+.5f} of {worst.change.metric}",
-            markup=False,
-        )
-    for note in certificate.notes:
-        console.print(f"note: {note}", markup=False)

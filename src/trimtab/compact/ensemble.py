@@ -123,6 +123,11 @@ class TreeEnsemble:
         """How many sums there are; the link may make more or fewer outputs of them."""
         return len(self.base)
 
+    @property
+    def average(self) -> bool:
+        """Whether the sums are divided by the number of trees."""
+        return self.divisor > 1
+
     def leaves(self, X: Array) -> IntArray:
         """The node each row ends in, shape ``(rows, trees)``."""
         rows = as_rows(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from trimtab.errors import Conflict
 from trimtab.optimize.parity import Report
+from trimtab.optimize.quick import Quick, quick
 from trimtab.optimize.select import Selected, select_features
 
 
 class OptimizedModel:
     """Selects features, fits a copy of the model on them, and goes on taking all columns.
+
+    Trees of the kinds that can be made compact answer from their compact form, which was seen to
+    decide as they do; rows that it does not take go to the model.
 
     Args:
         model: A scikit-learn estimator, fitted or not; it is not changed.
@@ -35,6 +42,7 @@ class OptimizedModel:
         self.model = model
         self.feature_selector = feature_selector
         self._selected: Selected | None = None
+        self._quick: Quick | None = None
 
     def optimize_for_inference(self, X_train: Any, y_train: Any) -> OptimizedModel:
         """Select and fit; itself, ready to predict.
@@ -46,7 +54,16 @@ class OptimizedModel:
         Raises:
             InvalidPlan: the model or the selector cannot be fitted on these rows.
         """
-        self._selected = select_features(self.model, self.feature_selector, X_train, y_train)
+        found = select_features(self.model, self.feature_selector, X_train, y_train)
+        self._quick = quick(found.model, found.pick(X_train))
+        if self._quick is not None:
+            report = msgspec.structs.replace(
+                found.report,
+                compact_bytes=self._quick.forest.size_bytes,
+                compact_row_us=self._quick.row_us,
+            )
+            found = dataclasses.replace(found, report=report)
+        self._selected = found
         return self
 
     def predict(self, X: Any) -> Any:
@@ -56,7 +73,9 @@ class OptimizedModel:
             Conflict: nothing has been optimised yet.
             InvalidPlan: the rows do not have the original columns.
         """
-        return self._ready().predict(X)
+        ready = self._ready()
+        found = None if self._quick is None else self._quick.predict(ready.pick(X))
+        return ready.predict(X) if found is None else found
 
     @property
     def predict_proba(self) -> Callable[[Any], Any]:
@@ -68,7 +87,13 @@ class OptimizedModel:
         if not hasattr(self.model, "predict_proba"):
             message = f"{type(self.model).__name__} has no predict_proba"
             raise AttributeError(message)
-        return self._ready().predict_proba
+        self._ready()
+        return self._probabilities
+
+    def _probabilities(self, X: Any) -> Any:
+        ready = self._ready()
+        found = None if self._quick is None else self._quick.outputs(ready.pick(X))
+        return ready.predict_proba(X) if found is None else found
 
     @property
     def report(self) -> Report:

@@ -20,6 +20,7 @@ from trimtab.errors import ModelFailure
 from trimtab.optimize.probe import Order, Reading
 from trimtab.types import Footprint, ModelFile
 
+_MEMORY = Path("/proc/meminfo")
 WORKERS = 4
 ROWS = 2_000
 _ONE_THREAD = (
@@ -49,7 +50,8 @@ def footprints(
 
     In each round every form is opened in a fresh process, one after the other, and asked for single
     rows and for batches, with one thread. Memory and loading time are the medians of the rounds,
-    latencies the quantiles of all rounds' rows. Then ``workers`` processes have the form open at once.
+    latencies the quantiles of all rounds' rows. Then ``workers`` processes have the form open at once,
+    unless that would take more than half of the memory that is free.
 
     Args:
         files: At least one.
@@ -71,7 +73,10 @@ def footprints(
             for place, order in enumerate(orders):
                 readings[place] += _run(order, 1)[0]
                 progress()
-        shared = [_run(order, workers)[1] if workers > 1 else None for order in together]
+        shared = [
+            _run(order, workers)[1] if workers > 1 and _fits(found, workers) else None
+            for order, found in zip(together, readings, strict=True)
+        ]
     return [
         _footprint(file, found, divided, workers)
         for file, found, divided in zip(files, readings, shared, strict=True)
@@ -160,6 +165,17 @@ class _Child:
         if self._process.stdin is not None:
             self._process.stdin.write("\n")
             self._process.stdin.flush()
+
+
+def _fits(readings: Sequence[Reading], workers: int) -> bool:
+    """Whether so many processes take at most half of the memory that is free."""
+    needed = max(reading.rss_bytes or 0 for reading in readings) * workers
+    if not _MEMORY.exists():
+        return True
+    free = next(
+        line for line in _MEMORY.read_text().splitlines() if line.startswith("MemAvailable")
+    )
+    return needed <= int(free.split()[1]) * 1024 / 2
 
 
 def _footprint(

@@ -26,6 +26,8 @@ class Report(Record, frozen=True):
 
     ``size_bytes`` is the pickled size; ``row_us`` the median time of a single row in microseconds;
     ``kept`` the columns that the optimised model reads; ``notes`` what was adjusted, in words.
+    ``compact_bytes`` and ``compact_row_us`` are size and median time of the compact form that answers
+    in the end, None where the model answers itself.
     """
 
     metric: str
@@ -36,6 +38,8 @@ class Report(Record, frozen=True):
     kept: tuple[str, ...]
     columns: int
     notes: tuple[str, ...] = ()
+    compact_bytes: int | None = None
+    compact_row_us: float | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -39,13 +39,18 @@ class Selected:
 
     def predict(self, X: Any) -> Any:
         """The model's answer for rows with their original columns."""
-        return self.model.predict(self._pick(X))
+        return self.model.predict(self.pick(X))
 
     def predict_proba(self, X: Any) -> Any:
         """The model's class probabilities for rows with their original columns."""
-        return self.model.predict_proba(self._pick(X))
+        return self.model.predict_proba(self.pick(X))
 
-    def _pick(self, X: Any) -> Any:
+    def pick(self, X: Any) -> Any:
+        """The kept columns of rows with their original columns.
+
+        Raises:
+            InvalidPlan: the rows have other columns.
+        """
         if np.ndim(X) != 2 or np.shape(X)[1] != self.columns:
             raise InvalidPlan(
                 f"Rows have shape {np.shape(X)}, the model was trained on {self.columns} columns.",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -9,22 +11,26 @@ from typing import Any
 
 import narwhals as nw
 
-from trimtab.errors import InvalidInput, InvalidPlan
+from trimtab.errors import InvalidInput
 from trimtab.models.artifact import Formats, digest_of
 from trimtab.models.guard import Guarded, opened
-from trimtab.models.registry import LoadedModel, untrusted
+from trimtab.models.registry import untrusted
+from trimtab.optimize.artifact import draft_of
 from trimtab.optimize.budget import Budget
 from trimtab.optimize.catalogue import STEPS
 from trimtab.optimize.forms import NativeForm
 from trimtab.optimize.ground import make_ground, segments_of
+from trimtab.optimize.packed import PackedForm
 from trimtab.optimize.planner import Plan, Planner
 from trimtab.protocols import ModelForm
+from trimtab.rollout import audit
 from trimtab.schema import columns_from_frame, infer_signature
-from trimtab.types import FeatureKind, Record, Rows, Signature, Task
+from trimtab.types import FeatureKind, Record, Rows, Signature, Task, Version
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import outcomes_of
 
 MOST_SEGMENTS = 12
+PROBES = 48
 
 
 class Held(Record, frozen=True):
@@ -89,7 +95,7 @@ def version_source(deployment: Deployment, model: str, reference: str) -> Source
     version = deployment.version(model, reference)
     return Source(
         name=f"{version.model} v{version.version}",
-        predictor=_guarded(deployment.registry.load(version)),
+        predictor=deployment.registry.original(version),
         signature=version.signature,
         digest=version.digest,
     )
@@ -121,13 +127,90 @@ def plan_for(
     )
 
 
-def _guarded(loaded: LoadedModel) -> Guarded:
-    predictor = loaded.predictor
-    if not isinstance(predictor, Guarded):
-        raise InvalidPlan(
-            f"{loaded.version.model} is not opened by a format.", code="not_optimizable"
+def artifact_of(source: Source, held: Held, form: ModelForm, folder: Path) -> object:
+    """What a form is registered as: a compact artifact that runs no code, or a file of its kind.
+
+    Raises:
+        InvalidPlan: the steps before the trees cannot be compiled; which and why.
+    """
+    if not isinstance(form, PackedForm):
+        return Path(form.write(folder / "model").path)
+    frame = nw.from_native(held.frame, eager_only=True).head(PROBES).to_native()
+    columns = columns_from_frame(source.signature, frame)
+    return draft_of(
+        form,
+        source.signature,
+        source.predictor.original,
+        columns,
+        source.predictor.rows(columns),
+        source.predictor.encoding,
+    )
+
+
+def write_form(source: Source, held: Held, form: ModelForm, out: Path) -> None:
+    """Write a form to a file that ``trimtab register`` takes.
+
+    Raises:
+        InvalidPlan: as :func:`artifact_of`.
+    """
+    with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
+        artifact = artifact_of(source, held, form, Path(directory))
+        if not isinstance(artifact, Path):
+            path = Path(directory) / "artifact"
+            Formats.installed().save(artifact, path)
+            artifact = path
+        shutil.move(artifact, out)
+
+
+def register_form(
+    deployment: Deployment,
+    parent: Version,
+    source: Source,
+    held: Held,
+    form: ModelForm,
+    plan: Plan,
+    *,
+    author: str,
+) -> Version:
+    """Keep an optimised form as the model's next version, with its parent's profile and views.
+
+    Raises:
+        InvalidPlan: as :func:`artifact_of`.
+    """
+    certificate = plan.certificate
+    words = "" if certificate is None else certificate.plan
+    exact = certificate is not None and certificate.lossless
+    with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
+        version = deployment.registry.register(
+            parent.model,
+            artifact_of(source, held, form, Path(directory)),
+            signature=parent.signature,
+            profile=deployment.registry.profile(parent),
+            metrics=parent.metrics if exact else None,
+            lineage={
+                **parent.lineage,
+                "parent": f"v{parent.version}",
+                "parent_digest": parent.digest,
+                "optimised_by": words,
+            },
+            author=author,
+            description=f"v{parent.version}: {words}",
+            views=parent.views,
+            view_versions=parent.view_versions,
+            trust=parent.trusted_by,
+            certificate=certificate,
         )
-    return predictor
+    with deployment.state.transaction() as state:
+        audit.append(
+            state.audit,
+            actor=author,
+            action="optimize",
+            model=parent.model,
+            detail={"version": version.version, "parent": parent.version, "budget": plan.budget},
+            reason=version.description,
+            clock=deployment.clock,
+        )
+    return version
 
 
 def _rows(source: Source, held: Held, frame: Any) -> Rows:

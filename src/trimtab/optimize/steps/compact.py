@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
+from trimtab.compact import Link
 from trimtab.errors import InvalidPlan
 from trimtab.optimize.convert import ensemble_of
 from trimtab.optimize.forms import NativeForm
 from trimtab.optimize.packed import PackedForm
 from trimtab.optimize.pipelines import split
 from trimtab.protocols import ModelForm
-from trimtab.types import Ground
+from trimtab.types import Ground, Task
 
 
 class Compact:
@@ -22,7 +24,7 @@ class Compact:
     def offers(
         self,
         form: ModelForm,
-        ground: Ground,  # noqa: ARG002 - packing needs no rows
+        ground: Ground,
     ) -> Iterator[tuple[str, ModelForm]]:
         """The compact form of a tree ensemble; nothing for other models."""
         if not isinstance(form, NativeForm):
@@ -32,4 +34,6 @@ class Compact:
             ensemble = ensemble_of(tail)
         except InvalidPlan:
             return
+        if ground.task is Task.BINARY and ensemble.link is Link.LOGISTIC and ensemble.columns == 1:
+            ensemble = replace(ensemble, link=Link.BINARY)
         yield "compact", PackedForm(ensemble, head)

@@ -47,8 +47,12 @@ class FewerTrees:
             counts = [max(count // round_trees, 1) * round_trees for count in counts]
             order = list(range(total))
         for count in counts:
-            trees = Chosen(ensemble.trees, tuple(order[:count]))
-            yield f"{count} of {total} trees", PackedForm(replace(ensemble, trees=trees), form.head)
+            fewer = replace(
+                ensemble,
+                trees=Chosen(ensemble.trees, tuple(order[:count])),
+                divisor=max(ensemble.divisor * count // total, 1),
+            )
+            yield f"{count} of {total} trees", PackedForm(fewer, form.head)
 
 
 @dataclass(frozen=True, slots=True)
