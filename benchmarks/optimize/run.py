@@ -5,9 +5,16 @@ from __future__ import annotations
 import sys
 
 import converting
+import pipelines
+import serving
 import trees
 
-PARTS = {"trees": trees.main, "converting": converting.main}
+PARTS = {
+    "trees": trees.main,
+    "converting": converting.main,
+    "pipelines": pipelines.main,
+    "serving": serving.main,
+}
 
 
 def main(arguments: list[str]) -> None:
