@@ -241,8 +241,6 @@ class Watching:
             name = FEATURE_SCORES[verdict.subject]
             for found in verdict.comparisons:
                 self.metrics.gauge(name, found.score, feature=found.name, **labels)
-        if verdict.subject == "prediction_drift":
-            self.metrics.gauge("ml_prediction_drift_score", verdict.score, **labels)
         if verdict.subject in (PERFORMANCE, ESTIMATED_PERFORMANCE):
             show_performance(self.metrics, verdict)
 
