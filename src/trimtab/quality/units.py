@@ -17,6 +17,8 @@ _LEAST_ROWS = 100
 _EXPLAINED = 0.3
 _LEFT_OVER = 0.1
 _LEAST_FACTOR = 1.5
+_SURE = 1.63
+_BINNED = 0.002
 _SHARES = np.linspace(0.05, 0.95, 19)
 
 
@@ -102,7 +104,9 @@ def unit_change(
     """The map that explains how a numeric feature moved; None if it did not, or none does.
 
     Known pairs of units are tried first, then a factor and an offset fitted to the quantiles. A map
-    explains a change if undoing it leaves at most 0.1 of KS distance and 30 % of what there was.
+    explains a change if undoing it leaves at most 0.1 of KS distance and 30 % of what there was. A pair
+    that the feature's unit does not suggest has to leave no more than noise (1 % of a KS test's null),
+    since among so many pairs one is always near.
 
     Args:
         binning: The feature's.
@@ -117,16 +121,20 @@ def unit_change(
     if moved < MATERIAL:
         return None
     limit = min(_LEFT_OVER, _EXPLAINED * moved)
+    spread = math.sqrt(1 / reference.present + 1 / current.present)
+    pairs, suggested = _known(unit)
+    limits = (limit if suggested else min(limit, _SURE * spread + _BINNED), limit)
     found = [
         UnitChange(pair.factor, pair.offset, moved, left, pair if pair.now else None)
-        for left, pair in (
-            _best(_known(unit), before, now),
-            _best(_fitted(before, now), before, now),
+        for (left, pair), most in zip(
+            (_best(pairs, before, now), _best(_fitted(before, now), before, now)),
+            limits,
+            strict=True,
         )
-        if left <= limit
+        if left <= most
     ]
     # A known pair is named unless the fit is better by more than noise.
-    noise = 0.6 * math.sqrt(1 / reference.present + 1 / current.present)
+    noise = 0.6 * spread
     return min(found, key=lambda one: one.after + noise * (one.known is None), default=None)
 
 
@@ -163,12 +171,13 @@ def _best(pairs: Iterable[Unit], before: _Spread, now: _Spread) -> tuple[float, 
     return min(found, key=itemgetter(0), default=(math.inf, Unit("", "", 1.0)))
 
 
-def _known(unit: str | None) -> list[Unit]:
-    """Known pairs; only those from the feature's unit if there are any."""
+def _known(unit: str | None) -> tuple[list[Unit], bool]:
+    """Known pairs, only those from the feature's unit if there are any; and whether there are."""
     every = [one for pair in _PAIRS for one in (pair, pair.back)]
     said = (unit or "").strip().lower()
     spelled = _SPELLED.get(said, unit)
-    return [pair for pair in every if pair.before == spelled] or every
+    own = [pair for pair in every if pair.before == spelled]
+    return own or every, bool(own)
 
 
 def _fitted(before: _Spread, now: _Spread) -> list[Unit]:

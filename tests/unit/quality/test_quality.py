@@ -125,6 +125,14 @@ def test_a_change_of_shape_is_no_change_of_unit() -> None:
     assert None is unit_change(binning, old, sketch(binning, 1.2 * distances(1_000, 5)))
 
 
+def test_a_factor_near_a_pair_of_units_is_not_named_after_it() -> None:
+    grown = 1.52 * distances(3_000, 2)
+    found = compared(distances(ROWS), grown)
+    assert "km" not in found.words
+    declared = compared(distances(ROWS), 1.609344 * distances(3_000, 2), unit="mile")
+    assert "km instead of miles" in declared.words
+
+
 def test_few_rows_name_no_unit() -> None:
     binning = fit(FeatureKind.NUMERIC, distances(ROWS))
     few = sketch(binning, 1.609344 * distances(50, 2))
