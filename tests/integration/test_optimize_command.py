@@ -12,8 +12,6 @@ import pytest
 from click.testing import CliRunner, Result
 from pyarrow import parquet
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
 from trimtab.cli.main import cli
 from trimtab.compact.artifact import read
@@ -108,41 +106,3 @@ def test_neither_a_file_nor_a_model(place: Path) -> None:
     )
     assert done.exit_code == 1
     assert "neither a file nor a registered model" in done.stderr
-
-
-def test_a_versions_lossy_form_becomes_the_next_version_with_its_certificate(place: Path) -> None:
-    state = ["--state", str(place / "registry")]
-    model = make_pipeline(StandardScaler(), RandomForestClassifier(16, random_state=0))
-    frame = FRAME.to_pandas()
-    model.fit(frame[:300], Y[400:700])
-    joblib.dump(model, place / "pipeline.joblib")
-    parquet.write_table(
-        FRAME.append_column("late", pa.array(Y[400:])).slice(0, 300), place / "train.parquet"
-    )
-    parquet.write_table(
-        FRAME.append_column("late", pa.array(Y[400:])).slice(300), place / "later.parquet"
-    )
-    done = CliRunner().invoke(cli, [
-        "register", "late", str(place / "pipeline.joblib"), "--reference",
-        str(place / "train.parquet"), "--outcome", "late", "--trust", *state,
-    ])  # fmt: skip
-    assert done.exit_code == 0, done.output
-    done = CliRunner().invoke(cli, [
-        "optimize", "late:1", "--data", str(place / "later.parquet"), "--target", "late",
-        "--budget", "max_abs<=0.01", "--json", *state,
-    ])  # fmt: skip
-    assert done.exit_code == 0, done.output
-    outcome = json.loads(done.stdout)
-    version = outcome["version"]
-    assert (2, "compact", "v1") == (
-        version["version"], version["format"], version["lineage"]["parent"],
-    )  # fmt: skip
-    assert version["certificate"] == outcome["plan"]["certificate"]
-    assert version["certificate"]["max_abs"] <= 0.01
-    tried = {tuple(trial["steps"]) for trial in outcome["plan"]["trials"]}
-    assert {(), ("compact",), ("compact", "prune"), ("distil",)} <= tried
-    beyond = [trial for trial in outcome["plan"]["trials"] if trial["unmet"]]
-    assert beyond
-    shown = CliRunner().invoke(cli, ["show", "late", "2", *state])
-    assert "certified" in shown.output
-    assert "max_abs<=0.01" in shown.output or "lossless" in shown.output
