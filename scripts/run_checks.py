@@ -6,6 +6,7 @@ test. What failed is printed whole; what passed is one line.
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import time
@@ -21,6 +22,8 @@ BIN = Path(sys.executable).parent
 # Groups that start processes and measure time run alone, after all the others.
 TOGETHER = ("property", "unit", "conformance")
 ALONE = ("architecture", "docs", "integration", "e2e")
+# Two groups share the cores: each library that would take all of them takes one.
+ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,11 +112,12 @@ def counted(report: Path) -> Counts:
     return total
 
 
-def run(check: Check) -> Result:
+def run(check: Check, settings: dict[str, str] | None = None) -> Result:
     started = time.monotonic()
     done = subprocess.run(
         check.command,
         cwd=ROOT,
+        env=os.environ | (settings or {}),
         check=False,
         text=True,
         stdin=subprocess.DEVNULL,
@@ -149,7 +153,7 @@ def main(name: str) -> int:
         stale.unlink()
     together, alone = suite(name)
     with ThreadPoolExecutor(max_workers=2) as pool:
-        futures = [pool.submit(run, check) for check in together]
+        futures = [pool.submit(run, check, ONE_THREAD) for check in together]
         for future in futures:
             future.add_done_callback(finished)
     results = [future.result() for future in futures]
