@@ -23,7 +23,7 @@ BIN = Path(sys.executable).parent
 TOGETHER = ("property", "unit", "conformance")
 ALONE = ("architecture", "docs", "integration", "e2e")
 # Two groups share the cores: each library that would take all of them takes one.
-ONE_THREAD = {name: "1" for name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS")}
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
 
 
 @dataclass(frozen=True, slots=True)
