@@ -17,7 +17,7 @@ ifeq (demo,$(firstword $(MAKECMDGOALS)))
   $(eval $(filter-out demo,$(MAKECMDGOALS)):;@:)
 endif
 
-.PHONY: help demo install test check bench bench-drift bench-features bench-optimize bench-rollout docs lock clean
+.PHONY: help demo install system test check bench bench-drift bench-features bench-optimize bench-rollout docs lock clean
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,9 +27,12 @@ demo: $(VENV)/.demo  ## Run the whole voyage on real flights (ARGS=--exit ends w
 
 install: $(VENV)/.test  ## Create .venv with the locked test tools and the built wheel
 
-test: install  ## Run every check and every test
-	@scripts/system-packages.sh
+# The compiler comes before the wheel, which has a kernel in C where there is one.
+test: system install  ## Run every check and every test
 	@$(BIN)/python scripts/run_checks.py all
+
+system:
+	@scripts/system-packages.sh
 
 check: install  ## Run the fast checks: lint, format, types, layers, unit tests
 	@$(BIN)/python scripts/run_checks.py fast

@@ -20,6 +20,11 @@ present() {
     return 1
 }
 
+has_headers() {
+    python3 -c 'import pathlib, sys, sysconfig
+sys.exit(not pathlib.Path(sysconfig.get_path("include"), "Python.h").exists())'
+}
+
 find_missing() {
     missing=()
     local need package commands why
@@ -27,6 +32,10 @@ find_missing() {
         IFS='|' read -r package commands why <<<"$need"
         present "$commands" || { missing+=("$package"); echo "missing: $package ($why)"; }
     done
+    if ! has_headers; then
+        missing+=(python3-dev)
+        echo "missing: python3-dev (Python's headers, for the same kernel)"
+    fi
 }
 
 find_missing
