@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from trimtab.optimize.planner import Plan, Trial
 from trimtab.report import words
@@ -154,14 +154,14 @@ def cost_rows(certificate: Certificate) -> list[Row]:
     return rows
 
 
-def _row(name: str, before: float | None, after: float | None, say: object) -> Row:
+def _row(name: str, before: float | None, after: float | None, say: Callable[[float], str]) -> Row:
     if before is None or after is None:
         return Row(name=name, before="–", after="–", ratio="not measured here", better=False)
     ratio = max(before, 1e-9) / max(after, 1e-9)
     said = f"{ratio:,.3g} × better" if ratio >= 1.05 else f"{1 / ratio:,.3g} × worse"
     if 0.95 < ratio < 1.05:
         said = "the same"
-    return Row(name=name, before=say(before), after=say(after), ratio=said, better=ratio >= 1.05)  # type: ignore[operator]
+    return Row(name=name, before=say(before), after=say(after), ratio=said, better=ratio >= 1.05)
 
 
 def size(value: float | None) -> str:

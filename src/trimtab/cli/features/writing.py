@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -207,8 +207,7 @@ async def _consume(
 
 
 def _emit(session: Session, written: Written, where: str, seconds: float) -> None:
-    show: Callable[[Console], None] = lambda console: _show(console, written, where, seconds)  # noqa: E731
-    session.emit(written, show)
+    session.emit(written, lambda console: _show(console, written, where, seconds))
 
 
 def _show(console: Console, written: Written, where: str, seconds: float) -> None:
