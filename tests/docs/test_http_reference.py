@@ -17,6 +17,7 @@ from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk, PushBody
 from trimtab.serve.status import STATUS, STATUS_BY_CODE
+from trimtab.serve.v2.routes import inference_routes
 from trimtab.serve.wire import OutcomeBody, PredictBody
 from trimtab.telemetry import Metrics
 from trimtab.ui.pages import page_routes
@@ -54,11 +55,13 @@ async def never(_: Starlette) -> AsyncIterator[None]:
 
 def served() -> set[str]:
     deployment = cast("Deployment", Nothing())
+    data_plane = cast("DataPlane", Nothing())
     app = build_app(
-        data_plane=cast("DataPlane", Nothing()),
+        data_plane=data_plane,
         ready=lambda: True,
         metrics=lambda: b"",
         routes=[
+            *inference_routes(data_plane, cast("Any", Nothing()), 1),
             *control_routes(deployment),
             *FeatureDesk(deployment, Metrics()).routes,
             *page_routes(deployment),

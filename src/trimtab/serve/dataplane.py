@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -12,15 +12,20 @@ from trimtab.config import ServeConfig
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError, Unavailable
 from trimtab.outcomes import OutcomeDesk
 from trimtab.predict import PredictFlow
-from trimtab.protocols import Clock
+from trimtab.protocols import Clock, LiveModel
 from trimtab.serve import wire
-from trimtab.serve.status import body_of, status_of
+from trimtab.serve.status import body_of, inference_body_of, status_of
+from trimtab.serve.v2.reply import check_outputs, infer_reply
+from trimtab.serve.v2.request import infer_request
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import OutcomeReceipt, PredictAnswer
 
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 JSON = "application/json"
+BINARY = "application/octet-stream"
+_JSON_ALONE = frozenset({JSON, ""})
+_TENSORS = frozenset({JSON, BINARY, ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +38,10 @@ class Reply:
     headers: tuple[tuple[str, str], ...] = ()
 
 
+Failed = Callable[[TrimtabError], Reply]
+"""How an error is told in a wire format."""
+
+
 class OutcomesAnswer(msgspec.Struct, frozen=True):
     """One receipt for each outcome, in order."""
 
@@ -40,10 +49,11 @@ class OutcomesAnswer(msgspec.Struct, frozen=True):
 
 
 class DataPlane:
-    """Answers the data plane's two routes.
+    """Answers the data plane's routes, whatever the wire format.
 
     Args:
         flow: Flow 1.
+        live: A live model by its name, for the formats that need its signature.
         outcomes: Takes outcomes.
         config: Limits.
         clock: For latencies.
@@ -57,6 +67,7 @@ class DataPlane:
         self,
         *,
         flow: PredictFlow,
+        live: Callable[[str], LiveModel],
         outcomes: OutcomeDesk,
         config: ServeConfig,
         clock: Clock,
@@ -65,6 +76,7 @@ class DataPlane:
         in_thread: Callable[..., Awaitable[Sequence[OutcomeReceipt]]],
     ) -> None:
         self._flow = flow
+        self._live = live
         self._outcomes = outcomes
         self._config = config
         self._clock = clock
@@ -75,65 +87,109 @@ class DataPlane:
 
     async def predict(self, model: str, body: bytes, content_type: str = JSON) -> Reply:
         """``POST /models/{model}/predict``."""
+        return await self._predicted(model, content_type, _JSON_ALONE, self._predict(model, body))
+
+    async def infer(
+        self,
+        model: str,
+        body: bytes,
+        content_type: str = JSON,
+        version: int | None = None,
+        header_length: int | None = None,
+    ) -> Reply:
+        """``POST /v2/models/{model}[/versions/{version}]/infer``.
+
+        Args:
+            model: Its name.
+            body: JSON, followed by binary tensors if ``header_length`` is given.
+            content_type: As the client sent it.
+            version: The live version that is to answer, None for the one that routing chooses.
+            header_length: Bytes of the JSON part.
+        """
+        work = self._infer(model, body, version, header_length)
+        return await self._predicted(model, content_type, _TENSORS, work, inference_failure)
+
+    async def outcomes(self, model: str, body: bytes, content_type: str = JSON) -> Reply:
+        """``POST /models/{model}/outcomes``."""
+        return await self._guarded(model, content_type, _JSON_ALONE, self._receive(model, body))
+
+    async def _predicted(
+        self,
+        model: str,
+        content_type: str,
+        taken: Collection[str],
+        work: Coroutine[None, None, Reply],
+        failed: Failed | None = None,
+    ) -> Reply:
         started = self._clock.monotonic()
-        reply = await self._guarded(model, body, content_type, self._predict)
+        reply = await self._guarded(model, content_type, taken, work, failed)
         if reply.status == 200:
             self._metrics.observe(
                 "ml_prediction_duration_seconds", self._clock.monotonic() - started, model=model
             )
         return reply
 
-    async def outcomes(self, model: str, body: bytes, content_type: str = JSON) -> Reply:
-        """``POST /models/{model}/outcomes``."""
-        return await self._guarded(model, body, content_type, self._receive)
-
     async def _guarded(
         self,
         model: str,
-        body: bytes,
         content_type: str,
-        handle: Callable[[str, bytes], Awaitable[Reply]],
+        taken: Collection[str],
+        work: Coroutine[None, None, Reply],
+        failed: Failed | None = None,
     ) -> Reply:
         """Refuse what is too much, answer errors with their status, and count."""
         self._in_flight += 1
         self._metrics.gauge("ml_requests_in_flight", self._in_flight)
         try:
-            self._admit(content_type)
-            reply = await handle(model, body)
+            self._admit(content_type, taken)
+            reply = await work
         except TrimtabError as error:
-            reply = failure(error)
+            reply = (failed or failure)(error)
         finally:
+            work.close()
             self._in_flight -= 1
             self._metrics.gauge("ml_requests_in_flight", self._in_flight)
         return self._counted(model, reply)
 
-    def refuse(self, model: str, error: TrimtabError) -> Reply:
+    def refuse(self, model: str, error: TrimtabError, failed: Failed | None = None) -> Reply:
         """Answer a request whose body could not be taken."""
-        return self._counted(model, failure(error))
+        return self._counted(model, (failed or failure)(error))
 
     def _counted(self, model: str, reply: Reply) -> Reply:
         label = model if self._known(model) else "unknown"
         self._metrics.count("ml_requests_total", model=label, code=reply.status)
         return reply
 
-    def _admit(self, content_type: str) -> None:
+    def _admit(self, content_type: str, taken: Collection[str]) -> None:
         if self._in_flight > self._config.max_in_flight:
             raise Unavailable(
                 f"{self._config.max_in_flight} requests are in flight already.",
                 code="overloaded",
                 hint="Wait as Retry-After says, and try again.",
             )
-        if content_type.partition(";")[0].strip().lower() not in {JSON, ""}:
+        if content_type.partition(";")[0].strip().lower() not in taken:
             raise InvalidRequest(
                 f"The content type {content_type!r} is not understood here.",
                 code="unsupported_media_type",
-                hint=f"Send {JSON}.",
+                hint=f"Send {' or '.join(sorted(filter(None, taken)))}.",
             )
 
     async def _predict(self, model: str, body: bytes) -> Reply:
         asked = wire.predict_request(body, self._config.max_rows)
         answer: PredictAnswer = await self._flow.predict(model, asked)
         return Reply(200, _encode(answer))
+
+    async def _infer(
+        self, model: str, body: bytes, version: int | None, header_length: int | None
+    ) -> Reply:
+        signature = self._live(model).champion.signature
+        asked = infer_request(body, header_length, signature, version, self._config.max_rows)
+        check_outputs(asked, signature)
+        answer = await self._flow.predict(model, asked.request)
+        content, length = infer_reply(answer, asked, signature)
+        if length is None:
+            return Reply(200, content)
+        return Reply(200, content, BINARY, (("inference-header-content-length", str(length)),))
 
     async def _receive(self, model: str, body: bytes) -> Reply:
         sent = wire.outcome_bodies(body)
@@ -153,8 +209,17 @@ class DataPlane:
 
 def failure(error: TrimtabError) -> Reply:
     """The reply that tells a client about an error."""
+    return _failed(error, _encode(body_of(error)))
+
+
+def inference_failure(error: TrimtabError) -> Reply:
+    """The same as the Open Inference Protocol says it: ``error`` is a text."""
+    return _failed(error, _encode(inference_body_of(error)))
+
+
+def _failed(error: TrimtabError, body: bytes) -> Reply:
     status = status_of(error)
     if status >= 500:
         logger.error(Event.REQUEST_FAILED, exc_info=error, extra={"code": error.code})
     headers = (("retry-after", "1"),) if status == 503 else ()
-    return Reply(status, _encode(body_of(error)), headers=headers)
+    return Reply(status, body, headers=headers)

@@ -55,6 +55,14 @@ class ErrorBody(msgspec.Struct, frozen=True):
     error: ErrorDetail
 
 
+class InferenceErrorBody(msgspec.Struct, frozen=True, omit_defaults=True):
+    """The same for clients of the Open Inference Protocol, who expect a text in ``error``."""
+
+    error: str
+    code: str
+    path: str | None = None
+
+
 def status_of(error: TrimtabError) -> int:
     """The HTTP status of an error: by its code, else by its class."""
     if error.code in STATUS_BY_CODE:
@@ -67,3 +75,8 @@ def body_of(error: TrimtabError) -> ErrorBody:
     return ErrorBody(
         ErrorDetail(code=error.code, message=error.message, hint=error.hint, path=error.path)
     )
+
+
+def inference_body_of(error: TrimtabError) -> InferenceErrorBody:
+    """The same in the Open Inference Protocol's form."""
+    return InferenceErrorBody(str(error), error.code, error.path)

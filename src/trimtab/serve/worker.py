@@ -17,6 +17,7 @@ from trimtab.serve.child import FAILED_STATUS, Child, run
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk
+from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics, exposition
 from trimtab.ui.pages import page_routes
 from trimtab.wiring.deployment import Deployment
@@ -41,8 +42,10 @@ def build(child: Child, metrics: Metrics) -> Starlette:
             await desk.close()
             deployment.close()
 
+    max_body_bytes = child.config.serve.max_body_bytes
     data_plane = DataPlane(
         flow=serving.flow,
+        live=serving.board.live,
         outcomes=serving.outcomes,
         config=child.config.serve,
         clock=deployment.clock,
@@ -54,8 +57,13 @@ def build(child: Child, metrics: Metrics) -> Starlette:
         data_plane=data_plane,
         ready=serving.ready,
         metrics=partial(exposition, metrics.registry, child.metrics_dir),
-        routes=[*control_routes(deployment), *desk.routes, *page_routes(deployment)],
-        max_body_bytes=child.config.serve.max_body_bytes,
+        routes=[
+            *inference_routes(data_plane, serving.board.live, max_body_bytes),
+            *control_routes(deployment),
+            *desk.routes,
+            *page_routes(deployment),
+        ],
+        max_body_bytes=max_body_bytes,
         lifespan=lifespan,
     )
 
