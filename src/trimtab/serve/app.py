@@ -65,6 +65,7 @@ def build_app(
     return Starlette(
         routes=[
             Route("/models/{model}/predict", posted(data_plane.predict), methods=["POST"]),
+            Route("/models/{model}/invocations", posted(data_plane.invocations), methods=["POST"]),
             Route("/models/{model}/outcomes", posted(data_plane.outcomes), methods=["POST"]),
             Route("/v2/health/live", live),
             Route("/v2/health/ready", is_ready),

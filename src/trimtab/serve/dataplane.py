@@ -14,6 +14,7 @@ from trimtab.outcomes import OutcomeDesk
 from trimtab.predict import PredictFlow
 from trimtab.protocols import Clock, LiveModel
 from trimtab.serve import wire
+from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
 from trimtab.serve.status import body_of, inference_body_of, status_of
 from trimtab.serve.v2.reply import check_outputs, infer_reply
 from trimtab.serve.v2.request import infer_request
@@ -26,6 +27,7 @@ JSON = "application/json"
 BINARY = "application/octet-stream"
 _JSON_ALONE = frozenset({JSON, ""})
 _TENSORS = frozenset({JSON, BINARY, ""})
+_FRAMES = frozenset({JSON, CSV, ""})
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,6 +111,11 @@ class DataPlane:
         work = self._infer(model, body, version, header_length)
         return await self._predicted(model, content_type, _TENSORS, work, inference_failure)
 
+    async def invocations(self, model: str, body: bytes, content_type: str = JSON) -> Reply:
+        """``POST /models/{model}/invocations``, in MLflow's formats."""
+        work = self._invocations(model, body, content_type)
+        return await self._predicted(model, content_type, _FRAMES, work)
+
     async def outcomes(self, model: str, body: bytes, content_type: str = JSON) -> Reply:
         """``POST /models/{model}/outcomes``."""
         return await self._guarded(model, content_type, _JSON_ALONE, self._receive(model, body))
@@ -190,6 +197,12 @@ class DataPlane:
         if length is None:
             return Reply(200, content)
         return Reply(200, content, BINARY, (("inference-header-content-length", str(length)),))
+
+    async def _invocations(self, model: str, body: bytes, content_type: str) -> Reply:
+        signature = self._live(model).champion.signature
+        asked = invocation_request(body, content_type, signature, self._config.max_rows)
+        answer = await self._flow.predict(model, asked)
+        return Reply(200, _encode(invocation_reply(answer, signature)))
 
     async def _receive(self, model: str, body: bytes) -> Reply:
         sent = wire.outcome_bodies(body)

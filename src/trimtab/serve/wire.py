@@ -7,11 +7,13 @@ or RFC 3339 text with an offset.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import datetime
 from typing import Annotated, TypeVar
 
 import msgspec
 from msgspec import Meta
+from msgspec.structs import replace
 
 from trimtab.errors import InvalidRequest
 from trimtab.types import PredictRequest, RowRequest, Scalar
@@ -87,6 +89,20 @@ def predict_request(body: bytes, max_rows: int) -> PredictRequest:
         for name in single:
             if getattr(asked, name) is not None:
                 raise InvalidRequest(f"{name!r} belongs into each of the 'rows'.", path=name)
+    return replace(
+        request_of(rows, max_rows),
+        request_id=asked.request_id,
+        deadline_ms=asked.deadline_ms,
+        provenance=asked.provenance,
+    )
+
+
+def request_of(rows: Sequence[RowBody], max_rows: int) -> PredictRequest:
+    """Rows as flow 1 takes them.
+
+    Raises:
+        InvalidRequest: none, too many, or a time without an offset.
+    """
     if not rows:
         raise InvalidRequest("'rows' is empty.", path="rows", hint="Send at least one row.")
     if len(rows) > max_rows:
@@ -105,10 +121,7 @@ def predict_request(body: bytes, max_rows: int) -> PredictRequest:
                 event_time=seconds(row.event_time, f"rows[{i}].event_time"),
             )
             for i, row in enumerate(rows)
-        ),
-        request_id=asked.request_id,
-        deadline_ms=asked.deadline_ms,
-        provenance=asked.provenance,
+        )
     )
 
 
@@ -157,16 +170,21 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
     try:
         return decoder.decode(body)
     except msgspec.ValidationError as wrong:
-        message, _, where = str(wrong).partition(" - at `$")
-        raise InvalidRequest(
-            f"{message}.",
-            code="invalid_shape",
-            path=where.strip("`.") or None,
-            hint="The body must follow the documented schema.",
-        ) from wrong
+        raise misshapen(wrong) from wrong
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise InvalidRequest(
             f"The body is not valid JSON: {wrong}.",
             code="malformed_json",
             hint="JSON knows neither NaN nor Infinity; a missing value is null or absent.",
         ) from wrong
+
+
+def misshapen(wrong: msgspec.ValidationError, root: str = "") -> InvalidRequest:
+    """The error of a body that is JSON but not of the documented shape; ``root`` is where it stood."""
+    message, _, where = str(wrong).partition(" - at `$")
+    return InvalidRequest(
+        f"{message}.",
+        code="invalid_shape",
+        path=(root + where.strip("`")).strip(".") or None,
+        hint="The body must follow the documented schema.",
+    )
