@@ -17,7 +17,7 @@ ifeq (demo,$(firstword $(MAKECMDGOALS)))
   $(eval $(filter-out demo,$(MAKECMDGOALS)):;@:)
 endif
 
-.PHONY: help demo install system test check bench bench-drift bench-features bench-optimize bench-rollout docs lock clean
+.PHONY: help demo install system test check bench bench-drift bench-features bench-optimize bench-rollout bench-serving docs lock clean
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -48,7 +48,8 @@ bench-drift: $(VENV)/.bench  ## Measure drift against peers and floors
 bench-features: $(VENV)/.bench  ## Measure features against peers and floors
 bench-optimize: $(VENV)/.bench  ## Measure compact models against peers and floors
 bench-rollout: $(VENV)/.bench  ## Simulate guardrails and measure routing and rollback
-bench-drift bench-features bench-optimize bench-rollout:
+bench-serving: $(VENV)/.bench  ## Measure serving against hand-written servers
+bench-drift bench-features bench-optimize bench-rollout bench-serving:
 	@$(BIN)/python benchmarks/$(@:bench-%=%)/run.py $(ARGS)
 
 lock: $(VENV)/.made  ## Make requirements.lock anew from pyproject.toml (UPGRADE=1 takes newer versions)

@@ -1,0 +1,187 @@
+"""`make bench-serving`: servers of one model, each on one core, the load generator on the other, in turns.
+
+``run.py [peers=trimtab,fastapi-sklearn,fastapi-onnx,fastapi-empty] [models=lr,hgb,rf,columns]
+[connections=16] [rounds=3] [seconds=3] [folder=DIR]``. Trained models, deployments and results
+(``results.jsonl``, a line each round) are kept in the folder, which is outside the repository.
+"""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median
+
+from models import MODELS, bodies, outcome, rows, trained
+
+from trimtab.config import Config, StateConfig
+from trimtab.types import Task
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.registration import Training, register
+
+HERE = Path(__file__).parent
+PEERS = ("trimtab", "fastapi-sklearn", "fastapi-onnx", "fastapi-empty")
+SERVER_CORE, LOAD_CORE = "0", "1"
+READY_SECONDS = 60.0
+BODIES = 5_000
+
+
+@dataclass(frozen=True)
+class Running:
+    """A server that answers, and how long it took from its start until it did."""
+
+    process: subprocess.Popen[bytes]
+    port: int
+    start_seconds: float
+
+
+def main(arguments: Sequence[str]) -> None:
+    given = dict(word.split("=", 1) for word in arguments)
+    peers = given.get("peers", ",".join(PEERS)).split(",")
+    folder = Path(given.get("folder", Path(tempfile.gettempdir()) / "trimtab-bench-serving"))
+    folder.mkdir(parents=True, exist_ok=True)
+    for model in given.get("models", ",".join(MODELS)).split(","):
+        measure(
+            folder,
+            model,
+            [peer for peer in peers if (peer, model) != ("fastapi-onnx", "columns")],
+            [int(number) for number in given.get("connections", "16").split(",")],
+            int(given.get("rounds", "3")),
+            given.get("seconds", "3"),
+        )
+
+
+def measure(
+    folder: Path,
+    model: str,
+    peers: Sequence[str],
+    connections: Sequence[int],
+    rounds: int,
+    seconds: str,
+) -> None:
+    """One model behind all servers, turn by turn; a server that waits takes no processor time."""
+    path = trained(folder, model)
+    sent = folder / f"{model}.bodies"
+    sent.write_bytes(b"\n".join(bodies(model, BODIES, seed=1)))
+    running: dict[str, Running] = {}
+    results: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
+    try:
+        for peer in peers:
+            running[peer] = started(command(folder, peer, model, path), model, sent)
+        for _ in range(rounds):
+            for peer, server in running.items():
+                for count in connections:
+                    taken = loaded(server.port, model, count, seconds, sent)
+                    results[peer, count].append(taken)
+                    note(folder, peer=peer, model=model, connections=count,
+                         start_seconds=server.start_seconds, **taken)  # fmt: skip
+    finally:
+        for server in running.values():
+            server.process.terminate()
+        for server in running.values():
+            server.process.wait()
+    show(model, running, results)
+
+
+def command(folder: Path, peer: str, model: str, path: Path) -> tuple[list[str], int]:
+    port = free_port()
+    if peer == "trimtab":
+        config = deployed(folder, model, path)
+        return [sys.executable, "-m", "trimtab.cli", "serve",
+                "--config", str(config), "--port", str(port)], port  # fmt: skip
+    python = subprocess.run(
+        [HERE.parents[1] / "scripts" / "peer-env.sh", "serving-fastapi"],
+        check=True, capture_output=True, text=True,
+    ).stdout.strip()  # fmt: skip
+    kind = peer.removeprefix("fastapi-")
+    return [python, str(HERE / "fastapi_peer.py"), kind, model, str(path), str(port)], port
+
+
+def deployed(folder: Path, model: str, path: Path) -> Path:
+    """The configuration of a deployment of the model; registered once, with one worker."""
+    home = folder / f"trimtab-{model}"
+    config = home / "trimtab.toml"
+    if not config.exists():
+        home.mkdir(parents=True, exist_ok=True)
+        deployment = Deployment.open(Config(state=StateConfig(dir=str(home / "state"))))
+        reference = rows(model, 2_000, seed=2)
+        data = reference.assign(outcome=outcome(reference, seed=2))
+        training = Training(reference=data, outcome="outcome", task=Task.BINARY)
+        version = register(deployment, model, path, training, author="benchmark", trust=True)
+        deployment.deploy(model, version.version, actor="benchmark", reason="measured")
+        deployment.close()
+        config.write_text(f'[state]\ndir = "{home / "state"}"\n[serve]\nworkers = 1\n')
+    return config
+
+
+def started(how: tuple[list[str], int], model: str, sent: Path) -> Running:
+    """Start a server on its core and wait until it has answered a prediction."""
+    words, port = how
+    began = time.perf_counter()
+    with sent.with_suffix(".log").open("ab") as log:
+        process = subprocess.Popen(
+            ["/usr/bin/taskset", "-c", SERVER_CORE, *words], stdout=log, stderr=log
+        )
+    while time.perf_counter() - began < READY_SECONDS and process.poll() is None:
+        try:
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+        except OSError:
+            time.sleep(0.01)  # noqa: TID251 - another process's start
+            continue
+        taken = time.perf_counter() - began
+        loaded(port, model, 1, "0.2", sent)
+        return Running(process, port, taken)
+    process.terminate()
+    raise SystemExit(f"{' '.join(words)} did not answer; see {sent.with_suffix('.log')}.")
+
+
+def loaded(port: int, model: str, connections: int, seconds: str, sent: Path) -> dict[str, float]:
+    run = subprocess.run(
+        ["/usr/bin/taskset", "-c", LOAD_CORE, sys.executable, str(HERE / "load.py"), str(port),
+         f"/models/{model}/predict", str(connections), seconds, str(sent)],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    taken: dict[str, float] = json.loads(run.stdout)
+    return taken
+
+
+def free_port() -> int:
+    with socket.socket() as bound:
+        bound.bind(("127.0.0.1", 0))
+        port: int = bound.getsockname()[1]
+        return port
+
+
+def note(folder: Path, **what: object) -> None:
+    with (folder / "results.jsonl").open("a") as file:
+        file.write(json.dumps(what) + "\n")
+
+
+def show(
+    model: str,
+    running: dict[str, Running],
+    results: dict[tuple[str, int], list[dict[str, float]]],
+) -> None:
+    """Medians of the rounds, and Trimtab's rate over each server's."""
+    print(f"\n{model}\n| server | connections | requests/s | Trimtab's rate over it | p50 / p99, ms"
+          " | start to listening, s | generator's core busy |\n|---|---|---|---|---|---|---|")  # fmt: skip
+    for (peer, count), rounds in results.items():
+        rate, p50, p99, busy = (
+            median(taken[name] for taken in rounds)
+            for name in ("per_second", "p50_ms", "p99_ms", "busy")
+        )
+        ours = results.get(("trimtab", count))
+        over = f"{median(t['per_second'] for t in ours) / rate:.2f}" if ours else "–"
+        print(f"| {peer} | {count} | {rate:,.0f} | {over} | {p50:.2f} / {p99:.2f} |"
+              f" {running[peer].start_seconds:.1f} | {busy:.0%} |", flush=True)  # fmt: skip
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])
