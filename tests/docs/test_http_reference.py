@@ -16,6 +16,7 @@ from trimtab.serve.app import build_app
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk, PushBody
+from trimtab.serve.openapi import openapi_route
 from trimtab.serve.status import STATUS, STATUS_BY_CODE
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.serve.wire import OutcomeBody, PredictBody
@@ -62,6 +63,7 @@ def served() -> set[str]:
         metrics=lambda: b"",
         routes=[
             *inference_routes(data_plane, cast("Any", Nothing()), 1),
+            openapi_route(tuple),
             *control_routes(deployment),
             *FeatureDesk(deployment, Metrics()).routes,
             *page_routes(deployment),

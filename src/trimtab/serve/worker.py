@@ -17,6 +17,7 @@ from trimtab.serve.child import FAILED_STATUS, Child, run
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk
+from trimtab.serve.openapi import openapi_route
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics, exposition
 from trimtab.ui.pages import page_routes
@@ -59,6 +60,7 @@ def build(child: Child, metrics: Metrics) -> Starlette:
         metrics=partial(exposition, metrics.registry, child.metrics_dir),
         routes=[
             *inference_routes(data_plane, serving.board.live, max_body_bytes),
+            openapi_route(serving.board.models),
             *control_routes(deployment),
             *desk.routes,
             *page_routes(deployment),

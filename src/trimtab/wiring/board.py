@@ -63,6 +63,10 @@ class LiveBoard:
         """Whether a version of that model answers here."""
         return model in self._models
 
+    def models(self) -> tuple[LiveModel, ...]:
+        """All that is live, by name."""
+        return tuple(self._models[name] for name in sorted(self._models))
+
     def live(self, model: str) -> LiveModel:
         """The model as it answers now.
 

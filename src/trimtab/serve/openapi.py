@@ -1,0 +1,184 @@
+"""The OpenAPI 3.1 document, made from what this worker serves: its routes and its models' signatures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import msgspec
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+
+import trimtab
+from trimtab.protocols import LiveModel
+from trimtab.serve.control import ChangeBody
+from trimtab.serve.dataplane import JSON, OutcomesAnswer
+from trimtab.serve.features import PushBody
+from trimtab.serve.invocations import InvocationBody, Predictions
+from trimtab.serve.status import ErrorBody, InferenceErrorBody
+from trimtab.serve.v2.request import InferBody
+from trimtab.serve.v2.routes import ModelMetadata, ModelReady, ServerMetadata
+from trimtab.serve.wire import OutcomesBody, PredictBody
+from trimtab.types import FeatureKind, FeatureSpec, PredictAnswer
+
+_encode = msgspec.json.Encoder().encode
+_REF = "#/components/schemas/{name}"
+_INFER = "/v2/models/{model}/infer"
+_TAKES: dict[str, Any] = {
+    "/models/{model}/predict": PredictBody,
+    "/models/{model}/invocations": InvocationBody,
+    "/models/{model}/outcomes": OutcomesBody,
+    _INFER: InferBody,
+    "/v2/models/{model}/versions/{version}/infer": InferBody,
+    "/api/v1/features/{view}": PushBody,
+}
+_ANSWERS: dict[str, Any] = {
+    "/models/{model}/predict": PredictAnswer,
+    "/models/{model}/invocations": Predictions,
+    "/models/{model}/outcomes": OutcomesAnswer,
+    "/v2": ServerMetadata,
+    "/v2/models/{model}": ModelMetadata,
+    "/v2/models/{model}/versions/{version}": ModelMetadata,
+    "/v2/models/{model}/ready": ModelReady,
+    "/v2/models/{model}/versions/{version}/ready": ModelReady,
+}
+_TYPES = (
+    *{*_TAKES.values(), *_ANSWERS.values()},
+    ChangeBody,
+    ErrorBody,
+    InferenceErrorBody,
+)
+_VALUE = {
+    FeatureKind.NUMERIC: "number",
+    FeatureKind.INTEGER: "integer",
+    FeatureKind.BOOLEAN: "boolean",
+    FeatureKind.CATEGORICAL: "string",
+}
+
+
+def openapi_route(models: Callable[[], Sequence[LiveModel]]) -> Route:
+    """``GET /openapi.json``: the application's routes, and a path of its own for each live model.
+
+    Args:
+        models: What is live now.
+    """
+
+    async def endpoint(request: Request) -> Response:
+        return Response(_encode(document(request.app.routes, models())), media_type=JSON)
+
+    return Route("/openapi.json", endpoint)
+
+
+def document(routes: Iterable[BaseRoute], models: Iterable[LiveModel]) -> dict[str, Any]:
+    """The document.
+
+    Args:
+        routes: Of the application; the dashboard's pages are left out.
+        models: Whose features are described by name and type.
+    """
+    _, schemas = msgspec.json.schema_components(_TYPES, ref_template=_REF)
+    paths: dict[str, Any] = {}
+    for route in routes:
+        if isinstance(route, Route) and _is_api(route.path):
+            method = "post" if "POST" in (route.methods or ()) else "get"
+            paths.setdefault(route.path, {})[method] = _operation(route.path, method)
+    for model in models:
+        name = model.route.model
+        schemas[f"Rows_of_{name}"] = _rows(model)
+        paths[f"/models/{name}/predict"] = {"post": _predict(name)}
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Trimtab",
+            "version": trimtab.__version__,
+            "description": "Predictions, outcomes and the control of their models.",
+        },
+        "paths": paths,
+        "components": {
+            "schemas": schemas,
+            "securitySchemes": {"token": {"type": "http", "scheme": "bearer"}},
+        },
+    }
+
+
+def _is_api(path: str) -> bool:
+    api = path.startswith(("/api/", "/v2", "/metrics"))
+    return api or path in _TAKES
+
+
+def _operation(path: str, method: str) -> dict[str, Any]:
+    named = re.findall(r"\{(\w+)\}", path)
+    error = InferenceErrorBody if path.startswith("/v2/models") else ErrorBody
+    answer = _ANSWERS.get(path)
+    media = "text/plain" if path == "/metrics" else JSON
+    found: dict[str, Any] = {
+        "operationId": re.sub(r"\W+", "_", f"{method}{path}").strip("_"),
+        "responses": {
+            "200": {"description": "The answer.", "content": {media: {"schema": _schema(answer)}}},
+            "default": {
+                "description": "Why there is none.",
+                "content": {JSON: {"schema": _schema(error)}},
+            },
+        },
+    }
+    if named:
+        found["parameters"] = [
+            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+            for name in named
+        ]
+    if method == "post":
+        body = _TAKES.get(path, ChangeBody)
+        found["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(body)}}}
+    if method == "post" and path.startswith("/api/"):
+        found["security"] = [{"token": []}]
+    return found
+
+
+def _schema(kind: Any) -> dict[str, Any]:
+    return {} if kind is None else {"$ref": _REF.format(name=kind.__name__)}
+
+
+def _predict(name: str) -> dict[str, Any]:
+    """The route of one model, whose rows have names and types."""
+    found = _operation("/models/{model}/predict", "post")
+    del found["parameters"]
+    found["operationId"] = re.sub(r"\W+", "_", f"predict_{name}")
+    rows = _REF.format(name=f"Rows_of_{name}")
+    found["requestBody"]["content"][JSON]["schema"] = {"$ref": rows}
+    return found
+
+
+def _rows(model: LiveModel) -> dict[str, Any]:
+    """One row or many, each with the features of the champion's signature."""
+    features = {
+        "type": "object",
+        "properties": {
+            feature.name: _feature(feature) for feature in model.champion.signature.features
+        },
+    }
+    beside = {
+        "key": {"type": "string", "minLength": 1, "maxLength": 512},
+        "prediction_id": {"type": "string", "minLength": 1, "maxLength": 128},
+        "event_time": {"type": ["number", "string"]},
+    }
+    row = {
+        "type": "object",
+        "required": ["features"],
+        "properties": {"features": features, **beside},
+    }
+    many = {
+        "type": "object",
+        "required": ["rows"],
+        "properties": {"rows": {"type": "array", "items": row, "minItems": 1}},
+    }
+    return {"oneOf": [row, many]}
+
+
+def _feature(feature: FeatureSpec) -> dict[str, Any]:
+    """A feature's value; any may be null where a feature view or the model fills it."""
+    found: dict[str, Any] = {"type": [_VALUE[feature.kind], "null"]}
+    if feature.unit:
+        found["description"] = f"In {feature.unit}."
+    return found
