@@ -33,9 +33,9 @@ def scorer(kind: str, model: str, path: str) -> Callable[[dict[str, Any]], float
         names = NUMBERS + TEXTS
 
         def frame(features: dict[str, Any]) -> float:
-            row = {n: features.get(n, np.nan) if n in NUMBERS else features.get(n) for n in names}
+            row = {name: features.get(name, np.nan) for name in names}
             table = pd.DataFrame([row], columns=names)
-            table[TEXTS] = table[TEXTS].astype(object).where(table[TEXTS].notna(), None)
+            table[TEXTS] = table[TEXTS].astype(object)
             return float(fitted.predict_proba(table)[0, 1])
 
         return frame

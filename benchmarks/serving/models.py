@@ -29,9 +29,8 @@ def rows(model: str, count: int, seed: int) -> pd.DataFrame:
     if model == "columns":
         for name in TEXTS:
             frame[name] = random.choice(CATEGORIES, count)
-        frame = frame.mask(random.random(frame.shape) < 0.1, None)
-        frame[NUMBERS] = frame[NUMBERS].astype(float)
         frame[TEXTS] = frame[TEXTS].astype(object)
+        frame = frame.mask(random.random(frame.shape) < 0.1)
     return frame
 
 
@@ -54,7 +53,7 @@ def untrained(model: str) -> ClassifierMixin:
             (make_pipeline(SimpleImputer(), StandardScaler()), NUMBERS),
             (
                 make_pipeline(
-                    SimpleImputer(strategy="constant", fill_value="none", missing_values=None),
+                    SimpleImputer(strategy="constant", fill_value="none"),
                     OneHotEncoder(handle_unknown="ignore"),
                 ),
                 TEXTS,

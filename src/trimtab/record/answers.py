@@ -93,6 +93,7 @@ def _origins(resolved: Resolved, answered: Answered) -> dict[str, FeatureOrigin]
 def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRecord:
     """What the journal keeps of one row, in the answering version's feature order."""
     route, resolved, pick = answered.route, asked.resolved, answered.pick
+    values, sources, ages = resolved.values, resolved.sources, resolved.ages_seconds
     binary = answered.signature.task is Task.BINARY
     return PredictionRecord(
         prediction_id=asked.id,
@@ -108,9 +109,9 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
         share=1.0 - route.arms[0].share,
         unit=asked.unit,
         sticky=asked.assignment.sticky,
-        values=tuple(resolved.values[i] for i in pick),
-        sources="".join(resolved.sources[i] for i in pick),
-        ages_seconds=tuple(resolved.ages_seconds[i] for i in pick),
+        values=tuple([values[i] for i in pick]),
+        sources="".join([sources[i] for i in pick]),
+        ages_seconds=tuple([ages[i] for i in pick]),
         score=given.score,
         outputs=given.outputs,
         positive=given.score >= answered.signature.threshold if binary else None,

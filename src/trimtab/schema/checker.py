@@ -44,6 +44,8 @@ class Checker:
         self._known = names.union(self._entities)
         self._extra = tuple(name for name in self._entities if name not in names)
         self._refuse = unknown == "refuse"
+        kinds = {spec.kind for spec in signature.features}
+        self._numbers = FeatureKind.CATEGORICAL not in kinds
 
     def check(self, row: RowRequest, path: str) -> tuple[list[Scalar], dict[str, str]]:
         """Values in signature order (None is missing), then inputs, and entity keys by name.
@@ -82,10 +84,10 @@ class Checker:
         specs = self.signature.features
         if not rows:
             return Columns(features=specs, arrays=tuple(column(spec, ()) for spec in specs))
-        return Columns(
-            features=specs,
-            arrays=tuple(map(column, specs, zip(*rows, strict=True))),
-        )
+        across = zip(*rows, strict=True)
+        if self._numbers:  # one conversion for all; each column is a contiguous row of the matrix
+            return Columns(features=specs, arrays=tuple(np.array([*across], dtype=np.float64)))
+        return Columns(features=specs, arrays=tuple(map(column, specs, across)))
 
     def _keys(self, features: Mapping[str, Scalar], path: str) -> dict[str, str]:
         keys: dict[str, str] = {}

@@ -220,6 +220,22 @@ def test_an_entity_does_not_hide_an_unknown_feature() -> None:
     assert refused.value.path == "rows[3].features.zzz"
 
 
+def test_columns_of_numbers_alone_are_those_beside_a_text_column() -> None:
+    numbers = Signature(features=SIGNATURE.features[:3], task=Task.BINARY)
+    rows: list[list[float | int | str | bool | None]] = [
+        [1.5, 3, True],
+        [None, 2**53, None],
+        [-0.0, None, False],
+    ]
+    alone = Checker(numbers).columns(rows)
+    beside = Checker(SIGNATURE).columns([[*row, "AA"] for row in rows])
+    assert len(alone.arrays) == 3
+    for ours, other in zip(alone.arrays, beside.arrays, strict=False):
+        assert ours.dtype == other.dtype == np.float64
+        assert ours.tobytes() == other.tobytes()
+        assert ours.flags.c_contiguous
+
+
 def test_no_rows_make_empty_columns_of_the_right_types() -> None:
     columns = Checker(SIGNATURE).columns([])
     assert [(len(array), array.dtype.kind) for array in columns.arrays] == [
