@@ -44,7 +44,8 @@ class ServeConfig(Section, frozen=True):
     ``max_body_bytes`` and ``max_rows`` bound one request; ``max_in_flight`` bounds a worker's open
     predictions, above which requests are refused with 503; ``drain_seconds`` is how long a stopping
     worker waits for requests in flight; ``unknown_features`` refuses or ignores unknown names;
-    ``max_future_seconds`` is how far an event time may lie ahead of the server's clock.
+    ``max_future_seconds`` is how far an event time may lie ahead of the server's clock. ``http``
+    ``lane`` answers plain JSON predictions inside the connection; ``asgi`` sends all through the application.
     """
 
     host: str = "127.0.0.1"
@@ -56,6 +57,7 @@ class ServeConfig(Section, frozen=True):
     drain_seconds: Positive = 10.0
     unknown_features: Literal["refuse", "ignore"] = "refuse"
     max_future_seconds: NonNegative = 300.0
+    http: Literal["asgi", "lane"] = "asgi"
 
 
 class JournalConfig(Section, frozen=True):

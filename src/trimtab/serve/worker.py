@@ -17,6 +17,7 @@ from trimtab.serve.child import FAILED_STATUS, Child, run
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk
+from trimtab.serve.lane import lane
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics, exposition
@@ -25,8 +26,8 @@ from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import Serving
 
 
-def build(child: Child, metrics: Metrics) -> Starlette:
-    """The application of one worker, opened and drained by its lifespan."""
+def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
+    """The application of one worker, opened and drained by its lifespan, and its data plane."""
     deployment = Deployment.open(child.config)
     serving = Serving.open(deployment, metrics)
 
@@ -54,7 +55,7 @@ def build(child: Child, metrics: Metrics) -> Starlette:
         known=serving.board.knows,
         in_thread=asyncio.to_thread,
     )
-    return build_app(
+    app = build_app(
         data_plane=data_plane,
         ready=serving.ready,
         metrics=partial(exposition, metrics.registry, child.metrics_dir),
@@ -68,17 +69,22 @@ def build(child: Child, metrics: Metrics) -> Starlette:
         max_body_bytes=max_body_bytes,
         lifespan=lifespan,
     )
+    return app, data_plane
 
 
 def serve(child: Child, metrics: Metrics) -> None:
     """Run until the supervisor says stop or is gone."""
+    app, data_plane = build(child, metrics)
+    config = child.config.serve
+    in_lane = config.http == "lane"
     server = uvicorn.Server(
         uvicorn.Config(
-            build(child, metrics),
+            app,
+            http=lane(data_plane.predict, config.max_body_bytes) if in_lane else "httptools",
             log_config=None,
             access_log=False,
             lifespan="on",
-            timeout_graceful_shutdown=int(child.config.serve.drain_seconds),
+            timeout_graceful_shutdown=int(config.drain_seconds),
             server_header=False,
         )
     )

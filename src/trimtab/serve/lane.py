@@ -1,0 +1,175 @@
+"""The lane: predictions answered inside the connection, without a task and without ASGI.
+
+It takes only the plain case: ``POST /models/{model}/predict`` over HTTP/1.1 with a Content-Length within
+the limit, on a connection that owes no answer. Everything else (other routes, chunked bodies,
+``Expect``, queries, escaped names, too large bodies, pipelined requests behind one that waits) takes
+uvicorn's own way, so that framing, refusals and order are those of the ASGI server.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Callable, Coroutine, Generator
+from dataclasses import dataclass, field
+from functools import partial
+from types import coroutine
+from typing import Any
+
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+
+from trimtab.serve.dataplane import Reply
+from trimtab.telemetry import Event
+
+logger = logging.getLogger(__name__)
+Work = Coroutine[Any, Any, Reply]
+Handler = Callable[[str, bytes, str], Work]
+_PATH = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
+_CRASHED = Reply(500, b"Internal Server Error", "text/plain; charset=utf-8")
+
+
+@dataclass(slots=True)
+class Turn:
+    """A request that the lane answers; the connection treats it as it does an ASGI cycle."""
+
+    model: str
+    content_type: str
+    keep_alive: bool
+    body: bytearray = field(default_factory=bytearray)
+    more_body: bool = True
+    response_complete: bool = False
+    disconnected: bool = False
+    message_event: asyncio.Event = field(default_factory=asyncio.Event)
+
+
+class LaneProtocol(HttpToolsProtocol):
+    """uvicorn's connection with a lane for predictions; ``handler`` and the limit are set by ``lane``."""
+
+    handler: Handler
+    max_body_bytes: int
+
+    def on_headers_complete(self) -> None:
+        """Take the lane, or uvicorn's way."""
+        if self.transport.is_closing():
+            return
+        turn = self._turn()
+        if turn is None:
+            super().on_headers_complete()
+        else:
+            self.cycle = turn  # type: ignore[assignment]  # what the base class reads of it is there
+
+    def on_message_complete(self) -> None:
+        """Answer, if the request is in the lane."""
+        turn: object = self.cycle
+        if not isinstance(turn, Turn):
+            super().on_message_complete()
+        elif turn.more_body and not turn.disconnected:
+            turn.more_body = False
+            self._run(turn, type(self).handler(turn.model, bytes(turn.body), turn.content_type))
+
+    def _turn(self) -> Turn | None:
+        found = _PATH.fullmatch(self.url)
+        if (
+            found is None
+            or self.parser.get_method() != b"POST"
+            or self.parser.get_http_version() != "1.1"
+            or self.parser.should_upgrade()
+            or self.expect_100_continue
+            or self.flow.write_paused
+            or self._owes()
+        ):
+            return None
+        length = content_type = b""
+        for name, value in self.headers:
+            if name == b"content-length":
+                length = value
+            elif name == b"content-type":
+                content_type = content_type or value
+            elif name == b"transfer-encoding":
+                return None
+        if not length.isdigit() or int(length) > self.max_body_bytes:
+            return None
+        keep_alive = self.parser.should_keep_alive()
+        return Turn(found[1].decode(), content_type.decode("latin-1"), keep_alive)
+
+    def _owes(self) -> bool:
+        before: object = self.cycle  # None before the first request, whatever uvicorn's types say
+        return before is not None and not self.cycle.response_complete
+
+    def _run(self, turn: Turn, work: Work) -> None:
+        """Drive the work to its end, or to where it waits; a task does the rest then."""
+        try:
+            waiting = work.send(None)
+        except StopIteration as done:
+            self._answer(turn, done.value)
+        except Exception:
+            logger.exception(Event.REQUEST_FAILED)
+            self._answer(turn, _CRASHED)
+        else:
+            task = self.loop.create_task(_rest(work, waiting))
+            self.tasks.add(task)  # type: ignore[arg-type]  # only waited for or cancelled
+            task.add_done_callback(partial(self._finish, turn))
+
+    def _finish(self, turn: Turn, task: asyncio.Task[Reply]) -> None:
+        self.tasks.discard(task)
+        if task.cancelled():
+            self.transport.close()
+        elif (error := task.exception()) is not None:
+            logger.error(Event.REQUEST_FAILED, exc_info=error)
+            self._answer(turn, _CRASHED)
+        else:
+            self._answer(turn, task.result())
+
+    def _answer(self, turn: Turn, reply: Reply) -> None:
+        turn.response_complete = True
+        if turn.disconnected or self.transport.is_closing():
+            return
+        headers = [
+            *self.server_state.default_headers,
+            *((name.encode(), value.encode("latin-1")) for name, value in reply.headers),
+            (b"content-length", b"%d" % len(reply.body)),
+            (b"content-type", reply.content_type.encode()),
+        ]
+        if not turn.keep_alive:
+            headers.append((b"connection", b"close"))
+        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
+        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body))
+        if not turn.keep_alive or reply is _CRASHED:  # as uvicorn does when the application raises
+            self.transport.close()
+        self.on_response_complete()
+
+
+def lane(handle: Handler, body_limit: int) -> type[LaneProtocol]:
+    """A connection class whose lane calls ``handle(model, body, content type)``.
+
+    Args:
+        handle: Answers a request; it may suspend.
+        body_limit: Longer bodies are left to the ASGI application, in bytes.
+    """
+
+    class Connection(LaneProtocol):
+        handler = staticmethod(handle)
+        max_body_bytes = body_limit
+
+    return Connection
+
+
+async def _rest(work: Work, waiting: asyncio.Future[object] | None) -> Reply:
+    """Wait for what the work waits for, then go on with it."""
+    try:
+        if waiting is None:
+            await asyncio.sleep(0)
+        else:
+            waiting._asyncio_future_blocking = False  # noqa: SLF001 - what a task does that takes it over
+            await asyncio.wait((waiting,))
+        return await _resumed(work)
+    finally:
+        work.close()
+
+
+@coroutine
+def _resumed(work: Work) -> Generator[Any, Any, Reply]:
+    """A coroutine that has begun cannot be awaited again, but it can be delegated to."""
+    reply: Reply = yield from work
+    return reply

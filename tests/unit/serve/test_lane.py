@@ -1,0 +1,200 @@
+"""The same bytes get the same answers from the lane and from the ASGI application."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import cast
+
+import pytest
+import uvicorn
+from starlette.applications import Starlette
+
+from trimtab.errors import InvalidRequest, TrimtabError, Unavailable
+from trimtab.serve.app import build_app
+from trimtab.serve.dataplane import DataPlane, Reply, failure
+from trimtab.serve.lane import lane
+
+LIMIT = 100_000
+
+
+class Echo:
+    """Answers with what it was asked, at once or after a turn of the loop."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    async def predict(self, model: str, body: bytes, content_type: str = "") -> Reply:
+        self.asked.append(model)
+        if model.startswith("slow"):
+            await asyncio.sleep(0)
+            await asyncio.get_running_loop().run_in_executor(None, str)
+        if model.endswith("broken"):
+            raise ValueError(model)
+        if model.endswith("busy"):
+            return failure(Unavailable("Busy.", hint="Wait."))
+        if model.endswith("bad"):
+            return failure(InvalidRequest("Bad.", hint="Do better."))
+        return Reply(200, b"%b|%b|%b" % (model.encode(), content_type.encode(), body))
+
+    invocations = outcomes = predict
+
+    def refuse(self, _: str, error: TrimtabError) -> Reply:
+        return failure(error)
+
+
+@asynccontextmanager
+async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    yield
+
+
+@asynccontextmanager
+async def serving(echo: Echo, *, in_lane: bool) -> AsyncIterator[int]:
+    """A server on a free port."""
+    app = build_app(
+        data_plane=cast("DataPlane", echo),
+        ready=lambda: True,
+        metrics=lambda: b"",
+        routes=[],
+        max_body_bytes=LIMIT,
+        lifespan=lifespan,
+    )
+    http = lane(echo.predict, LIMIT) if in_lane else "httptools"
+    config = uvicorn.Config(app, http=http, log_config=None, access_log=False, loop="none")
+    server = uvicorn.Server(config)
+    listener = socket.create_server(("127.0.0.1", 0))
+    config.load()
+    server.lifespan = config.lifespan_class(config)
+    await server.startup(sockets=[listener])
+    try:
+        yield listener.getsockname()[1]
+    finally:
+        await server.shutdown(sockets=[listener])
+
+
+async def exchange(port: int, pieces: tuple[bytes, ...]) -> bytes:
+    """Send the pieces, then the end of the stream; read until the server closes."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", port)
+    for piece in pieces[:-1]:
+        writer.write(piece)
+        await writer.drain()
+        if b"100-continue" in piece:
+            await reader.readuntil(b"\r\n\r\n")
+    writer.write(pieces[-1])
+    try:
+        # A server that keeps the connection answers the probe; one that closes ends the stream.
+        answer = await reader.read(-1) if CLOSES.search(pieces[-1]) else await until_end(reader)
+    except ConnectionResetError:
+        answer = b"reset"
+    writer.close()
+    return re.sub(rb"date: [^\r]+\r\n", b"", answer)
+
+
+CLOSES = re.compile(rb"connection: close", re.IGNORECASE)
+
+
+async def until_end(reader: asyncio.StreamReader) -> bytes:
+    """Everything up to the answer of the probe, or the end."""
+    found = b""
+    while not found.endswith(b'{"live":true}'):
+        piece = await reader.read(65536)
+        if not piece:
+            return found
+        found += piece
+    return found
+
+
+PROBE = b"GET /v2/health/live HTTP/1.1\r\nhost: h\r\n\r\n"
+
+
+def post(
+    model: str = "m",
+    body: bytes = b"{}",
+    headers: bytes = b"",
+    *,
+    length: bytes | None = None,
+    version: bytes = b"1.1",
+) -> bytes:
+    announced = b"content-length: %d\r\n" % len(body) if length is None else length
+    line = b"POST /models/%b/predict HTTP/%b\r\nhost: h\r\n" % (model.encode(), version)
+    return line + announced + headers + b"\r\n" + body
+
+
+CHUNKED = b"transfer-encoding: chunked\r\n"
+CASES: dict[str, tuple[bytes, ...]] = {
+    "plain": (post() + PROBE,),
+    "content type": (post(headers=b"Content-Type: application/json\r\n") + PROBE,),
+    "two content types": (post(headers=b"content-type: a/b\r\ncontent-type: c/d\r\n") + PROBE,),
+    "no body": (post(body=b"") + PROBE,),
+    "no length": (post(body=b"", length=b"") + PROBE,),
+    "byte by byte": (*(bytes([b]) for b in post()), PROBE),
+    "body in two pieces": (post(body=b"abcdef")[:-3], b"def" + PROBE),
+    "pipelined": (post("a") + post("b") + post("c") + PROBE,),
+    "pipelined behind one that waits": (post("slow") + post("b") + post("slow2") + PROBE,),
+    "pipelined with other routes": (post("a") + PROBE.replace(b"live", b"ready") + post() + PROBE,),
+    "slow": (post("slow") + PROBE,),
+    "refused": (post("bad") + PROBE,),
+    "busy": (post("busy") + PROBE,),
+    "broken": (post("broken") + PROBE,),
+    "broken later": (post("slow-broken") + PROBE,),
+    "close": (post(headers=b"Connection: close\r\n"),),
+    "close, with more behind": (post(headers=b"Connection: close\r\n") + post("never"),),
+    "close of one that waits": (post("slow", headers=b"connection: close\r\n"),),
+    "HTTP/1.0": (post(version=b"1.0"),),
+    "HTTP/1.0 that keeps": (post(version=b"1.0", headers=b"connection: keep-alive\r\n"),),
+    "expect": (post(headers=b"expect: 100-continue\r\n")[:-2], b"{}" + PROBE),
+    "chunked": (post(length=CHUNKED, body=b"2\r\n{}\r\n0\r\n\r\n") + PROBE,),
+    "bad chunk size": (post(length=CHUNKED, body=b"zz\r\n{}\r\n0\r\n\r\n"),),
+    "length twice": (post(headers=b"content-length: 2\r\n"),),
+    "two lengths": (post(headers=b"content-length: 9\r\n"),),
+    "length and chunked": (post(headers=CHUNKED, body=b"0\r\n\r\n"),),
+    "chunked and length": (post(length=CHUNKED, headers=b"content-length: 2\r\n"),),
+    "length with a sign": (post(length=b"content-length: +2\r\n"),),
+    "negative length": (post(length=b"content-length: -2\r\n"),),
+    "length in hex": (post(length=b"content-length: 0x2\r\n"),),
+    "length of 30 digits": (post(length=b"content-length: %b\r\n" % (b"9" * 30)),),
+    "two lengths in one": (post(length=b"content-length: 2, 2\r\n"),),
+    "space before the colon": (post(length=b"content-length : 2\r\n"),),
+    "folded header": (post(headers=b"x-a: 1\r\n folded\r\n"),),
+    "lone line feeds": (post().replace(b"\r\n", b"\n"),),
+    "null in a header": (post(headers=b"x-a: \x00\r\n"),),
+    "not HTTP": (b"\x16\x03\x01 hello\r\n\r\n",),
+    "too large": (post(body=b"x" * (LIMIT + 1)) + PROBE,),
+    "at the limit": (post(body=b"x" * LIMIT) + PROBE,),
+    "large header": (post(headers=b"x-a: %b\r\n" % (b"y" * 70_000)) + PROBE,),
+    "query": (post().replace(b"predict", b"predict?a=1") + PROBE,),
+    "escaped name": (post("a%20b") + PROBE,),
+    "slash in the name": (post("a/b") + PROBE,),
+    "two slashes": (post().replace(b"/models", b"//models") + PROBE,),
+    "absolute address": (post().replace(b"POST /", b"POST http://h/") + PROBE,),
+    "HEAD": (post().replace(b"POST", b"HEAD") + PROBE,),
+    "GET": (post().replace(b"POST", b"GET") + PROBE,),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", CASES)
+async def test_the_same_bytes_get_the_same_answer(name: str) -> None:
+    answers = []
+    for in_lane in (False, True):
+        echo = Echo()
+        async with asyncio.timeout(10), serving(echo, in_lane=in_lane) as port:
+            answers.append((await exchange(port, CASES[name]), echo.asked))
+    assert answers[0][0]
+    assert answers[1] == answers[0]
+
+
+@pytest.mark.anyio
+async def test_a_client_that_goes_half_way_asks_nothing_and_the_next_is_answered() -> None:
+    echo = Echo()
+    async with asyncio.timeout(10), serving(echo, in_lane=True) as port:
+        _, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(post(body=b"abcdef")[:-3])
+        await writer.drain()
+        writer.close()
+        await writer.wait_closed()
+        assert (await exchange(port, (post("next") + PROBE,))).startswith(b"HTTP/1.1 200 OK")
+    assert echo.asked == ["next"]
