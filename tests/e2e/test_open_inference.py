@@ -179,8 +179,14 @@ def test_bad_headers(server: Any, headers: dict[str, str], status: int, code: st
 
 @pytest.mark.parametrize(
     "cut",
-    [struct.pack("<I", 9) + b"nl", b"\x02\x00", struct.pack("<I", 1) + b"\xff", b""],
-    ids=["longer than the rest", "half a length", "not UTF-8", "nothing"],
+    [
+        struct.pack("<I", 9) + b"nl",
+        b"\x02\x00",
+        struct.pack("<I", 1) + b"\xff",
+        b"",
+        struct.pack("<I", 2) + b"nl" + struct.pack("<I", 9) + b"fr",
+    ],
+    ids=["longer than the rest", "half a length", "not UTF-8", "nothing", "the last is longer"],
 )
 def test_texts_that_are_cut_off(server: Any, cut: bytes) -> None:
     country = {**COUNTRY, "parameters": {"binary_data_size": len(cut)}}
@@ -193,6 +199,17 @@ def test_texts_that_are_cut_off(server: Any, cut: bytes) -> None:
             headers={"inference-header-content-length": str(len(head))},
         )
     assert (400, "invalid_tensor") == (reply.status_code, reply.json()["code"])
+
+
+def test_bytes_that_belong_to_no_input(server: Any) -> None:
+    head = ask(*GOOD)
+    with server.client as client:
+        reply = client.post(
+            INFER,
+            content=head + b"zz",
+            headers={"inference-header-content-length": str(len(head))},
+        )
+    assert (400, "inputs") == (reply.status_code, reply.json()["path"])
 
 
 def test_unknown_models_and_versions(server: Any) -> None:
