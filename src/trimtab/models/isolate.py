@@ -58,9 +58,10 @@ class Isolation:
                     loop.call_soon_threadsafe(settle, outputs, failure)
 
         threading.Thread(target=work, daemon=True, name="candidate").start()
-        try:
-            return await asyncio.wait_for(answer, seconds)
-        except TimeoutError as late:
+        # Unlike wait_for, wait needs no task around it: the lane drives this coroutine without one.
+        if not (await asyncio.wait((answer,), timeout=seconds))[0]:
+            answer.cancel()
             raise ModelFailure(
                 f"The candidate did not answer within {seconds * 1e3:g} ms.", code="timeout"
-            ) from late
+            )
+        return answer.result()
