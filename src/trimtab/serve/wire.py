@@ -171,6 +171,12 @@ def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
         return decoder.decode(body)
     except msgspec.ValidationError as wrong:
         raise misshapen(wrong) from wrong
+    except RecursionError as wrong:
+        raise InvalidRequest(
+            "The body is nested too deeply.",
+            code="invalid_shape",
+            hint="The body must follow the documented schema.",
+        ) from wrong
     except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
         raise InvalidRequest(
             f"The body is not valid JSON: {wrong}.",
