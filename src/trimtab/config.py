@@ -315,7 +315,7 @@ class AuthConfig(Section, frozen=True):
     """Who may change state over HTTP. Without tokens nobody may; the command line always can.
 
     ``allow_code`` names versions (``model`` or ``model:version``) whose artifacts may run code when
-    they are loaded (pickle, joblib) without a trusted signer.
+    they are loaded (pickle, joblib), though nobody vouched for them when they were registered.
     """
 
     tokens: tuple[TokenConfig, ...] = ()

@@ -121,6 +121,8 @@ BAD: list[tuple[str, bytes, int, str]] = [
     ("no shape", ask({**AMOUNT, "shape": []}, VISITS, COUNTRY), 400, "invalid_tensor"),
     ("huge shape", ask({**AMOUNT, "shape": [2**40]}, VISITS, COUNTRY), 400, "invalid_tensor"),
     ("three dimensions", ask({**AMOUNT, "shape": [1, 1, 2]}, VISITS, COUNTRY), 400, "invalid_tensor"),
+    ("hundreds of dimensions", ask({**AMOUNT, "shape": [2**62] * 300}, VISITS, COUNTRY), 400, "invalid_tensor"),
+    ("beyond any float", ask(*GOOD, tensor("trimtab.event_time", "FP64", [10**400, 0])), 400, "invalid_tensor"),
     ("rows differ", ask(AMOUNT, VISITS, tensor("country", "BYTES", ["nl"])), 400, "invalid_tensor"),
     ("no rows", ask(tensor("amount", "FP64", [], [0])), 400, "invalid_tensor"),
     ("text in numbers", ask(tensor("amount", "FP64", [1.0, "x"]), VISITS, COUNTRY), 400, "invalid_tensor"),

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import struct
+import sys
 from collections.abc import Sequence
 from typing import Any
 
@@ -60,8 +61,12 @@ def values(tensor: InputTensor, raw: memoryview | None, path: str) -> list[Scala
             f"{path}.datatype",
             f"Known are {', '.join([*NUMPY, BYTES])}.",
         )
-    if not tensor.shape or min(tensor.shape) < 0:
-        raise wrong(f"The shape {list(tensor.shape)} is none.", f"{path}.shape")
+    if not 1 <= len(tensor.shape) <= 2 or min(tensor.shape) < 0:
+        raise wrong(
+            f"The shape has {len(tensor.shape)} dimensions, or one that is negative.",
+            f"{path}.shape",
+            "It is [rows], [rows, 1] or [rows, features].",
+        )
     found = _from_json(tensor, path) if raw is None else _from_binary(tensor, raw, path)
     wanted = math.prod(tensor.shape)
     if len(found) != wanted:
@@ -147,11 +152,18 @@ def _whole(datatype: str) -> Any:
     return lambda element: type(element) is int and low <= element <= high
 
 
+def _fits_float(element: object) -> bool:
+    """Whether it is a number that a float can hold; JSON's whole numbers have no bound."""
+    return type(element) is float or (
+        type(element) is int and element.bit_length() < sys.float_info.max_exp
+    )
+
+
 _FITS: dict[str, Any] = {
     "BOOL": lambda element: type(element) is bool,
     BYTES: lambda element: type(element) is str,
     **{name: _whole(name) for name in NUMPY if "INT" in name},
-    **{name: lambda element: type(element) in {int, float} for name in NUMPY if "FP" in name},
+    **{name: _fits_float for name in NUMPY if "FP" in name},
 }
 
 
