@@ -30,7 +30,8 @@ class Subject:
     """One thing that is watched, for one model version or one rollout.
 
     ``key`` names its saved state, for example ``flights_late/2/data_drift``. Subjects may share one
-    windower: it folds once, and each of them gets the windows.
+    windower: it folds once, and each of them gets the windows. With ``shadows`` it also gets what
+    nobody was answered with; subjects that share a windower agree on that.
     """
 
     key: str
@@ -38,11 +39,12 @@ class Subject:
     comparer: Comparer
     judge: Judge
     actor: Actor
+    shadows: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Tick:
-    """What one tick did. ``records`` read, outcomes ``matured``, and all that was concluded.
+    """What one tick did. ``records`` of answers read, outcomes ``matured``, and all that was concluded.
 
     ``repeats`` counts records of predictions that had been read before; they change nothing.
     """
@@ -121,8 +123,9 @@ class WatchFlow:
     def _step(self, state: StateTx) -> Tick:
         offsets = state.watch.offsets()
         read, behind = self._journal.read(offsets, self._batch_rows)
-        new = state.outcomes.index([self._facts(record) for record in read])
-        records = Batch(_first(read, new))
+        answers = [record for record in read if not record.shadow]
+        new = state.outcomes.index([self._facts(record) for record in answers])
+        records = Batch(_first(answers, new))
         matured = state.outcomes.take_matured(self._batch_rows)
         moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
         if not (records or matured or moved):
@@ -130,16 +133,16 @@ class WatchFlow:
         verdicts: list[Verdict] = []
         alerts: list[Alert] = []
         subjects = self._restore(state)
-        shared = _Shared(records, matured, state)
+        shared = _Shared(records, _with_shadows(read, records), matured, state)
         for subject in subjects:
-            found, told = _walk(subject, shared.windows(subject.windower), state)
+            found, told = _walk(subject, shared.windows(subject), state)
             verdicts += found
             alerts += told
         for subject in subjects:
             state.watch.save_blob(subject.key, shared.blob(subject))
         self._notify(state, alerts)
         state.watch.save_offsets(behind)
-        repeats = len(read) - len(records)
+        repeats = len(answers) - len(records)
         return Tick(len(records), len(matured), tuple(verdicts), tuple(alerts), repeats)
 
     def _restore(self, state: StateTx) -> Sequence[Subject]:
@@ -161,16 +164,23 @@ class _Shared:
     """One tick's windows, folded once however many subjects share a windower."""
 
     def __init__(
-        self, records: Sequence[PredictionRecord], matured: Sequence[Matured], state: StateTx
+        self,
+        records: Sequence[PredictionRecord],
+        shadowed: Sequence[PredictionRecord],
+        matured: Sequence[Matured],
+        state: StateTx,
     ) -> None:
-        self._new = (records, matured, state)
+        self._records = {False: records, True: shadowed}
+        self._matured = matured
+        self._state = state
         self._windows: dict[int, Sequence[Window]] = {}
         self._saved: set[int] = set()
 
-    def windows(self, windower: Windower) -> Sequence[Window]:
-        key = id(windower)
+    def windows(self, subject: Subject) -> Sequence[Window]:
+        key = id(subject.windower)
         if key not in self._windows:
-            self._windows[key] = tuple(windower.fold(*self._new))
+            records = self._records[subject.shadows]
+            self._windows[key] = tuple(subject.windower.fold(records, self._matured, self._state))
         return self._windows[key]
 
     def blob(self, subject: Subject) -> bytes:
@@ -201,3 +211,11 @@ def _first(read: Sequence[PredictionRecord], new: frozenset[str]) -> Sequence[Pr
         return read
     first: Mapping[str, PredictionRecord] = {r.prediction_id: r for r in reversed(read)}
     return [r for r in read if r.prediction_id in new and first[r.prediction_id] is r]
+
+
+def _with_shadows(read: Sequence[PredictionRecord], records: Batch) -> Sequence[PredictionRecord]:
+    """What counts as an answer and what nobody was answered with, in the order of the journal."""
+    if not any(record.shadow for record in read):
+        return records
+    counted = {id(record) for record in records}
+    return Batch([record for record in read if record.shadow or id(record) in counted])

@@ -162,6 +162,7 @@ class SubjectBook:
             comparer=GuardrailComparer(rollout.plan),
             judge=RolloutJudge(rollout.plan),
             actor=RolloutActor(self.deployment.clock),
+            shadows=True,
         )
 
 

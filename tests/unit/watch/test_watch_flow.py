@@ -128,6 +128,30 @@ def concluded(state: StateStore) -> list[tuple[float, int, float]]:
         return [(v.start, v.rows, v.evidence) for v in tx.watch.verdicts("m", "counting")]
 
 
+def test_what_nobody_was_answered_with_counts_for_those_that_ask_for_it(
+    state: StateStore,
+) -> None:
+    answers = [record(f"p{i}", float(i)) for i in range(4)]
+    shadows = [msgspec.structs.replace(one, shadow=True) for one in answers]
+    parts = [Counting(), Counting()]
+    subjects = [
+        Subject(f"m/1/{at}", part, part, part, part, shadows=bool(at))
+        for at, part in enumerate(parts)
+    ]
+    flow = WatchFlow(
+        state=state,
+        journal=Tape([one for pair in zip(shadows, answers, strict=True) for one in pair]),
+        subjects=lambda _: subjects,
+        notify=lambda *_: None,
+        batch_rows=100,
+    )
+    tick = flow.tick()
+    assert (4, 0) == (tick.records, tick.repeats)
+    assert [4, 8] == [part.seen for part in parts]
+    with state.reading() as tx:
+        assert {1: (4, 0)} == tx.outcomes.counts("m")
+
+
 def test_any_batches_and_any_restarts_conclude_the_same(state: StateStore, tmp_path: Path) -> None:
     tape = Tape([record(f"p{i}", float(i)) for i in range(20)])
     whole = flow_over(state, tape, Counting())
