@@ -148,7 +148,13 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec(
         "ml_feature_reads_abandoned", "gauge", ("store",), "Late reads not yet ended.", "livesum"
     ),
-    MetricSpec("ml_feature_breaker_open", "gauge", ("store",), "1 while open.", "liveall"),
+    MetricSpec(
+        "ml_feature_breaker_open",
+        "gauge",
+        ("store",),
+        "1 open, 0.5 half-open, 0 closed.",
+        "liveall",
+    ),
     MetricSpec(
         "ml_prediction_log_dropped_total", "counter", ("reason",), "Records not journalled."
     ),

@@ -128,9 +128,13 @@ class World:
             assert time.monotonic() - started < 30.0
         return time.monotonic() - started
 
-    def breaker_is_open(self) -> bool:
+    def breaker_shows(self) -> float | None:
+        """1 open, 0.5 half-open, 0 closed."""
         labels = {"store": "online"}
-        return self.metrics.registry.get_sample_value("ml_feature_breaker_open", labels) == 1.0
+        return self.metrics.registry.get_sample_value("ml_feature_breaker_open", labels)
+
+    def breaker_is_open(self) -> bool:
+        return self.breaker_shows() in {0.5, 1.0}
 
 
 @pytest.mark.anyio
@@ -200,4 +204,28 @@ async def test_with_all_stores_down_the_defaults_answer(redis_port: int) -> None
         proxy.fault = Fault.NONE
         await world.fill(redis_port)
         await world.until_all_realtime()
+        await world.online.close()
+
+
+@pytest.mark.anyio
+async def test_half_open_one_read_tries_the_store_and_brings_all_back(redis_port: int) -> None:
+    with FaultyProxy(redis_port) as proxy:
+        world = World(f"redis://127.0.0.1:{proxy.port}/0")
+        await world.fill(redis_port)
+        assert await world.ask_many() == {"rr": 200}
+        proxy.fault = Fault.SILENT
+        while world.breaker_shows() != 1.0:
+            assert await world.ask_many(10) == {"bb": 10}
+        probe = asyncio.ensure_future(world.ask(1))
+        await asyncio.sleep(0)
+        while world.breaker_shows() != 0.5:
+            probe = asyncio.ensure_future(world.ask(1))
+            await asyncio.sleep(0)
+        assert await world.ask(2) == "bb"
+        assert world.breaker_shows() == 0.5
+        assert await probe == "bb"
+        assert world.breaker_shows() == 1.0
+        proxy.fault = Fault.NONE
+        assert await world.until_all_realtime() <= RECOVERY_SECONDS
+        assert world.breaker_shows() == 0.0
         await world.online.close()

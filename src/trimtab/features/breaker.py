@@ -11,13 +11,16 @@ from trimtab.telemetry import Event, Metrics
 
 logger = logging.getLogger(__name__)
 
+_CLOSED, _HALF_OPEN, _OPEN = 0.0, 0.5, 1.0
+
 
 class Breaker:
     """Decides whether a store is worth a read; thread-safe.
 
     Closed, every read is allowed. ``breaker_failures`` failures in a row open it. Open, one read
     every ``breaker_seconds`` is allowed as a probe (half-open), and the first success closes it. A
-    probe that never reports back therefore cannot keep it open.
+    probe that never reports back therefore cannot keep it open. The gauge is 1 while it is open, 0.5
+    while a probe is under way, and 0 while it is closed.
 
     Args:
         store: The store's name, for metrics and logs.
@@ -35,7 +38,7 @@ class Breaker:
         self._lock = Lock()
         self._failures = 0
         self._probe_at: float | None = None
-        self._metrics.gauge("ml_feature_breaker_open", 0, store=store)
+        self._show(_CLOSED)
 
     @property
     def is_open(self) -> bool:
@@ -50,9 +53,11 @@ class Breaker:
             now = self._clock.monotonic()
             if self._probe_at is not None and now < self._probe_at:
                 return False
-            if self._probe_at is not None:
-                self._probe_at = now + self._seconds
-            return True
+            if self._probe_at is None:
+                return True
+            self._probe_at = now + self._seconds
+        self._show(_HALF_OPEN)
+        return True
 
     def succeeded(self) -> None:
         """A read came back in time."""
@@ -63,7 +68,7 @@ class Breaker:
             self._failures = 0
             self._probe_at = None
         if closes:
-            self._metrics.gauge("ml_feature_breaker_open", 0, store=self._store)
+            self._show(_CLOSED)
             logger.warning(Event.BREAKER_CLOSED, extra={"store": self._store})
 
     def failed(self, reason: str) -> None:
@@ -75,10 +80,20 @@ class Breaker:
             opens = not was_open and self._failures >= self._limit
             if opens:
                 self._probe_at = self._clock.monotonic() + self._seconds
-        if not was_open:
+        if was_open:
+            self._show(_OPEN)
+        else:
             logger.warning(Event.STORE_FAILED, extra={"store": self._store, "reason": reason})
         if opens:
-            self._metrics.gauge("ml_feature_breaker_open", 1, store=self._store)
+            self._show(_OPEN)
             logger.warning(
                 Event.BREAKER_OPENED, extra={"store": self._store, "failures": self._limit}
             )
+
+    def undecided(self) -> None:
+        """A read was given up before it could tell."""
+        if self.is_open:
+            self._show(_OPEN)
+
+    def _show(self, state: float) -> None:
+        self._metrics.gauge("ml_feature_breaker_open", state, store=self._store)

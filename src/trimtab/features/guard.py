@@ -133,6 +133,8 @@ class Guard:
         if taken >= self._fair_seconds:
             self._pace.read(taken)
             self._breaker.failed("no answer within the deadline")
+        else:
+            self._breaker.undecided()
         self._stand_in(flight)
 
     def drop(self, attempt: Attempt) -> None:

@@ -218,6 +218,8 @@ class _Call:
         self._method.pool.give_up(self._future)
         if self._clock.monotonic() >= self._fair_at:
             self._method.breaker.failed("no answer within the deadline")
+        else:
+            self._method.breaker.undecided()
 
 
 class _LoopThread:

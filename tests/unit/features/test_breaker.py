@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from trimtab.config import FeaturesConfig
 from trimtab.features.breaker import Breaker
 from trimtab.telemetry import Metrics
@@ -81,3 +83,25 @@ def test_a_probe_that_never_reports_does_not_keep_it_open() -> None:
     assert breaker.allow()
     clock.advance(2.0)
     assert breaker.allow()
+
+
+def test_the_gauge_tells_open_half_open_and_closed() -> None:
+    clock, metrics = FakeClock(), Metrics()
+    breaker = Breaker("online", metrics, clock, CONFIG)
+    seen = [shown(metrics)]
+    fail(breaker, 3)
+    seen.append(shown(metrics))
+    reports: list[Callable[[], None]] = [
+        lambda: fail(breaker, 1),
+        breaker.undecided,
+        breaker.succeeded,
+    ]
+    for report in reports:
+        clock.advance(2.0)
+        assert breaker.allow()
+        seen.append(shown(metrics))
+        report()
+        seen.append(shown(metrics))
+    assert seen == [0.0, 1.0, 0.5, 1.0, 0.5, 1.0, 0.5, 0.0]
+    breaker.undecided()
+    assert shown(metrics) == 0.0
