@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -25,7 +26,10 @@ def main(name: str, model: Path, target: Path) -> None:
         import joblib
 
         data = pack(ensemble_of(joblib.load(model)))
-    target.write_bytes(data)
+    with target.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())  # pages not written yet would count as each worker's own
     seconds = time.perf_counter() - started
     forest = Forest.open(target)
     print(

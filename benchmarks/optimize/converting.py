@@ -1,6 +1,6 @@
 """The memory that making a large forest compact takes, against loading it.
 
-``converting.py [TREES [ROWS]]``: trains a forest, and in processes of their own loads it with joblib
+``converting.py [TREES [ROWS [FOLDER]]]``: trains a forest, and in processes of their own loads it with joblib
 and makes it compact tree by tree. Peaks are the kernel's (VmHWM), above an idle process.
 """
 
@@ -53,7 +53,8 @@ def process(what: str, model: Path, target: Path) -> list[float]:
 
 
 def main(arguments: list[str]) -> None:
-    trees, rows = (*map(int, arguments[:2]), 600, 120_000)[:2] if arguments else (600, 120_000)
+    trees = int(arguments[0]) if arguments else 600
+    rows = int(arguments[1]) if len(arguments) > 1 else 120_000
     with tempfile.TemporaryDirectory() as temporary:
         folder = Path(arguments[2]) if len(arguments) > 2 else Path(temporary)
         model, target = trained(folder, trees, rows), folder / "large.trimtree"

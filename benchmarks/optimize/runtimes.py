@@ -1,4 +1,7 @@
-"""One runtime, in a process of its own: ``runtimes.py RUNTIME MODEL ROWS ANSWERS`` prints JSON."""
+"""One runtime, in a process of its own: ``runtimes.py RUNTIME MODEL ROWS ANSWERS`` prints JSON.
+
+Without the last two it only makes what the runtime keeps beside the model, which takes minutes for some.
+"""
 
 from __future__ import annotations
 
@@ -149,7 +152,7 @@ def prepare(runtime: str, path: Path) -> None:
         if path.stem == "lightgbm":
             model = library.frontend.load_lightgbm_model(path)
         elif path.stem == "xgboost":
-            model = library.frontend.load_xgboost_model(path, format_choice="ubjson")
+            model = library.frontend.load_xgboost_model(path, format_choice="json")
         else:
             import joblib
 
@@ -165,6 +168,8 @@ def prepare(runtime: str, path: Path) -> None:
             libpath=path.with_suffix(".so"),
             params={"parallel_comp": 8},
         )
+    if runtime == "lleaves" and not path.with_suffix(".lleaves").exists():
+        lleaves(path)
 
 
 def resident_mb() -> float:
@@ -178,7 +183,7 @@ def single_row_us(answer: Answer, X: Any) -> float:
     for place in range(50):
         answer(X[place : place + 1])
     times = []
-    until = time.perf_counter() + 2
+    until = time.perf_counter() + 1.5
     for place in range(50, len(X)):
         row = X[place : place + 1]
         started = time.perf_counter()
@@ -191,7 +196,7 @@ def single_row_us(answer: Answer, X: Any) -> float:
 
 def rows_per_second(answer: Answer, X: Any) -> float:
     best = 0.0
-    until = time.perf_counter() + 4
+    until = time.perf_counter() + 2.5
     while time.perf_counter() < until or not best:
         started = time.perf_counter()
         answer(X)
@@ -236,4 +241,7 @@ def warm(runtime: str) -> None:
 
 
 if __name__ == "__main__":
-    main(sys.argv[1], *map(Path, sys.argv[2:]))
+    if len(sys.argv) == 3:
+        prepare(sys.argv[1], Path(sys.argv[2]))
+    else:
+        main(sys.argv[1], *map(Path, sys.argv[2:]))

@@ -45,6 +45,12 @@ def data(rows: int, seed: int) -> tuple[Any, Any]:
     return X, (signal + 1.5 * rng.normal(size=rows) > 0).astype(int)
 
 
+def peer_python(name: str) -> str:
+    """The Python of an environment of peers; daal4py wants an older scikit-learn than the others."""
+    started = (str(ROOT / "scripts" / "peer-env.sh"), name)
+    return subprocess.run(started, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
 def train(name: str, folder: Path) -> Path:
     """The model's file; a model that is there already is not trained again."""
     from joblib import dump
@@ -107,6 +113,15 @@ def measured(python: str, runtime: str, path: Path, rows: Path, answers: Path) -
     return dict(json.loads(done.stdout.splitlines()[-1]))
 
 
+def prepared(name: str, model: Path, pythons: dict[str, str], others: str) -> None:
+    """Let each runtime make what it needs beside the model: compilers take minutes for some."""
+    for runtime in PEERS[name]:
+        started = (pythons.get(runtime, others), str(HERE / "runtimes.py"), runtime, str(model))
+        done = subprocess.run(started, check=False, capture_output=True, text=True)
+        if done.returncode:
+            print(f"{name}: {runtime} was not prepared: {done.stderr.strip().splitlines()[-1]}")
+
+
 def table(name: str, figures: dict[str, list[dict[str, Any]]], answers: dict[str, Any]) -> None:
     """One line a runtime: medians over the rounds, and ratios against ours."""
     ours = summary(figures["trimtab"])
@@ -142,14 +157,10 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("models", nargs="*", default=MODELS)
     parser.add_argument("--keep", type=Path)
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--prepare", action="store_true", help="train and convert only")
+    parser.add_argument("--prepare", action="store_true", help="train, convert, compile peers only")
     given = parser.parse_args(arguments)
-    peer = subprocess.run(
-        (str(ROOT / "scripts" / "peer-env.sh"), "optimize-trees"),
-        check=True,
-        stdout=subprocess.PIPE,
-        text=True,
-    ).stdout.strip()
+    pythons = {"trimtab": sys.executable, "daal4py": peer_python("optimize-daal4py")}
+    others = peer_python("optimize-trees")
     with tempfile.TemporaryDirectory() as temporary:
         folder = given.keep or Path(temporary)
         folder.mkdir(parents=True, exist_ok=True)
@@ -159,12 +170,14 @@ def main(arguments: list[str]) -> None:
             model = train(name, folder)
             ours = compact(name, model)
             if given.prepare:
+                prepared(name, model, pythons, others)
                 continue
             figures: dict[str, list[dict[str, Any]]] = {}
             answers = {}
             for _ in range(given.rounds):
                 for runtime in ("trimtab", *PEERS[name]):
-                    python, path = (sys.executable, ours) if runtime == "trimtab" else (peer, model)
+                    python = pythons.get(runtime, others)
+                    path = ours if runtime == "trimtab" else model
                     answer = folder / f"{name}-{runtime}.npy"
                     result = measured(python, runtime, path, rows, answer)
                     figures.setdefault(runtime, []).append(result)

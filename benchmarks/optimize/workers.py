@@ -25,7 +25,7 @@ def own_mb(path: Path) -> tuple[float, float]:
             ours = line.endswith(str(path))
         elif line.startswith("Pss:") and ours:
             mapped += int(line.split()[1])
-        elif line.startswith("Private_Dirty:"):
+        elif line.startswith("Private_Dirty:") and not ours:
             private += int(line.split()[1])
     return mapped / 1024, private / 1024
 
