@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import catboost
 import joblib
 import lightgbm
 import numpy as np
@@ -32,9 +33,10 @@ from sklearn.preprocessing import (
     PowerTransformer,
 )
 
-from trimtab.errors import ModelFailure, Refused
+from trimtab.errors import InvalidInput, ModelFailure, Refused
 from trimtab.models.artifact import Formats
 from trimtab.models.formats.callable_format import CallableFormat
+from trimtab.models.formats.catboost import CatboostFormat
 from trimtab.models.formats.compact import CompactFormat
 from trimtab.models.formats.compact_joblib import CompactJoblibFormat
 from trimtab.models.formats.lightgbm import LightgbmFormat
@@ -67,6 +69,7 @@ CATEGORIES = MIXED.assign(carrier=MIXED.carrier.astype("category"))
 FULL = pd.DataFrame({"a": NUMBERS.a, "carrier": MIXED.carrier.fillna("none")})
 LATE = (MIXED.seats > 4).astype(int).to_numpy()
 THREE = np.array(["early", "late", "never"])[MIXED.seats % 3]
+FEW: Any = {"iterations": 5, "verbose": False, "allow_writing_files": False, "thread_count": 1}
 QUIET: Any = {"n_estimators": 5, "verbose": -1, "n_jobs": 1}
 
 
@@ -184,6 +187,21 @@ def of_xgboost() -> list[Case]:
     ]
 
 
+def of_catboost() -> list[Case]:
+    full = MIXED.assign(carrier=MIXED.carrier.fillna("none"))
+    late = catboost.CatBoostClassifier(**FEW).fit(full, LATE, cat_features=["carrier", "seats"])
+    three = catboost.CatBoostClassifier(**FEW).fit(GAPS.to_numpy(), THREE)
+    value = catboost.CatBoostRegressor(**FEW).fit(GAPS, NUMBERS.a)
+    kind, labels = CatboostFormat(), ("early", "late", "never")
+    return [
+        Case(kind, late, full, late.predict_proba),
+        Case(
+            kind, three, GAPS, lambda f: three.predict_proba(f.to_numpy()), Task.MULTICLASS, labels
+        ),
+        Case(kind, value, GAPS, lambda f: value.predict(f)[:, None], Task.REGRESSION),
+    ]
+
+
 def of_onnx() -> list[Case]:
     trees = RandomForestClassifier(5, random_state=0).fit(NUMBERS.to_numpy(), LATE)
     line = LinearRegression().fit(NUMBERS.to_numpy(), NUMBERS.b)
@@ -263,6 +281,7 @@ MAKERS: dict[str, Callable[[], list[Case]]] = {
     "xgboost": of_xgboost,
     "onnx": of_onnx,
     "callable": of_callable,
+    "catboost": of_catboost,
     "compact": of_compact,
     "compact_joblib": of_compact_joblib,
 }
@@ -322,6 +341,7 @@ BUILT_IN: dict[str, Callable[[], ModelFormat]] = {
     "xgboost": XgboostFormat,
     "onnx": OnnxFormat,
     "callable": CallableFormat,
+    "catboost": CatboostFormat,
     "compact": CompactFormat,
     "compact_joblib": CompactJoblibFormat,
 }
@@ -379,6 +399,32 @@ def test_a_skops_file_with_a_type_that_nobody_reviewed_is_refused(
     assert not SkopsFormat().accepts(model)
 
 
+@pytest.mark.parametrize(
+    ("frame", "says"),
+    [
+        (FULL.assign(carrier=MIXED.carrier), "'carrier' may be missing"),
+        (FULL.assign(carrier=FULL.a), "learned 'carrier' as a category"),
+        (FULL.assign(a=FULL.carrier), "learned 'a' as a number"),
+        (FULL.rename(columns={"a": "b"}), "takes ['a', 'carrier']"),
+    ],
+)
+def test_catboost_is_refused_a_signature_that_it_cannot_serve(
+    frame: pd.DataFrame, says: str, registry: Registry
+) -> None:
+    model = catboost.CatBoostClassifier(**FEW).fit(FULL, LATE, cat_features=["carrier"])
+    with pytest.raises(InvalidInput) as refused:
+        registry.preview(model, infer_signature(frame, task=Task.BINARY))
+    assert refused.value.code == "signature_mismatch"
+    assert says in str(refused.value)
+
+
+def test_catboost_on_texts_is_refused(registry: Registry) -> None:
+    texts = FULL.assign(carrier=["late again " + str(n % 3) for n in range(ROWS)])
+    model = catboost.CatBoostClassifier(**FEW).fit(texts, LATE, text_features=["carrier"])
+    with pytest.raises(InvalidInput, match="texts or embeddings"):
+        registry.preview(model, infer_signature(texts, task=Task.BINARY))
+
+
 class OwnEstimator(BaseEstimator):  # type: ignore[misc]
     """Not one of scikit-learn's."""
 
@@ -393,7 +439,7 @@ def test_a_model_in_memory_is_kept_without_code_where_that_is_possible(
     assert [version.format for version in (known, own, native)] == ["skops", "joblib", "lightgbm"]
 
 
-@pytest.mark.parametrize("name", ["skops", "lightgbm", "xgboost", "onnx"])
+@pytest.mark.parametrize("name", ["skops", "lightgbm", "xgboost", "catboost", "onnx"])
 def test_a_truncated_file_is_a_clear_failure(name: str, registry: Registry, tmp_path: Path) -> None:
     case = cases(name)[0]
     path = tmp_path / "model"
