@@ -288,11 +288,18 @@ class ModelConfig(Section, frozen=True):
 
 
 class ChannelConfig(Section, frozen=True):
-    """An alert channel: ``kind`` is a plugin name; ``min_severity`` bounds what it gets."""
+    """An alert channel: ``kind`` is a plugin name; ``min_severity`` bounds what it gets.
+
+    Changes of traffic are of the severity ``info``, those that a guardrail brought about ``ticket``: a
+    channel with a higher ``min_severity`` does not hear of ramps, promotions and what people do. With
+    ``changes`` ``all`` it gets every change of traffic whatever its severity, with ``none`` none of the
+    severity ``info``.
+    """
 
     kind: str
     url: str = ""
     min_severity: Literal["info", "ticket", "page"] = "info"
+    changes: Literal["by_severity", "all", "none"] = "by_severity"
     timeout_seconds: Positive = 5.0
     options: dict[str, Scalar] = {}
 

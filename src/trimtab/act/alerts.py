@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping, Sequence
 from trimtab.config import ChannelConfig
 from trimtab.protocols import AlertChannel, Clock, StateStore, StateTx
 from trimtab.telemetry import Event, Metrics
-from trimtab.types import Alert, Severity
+from trimtab.types import EVERY_CHANNEL, Alert, Severity
 
 logger = logging.getLogger(__name__)
 
@@ -35,22 +35,35 @@ def open_alerts(
     While an alert with the same key is open, a repeat is counted and not sent.
     """
     for alert in alerts:
-        reached = [
-            name
-            for name, channel in channels.items()
-            if _RANK[alert.severity] >= _RANK[Severity(channel.min_severity)]
-        ]
-        if state.alerts.open(alert, reached):
-            metrics.count("ml_alerts_total", model=alert.model, severity=alert.severity)
-            logger.warning(
-                Event.ALERT_OPENED,
-                extra={"key": alert.key, "severity": alert.severity, "title": alert.title},
-            )
+        if state.alerts.open(alert, reached(alert, channels)):
+            _count(alert, metrics)
+
+
+def reached(alert: Alert, channels: Mapping[str, ChannelConfig]) -> list[str]:
+    """The names of the channels that an alert is for."""
+    return [name for name, channel in channels.items() if _reaches(alert, channel)]
+
+
+def _reaches(alert: Alert, channel: ChannelConfig) -> bool:
+    if alert.change is not None and channel.changes == "all":
+        return True
+    if alert.change is not None and channel.changes == "none" and alert.severity is Severity.INFO:
+        return False
+    return _RANK[alert.severity] >= _RANK[Severity(channel.min_severity)]
+
+
+def _count(alert: Alert, metrics: Metrics) -> None:
+    metrics.count("ml_alerts_total", model=alert.model, severity=alert.severity)
+    logger.warning(
+        Event.ALERT_OPENED,
+        extra={"key": alert.key, "severity": alert.severity, "title": alert.title},
+    )
 
 
 def alert_id(alert: Alert) -> str:
     """32 hex digits, the same at every attempt to deliver this alert."""
-    return hashlib.sha256(f"{alert.key}@{alert.event_time!r}".encode()).hexdigest()[:32]
+    what = alert.key if alert.change is None else f"{alert.key}#{alert.change.seq}"
+    return hashlib.sha256(f"{what}@{alert.event_time!r}".encode()).hexdigest()[:32]
 
 
 def retry_seconds(attempts: int, jitter: float) -> float:
@@ -73,6 +86,7 @@ class Deliverer:
     Args:
         state: Where the queue is.
         channels: The configured channels by name.
+        settings: Their configuration: which of them what is queued for every channel reaches.
         clock: What is due.
         metrics: Counts failures.
         jitter: In [0, 1), spreads retries.
@@ -82,12 +96,14 @@ class Deliverer:
         self,
         state: StateStore,
         channels: Mapping[str, AlertChannel],
+        settings: Mapping[str, ChannelConfig],
         clock: Clock,
         metrics: Metrics,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._state = state
         self._channels = channels
+        self._settings = settings
         self._clock = clock
         self._metrics = metrics
         self._jitter = jitter
@@ -101,8 +117,10 @@ class Deliverer:
         Raises:
             Unavailable: the queue cannot be read or written.
         """
-        with self._state.reading() as state:
-            due = state.alerts.due(self._clock.now(), BATCH)
+        due = self._due()
+        if any(name == EVERY_CHANNEL for _, name, _, _ in due):
+            self._spread(due)
+            due = self._due()
         if not due:
             return 0
         errors = await asyncio.gather(*(self._try(name, alert) for _, name, alert, _ in due))
@@ -115,6 +133,20 @@ class Deliverer:
                 else:
                     state.alerts.delivered(delivery, now)
         return errors.count("")
+
+    def _due(self) -> Sequence[tuple[int, str, Alert, int]]:
+        with self._state.reading() as state:
+            return state.alerts.due(self._clock.now(), BATCH)
+
+    def _spread(self, due: Sequence[tuple[int, str, Alert, int]]) -> None:
+        """Queue what is for every channel for each that it reaches, in one transaction."""
+        every = [(delivery, alert) for delivery, name, alert, _ in due if name == EVERY_CHANNEL]
+        with self._state.transaction() as state:
+            for delivery, alert in every:
+                channels = reached(alert, self._settings)
+                state.alerts.spread(delivery, channels, self._clock.now())
+        for _, alert in every:
+            _count(alert, self._metrics)
 
     async def _try(self, name: str, alert: Alert) -> str:
         """What went wrong, or nothing. A channel that is no longer configured gets nothing."""

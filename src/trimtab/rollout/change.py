@@ -11,6 +11,7 @@ from xxhash import xxh3_64_hexdigest
 from trimtab.errors import Conflict
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, slots
+from trimtab.rollout.telling import alert_key, tell
 from trimtab.types import Alias, Arm, Rollout, RolloutState, Route
 
 OPEN = frozenset({RolloutState.RUNNING, RolloutState.HELD})
@@ -18,20 +19,19 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 CONTROL_ARM, CANDIDATE_ARM = "champion", "candidate"
 
 
-def alert_key(model: str, what: str) -> str:
-    """The key of an alert about a model's rollout, for example ``flights/rollout/roll_back``."""
-    return f"{model}/rollout/{what}"
-
-
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change by one actor, within one transaction; ``named`` are the aliases that it moved."""
+    """One change by one actor, within one transaction; ``named`` are the aliases that it moved.
+
+    ``event_time`` is that of what was decided on; None stands for now.
+    """
 
     state: StateTx
     actor: str
     reason: str
     clock: Clock
     expected_epoch: int | None
+    event_time: float | None = None
     named: dict[str, int | None] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -82,9 +82,8 @@ class Change:
         """Keep that a rollout has ended, and close its alerts."""
         ended = replace(rollout, state=how, ended_at=self.clock.now(), reason=self.reason.strip())
         self.state.control.put_rollout(ended)
-        ramps = (f"ramp/{step}" for step in range(len(rollout.plan.steps)))
         guardrails = (f"guardrail/{guardrail.name}" for guardrail in rollout.plan.guardrails)
-        self.settle(rollout.model, "hold", *ramps, *guardrails)
+        self.settle(rollout.model, "hold", *guardrails)
         if rollout.state in OPEN:
             self.unname(rollout.model, CHALLENGER)
         return ended
@@ -133,8 +132,8 @@ class Change:
         self.named[alias] = None
 
     def log(self, action: str, model: str, **detail: Any) -> None:
-        """Write the audit row."""
-        audit.append(
+        """Write the audit row, and queue the change for the channels."""
+        entry = audit.append(
             self.state.audit,
             actor=self.actor,
             action=action,
@@ -142,6 +141,11 @@ class Change:
             detail=detail | ({"aliases": dict(self.named)} if self.named else {}),
             reason=self.reason,
             clock=self.clock,
+        )
+        tell(
+            self.state.alerts,
+            entry,
+            self.clock.now() if self.event_time is None else self.event_time,
         )
 
     def log_rollout(self, action: str, rollout: Rollout, **detail: Any) -> None:

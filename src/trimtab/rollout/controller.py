@@ -2,6 +2,7 @@
 
 ``expected_epoch`` fences: whoever decided on what was true at an epoch passes that epoch, and gets a
 Conflict if somebody has acted since. None stands for the epoch of the transaction itself.
+``event_time`` is that of the evidence on which the watcher decided, for the message to people.
 """
 
 from __future__ import annotations
@@ -112,7 +113,7 @@ def start(
     )
     change.to_both(rollout, slots.all_control())
     state.control.put_rollout(rollout)
-    change.settle(model, "roll_back", "promote")
+    change.settle(model, "roll_back")
     change.name(model, CHALLENGER, candidate)
     change.log_rollout("start", rollout, share=plan.steps[0].share, forced=sorted(force))
     return rollout
@@ -126,6 +127,7 @@ def advance(
     reason: str,
     clock: Clock,
     expected_epoch: int | None = None,
+    event_time: float | None = None,
 ) -> Rollout:
     """Go on to the next step: the candidate takes more slots, only from control.
 
@@ -134,7 +136,7 @@ def advance(
         Conflict: it is held or at its last step, or the epoch has moved on.
         InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
+    change = Change(state, actor, reason, clock, expected_epoch, event_time)
     rollout = _under_way(state, model)
     if rollout.state is RolloutState.HELD:
         raise Conflict(
@@ -216,6 +218,7 @@ def promote(
     reason: str,
     clock: Clock,
     expected_epoch: int | None = None,
+    event_time: float | None = None,
 ) -> Rollout:
     """Make the candidate the champion, with 100 % of the traffic.
 
@@ -224,7 +227,7 @@ def promote(
         Conflict: the epoch has moved on.
         InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
+    change = Change(state, actor, reason, clock, expected_epoch, event_time)
     rollout = _under_way(state, model)
     change.to_one(model, rollout.candidate)
     rollout = change.end(rollout, RolloutState.PROMOTED)
@@ -242,6 +245,7 @@ def roll_back(
     reason: str,
     clock: Clock,
     expected_epoch: int | None = None,
+    event_time: float | None = None,
 ) -> Route:
     """Take the candidate off the traffic; without one, go back to the champion before this one.
 
@@ -252,7 +256,7 @@ def roll_back(
         Conflict: there is only one version to answer, or the epoch has moved on.
         InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
+    change = Change(state, actor, reason, clock, expected_epoch, event_time)
     champion = _route(state, model).champion
     undone = _open(state, model) or _promotion_of(state, model, champion)
     if undone is None:
@@ -280,6 +284,7 @@ def pause(
     reason: str,
     clock: Clock,
     expected_epoch: int | None = None,
+    event_time: float | None = None,
 ) -> Rollout:
     """Keep the present share until resumed; guardrails still roll back.
 
@@ -288,7 +293,7 @@ def pause(
         Conflict: it is held already, or the epoch has moved on.
         InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
+    change = Change(state, actor, reason, clock, expected_epoch, event_time)
     return change.turn(_under_way(state, model), RolloutState.HELD, "pause")
 
 

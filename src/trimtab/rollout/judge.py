@@ -8,8 +8,8 @@ import msgspec
 
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, controller
-from trimtab.rollout.change import OPEN, alert_key
-from trimtab.rollout.decision import Decision, Move, decide
+from trimtab.rollout.change import OPEN
+from trimtab.rollout.decision import Move, decide
 from trimtab.rollout.readings import (
     SAMPLE_RATIO,
     RolloutReadings,
@@ -17,6 +17,7 @@ from trimtab.rollout.readings import (
     crossed,
     split_broken,
 )
+from trimtab.rollout.telling import alert_key
 from trimtab.types import (
     Alert,
     Comparison,
@@ -107,7 +108,7 @@ class RolloutActor:
         self._clock = clock
 
     def act(self, window: Window, verdict: Verdict, state: StateTx) -> Sequence[Alert]:
-        """Ramp, hold, roll back, promote or wait; what people are to be told."""
+        """Ramp, hold, roll back, promote or wait; of what else than the change people are to be told."""
         found: RolloutReadings = window.content
         rollout = state.control.rollout(found.rollout)
         if rollout is None or rollout.state not in OPEN:
@@ -119,12 +120,15 @@ class RolloutActor:
                 state.control.put_rollout(msgspec.structs.replace(rollout, reason=decision.reason))
             return _warnings(rollout, verdict)
         _MOVES[decision.move](
-            state, rollout.model, actor=audit.SYSTEM, reason=decision.reason, clock=self._clock
+            state,
+            rollout.model,
+            actor=audit.SYSTEM,
+            reason=decision.reason,
+            clock=self._clock,
+            event_time=verdict.end,
         )
-        told = _told(rollout, decision, verdict)
-        if decision.move in (Move.ROLL_BACK, Move.PROMOTE):
-            return [told]
-        return [*_warnings(rollout, verdict), told]
+        ended = decision.move in (Move.ROLL_BACK, Move.PROMOTE)
+        return [] if ended else _warnings(rollout, verdict)
 
 
 _MOVES: Mapping[Move, Callable[..., object]] = {
@@ -132,13 +136,6 @@ _MOVES: Mapping[Move, Callable[..., object]] = {
     Move.HOLD: controller.pause,
     Move.ROLL_BACK: controller.roll_back,
     Move.PROMOTE: controller.promote,
-}
-
-_TELLING: Mapping[Move, tuple[Severity, str]] = {
-    Move.RAMP: (Severity.INFO, "Version {} of {} goes on to its next step"),
-    Move.HOLD: (Severity.TICKET, "Version {} of {} is held by a guardrail"),
-    Move.ROLL_BACK: (Severity.TICKET, "Version {} of {} was rolled back"),
-    Move.PROMOTE: (Severity.INFO, "Version {} of {} is the new champion"),
 }
 
 
@@ -150,21 +147,6 @@ def _mark(rollout: Rollout, found: RolloutReadings, state: StateTx) -> Rollout:
     marked = msgspec.structs.replace(rollout, step_since=seen.since)
     state.control.put_rollout(marked)
     return marked
-
-
-def _told(rollout: Rollout, decision: Decision, verdict: Verdict) -> Alert:
-    severity, title = _TELLING[decision.move]
-    what = f"ramp/{rollout.step}" if decision.move is Move.RAMP else decision.move.value
-    return Alert(
-        key=alert_key(rollout.model, what),
-        severity=severity,
-        title=title.format(rollout.candidate, rollout.model) + ".",
-        body=decision.reason,
-        model=rollout.model,
-        version=rollout.candidate,
-        event_time=verdict.end,
-        runbook="guardrail" if decision.guardrail else "",
-    )
 
 
 def _warnings(rollout: Rollout, verdict: Verdict) -> list[Alert]:

@@ -31,12 +31,7 @@ class SqlAlerts:
         ).one()
         if opened.repeats:
             return False
-        for channel in dict.fromkeys(channels):
-            self.connection.execute(
-                deliveries.insert().values(
-                    alert=opened.id, channel=channel, attempts=0, next_at=0.0, error=""
-                )
-            )
+        self._queue(opened.id, channels)
         return True
 
     def close(self, key: str, event_time: float) -> bool:
@@ -75,6 +70,16 @@ class SqlAlerts:
         """
         self._change(delivery, update(deliveries).values(delivered_at=now, error=""))
 
+    def spread(self, delivery: int, channels: Sequence[str], now: float) -> None:
+        """Put a delivery to each of ``channels`` in the place of one to ``EVERY_CHANNEL``.
+
+        Raises:
+            NotFound: no such delivery.
+        """
+        self.delivered(delivery, now)
+        alert = select(deliveries.c.alert).where(deliveries.c.id == delivery)
+        self._queue(self.connection.execute(alert).scalar_one(), channels)
+
     def retry(self, delivery: int, at: float, error: str) -> None:
         """Count a failed attempt; the delivery is due again at ``at``.
 
@@ -85,6 +90,14 @@ class SqlAlerts:
         self._change(
             delivery, update(deliveries).values(next_at=at, attempts=attempts, error=error)
         )
+
+    def _queue(self, alert: int, channels: Sequence[str]) -> None:
+        for channel in dict.fromkeys(channels):
+            self.connection.execute(
+                deliveries.insert().values(
+                    alert=alert, channel=channel, attempts=0, next_at=0.0, error=""
+                )
+            )
 
     def _change(self, delivery: int, statement: Update) -> None:
         if not self.connection.execute(statement.where(deliveries.c.id == delivery)).rowcount:

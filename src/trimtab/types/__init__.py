@@ -4,7 +4,7 @@ Units stand in names or docstrings. Times are Unix seconds in UTC: ``event_time`
 happened in the world, ``wall_time`` is when Trimtab saw it. Shares and rates lie in [0, 1].
 """
 
-from trimtab.types.acting import Alert, AuditEntry, Severity
+from trimtab.types.acting import EVERY_CHANNEL, Alert, AuditEntry, Severity
 from trimtab.types.features import (
     AppliedView,
     Provenance,
@@ -55,6 +55,7 @@ from trimtab.types.routing import Arm, Assignment, Route
 from trimtab.types.watching import Comparison, State, Verdict, Window
 
 __all__ = [
+    "EVERY_CHANNEL",
     "Alert",
     "Alias",
     "AppliedView",

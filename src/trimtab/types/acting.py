@@ -16,19 +16,6 @@ class Severity(StrEnum):
     INFO = "info"
 
 
-class Alert(Record, frozen=True):
-    """A message to people. While one with the same ``key`` is open, repeats are counted, not sent."""
-
-    key: str
-    severity: Severity
-    title: str
-    body: str
-    model: str
-    version: int | None
-    event_time: float
-    runbook: str = ""
-
-
 class AuditEntry(Record, frozen=True):
     """One line of the hash-chained audit log; ``at`` is wall time."""
 
@@ -41,3 +28,24 @@ class AuditEntry(Record, frozen=True):
     reason: str
     previous: str
     hash: str
+
+
+EVERY_CHANNEL = "*"
+"""Stands in the queue for all channels that an alert reaches once it is delivered."""
+
+
+class Alert(Record, frozen=True):
+    """A message to people. While one with the same ``key`` is open, repeats are counted, not sent.
+
+    ``change`` is the line of the audit log that it tells of, if it tells of a change of traffic.
+    """
+
+    key: str
+    severity: Severity
+    title: str
+    body: str
+    model: str
+    version: int | None
+    event_time: float
+    runbook: str = ""
+    change: AuditEntry | None = None

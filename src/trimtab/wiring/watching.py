@@ -196,7 +196,7 @@ class Watching:
             facts=FactsKeeper(deployment),
         )
         deliverer = Deliverer(
-            deployment.state, open_channels(deployment), deployment.clock, metrics
+            deployment.state, open_channels(deployment), channels, deployment.clock, metrics
         )
         return cls(deployment, flow, deliverer, metrics)
 

@@ -9,6 +9,7 @@ from trimtab.errors import Conflict, InvalidRequest, NotFound, Unavailable
 from trimtab.protocols import StateStore, StateTx
 from trimtab.store.state import open_state
 from trimtab.types import (
+    EVERY_CHANNEL,
     Alert,
     Alias,
     Arm,
@@ -626,6 +627,17 @@ def test_deliveries_are_retried_until_delivered(store: StateStore) -> None:
         assert [(mail, "mail", alert(), 1)] == tx.alerts.due(50.0, 10)
         tx.alerts.delivered(mail, 51.0)
         assert [] == tx.alerts.due(99.0, 10)
+
+
+def test_a_delivery_to_every_channel_is_spread_over_those_there_are(store: StateStore) -> None:
+    with store.transaction() as tx:
+        tx.alerts.open(alert(), [EVERY_CHANNEL])
+        ((every, *_),) = tx.alerts.due(1.0, 10)
+        tx.alerts.spread(every, ["mail", "chat"], 1.0)
+        due = tx.alerts.due(1.0, 10)
+        assert [("mail", alert(), 0), ("chat", alert(), 0)] == [each[1:] for each in due]
+    with pytest.raises(NotFound), store.transaction() as tx:
+        tx.alerts.spread(77, ["mail"], 1.0)
 
 
 def test_due_is_bounded_and_longest_due_first(store: StateStore) -> None:

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
-from trimtab.act.alerts import Deliverer, alert_id, open_alerts, retry_seconds
+from trimtab.act.alerts import Deliverer, alert_id, open_alerts, reached, retry_seconds
 from trimtab.config import ChannelConfig
 from trimtab.protocols import AlertChannel, StateStore
 from trimtab.store.state import open_state
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
-from trimtab.types import Alert, Severity
+from trimtab.types import EVERY_CHANNEL, Alert, AuditEntry, Severity
 
 CHANNELS = {
     "all": ChannelConfig(kind="log"),
@@ -76,7 +78,7 @@ def deliverer(
     store: StateStore, clock: FakeClock, metrics: Metrics, *phones: AlertChannel
 ) -> Deliverer:
     return Deliverer(
-        store, {phone.name: phone for phone in phones}, clock, metrics, jitter=lambda: 1.0
+        store, {phone.name: phone for phone in phones}, CHANNELS, clock, metrics, jitter=lambda: 1.0
     )
 
 
@@ -167,6 +169,71 @@ async def test_what_waits_for_a_removed_channel_is_dropped_and_counted(
     clock.advance(1e6)
     assert await delivering.deliver_due() == 0
     assert failures(metrics, "all") == 1.0
+
+
+def change(severity: Severity = Severity.INFO, seq: int = 7) -> Alert:
+    entry = AuditEntry(
+        seq=seq,
+        at=90.0,
+        actor="ada",
+        action="ramp",
+        model="flights_late",
+        detail={"candidate": 2},
+        reason="looks well",
+        previous="",
+        hash="",
+    )
+    return replace(alert(f"flights_late/change/{seq}", severity), change=entry)
+
+
+@pytest.mark.anyio
+async def test_a_change_waits_for_whatever_channels_there_are_when_it_is_delivered(
+    store: StateStore, clock: FakeClock, metrics: Metrics
+) -> None:
+    with store.transaction() as state:
+        state.alerts.open(change(), [EVERY_CHANNEL])
+        state.alerts.close(change().key, 100.0)
+    phones = [Phone(name) for name in CHANNELS]
+    delivering = deliverer(store, clock, metrics, *phones)
+    assert [1, 0] == [await delivering.deliver_due(), await delivering.deliver_due()]
+    assert [[change()], [], []] == [phone.sent for phone in phones]
+    labels = {"model": "flights_late", "severity": "info"}
+    assert metrics.registry.get_sample_value("ml_alerts_total", labels) == 1.0
+
+
+@pytest.mark.anyio
+async def test_a_change_that_one_channel_refuses_is_tried_again_there_alone(
+    store: StateStore, clock: FakeClock, metrics: Metrics
+) -> None:
+    with store.transaction() as state:
+        state.alerts.open(change(Severity.TICKET), [EVERY_CHANNEL])
+    steady, flaky = Phone("all"), Phone("tickets", failures=1)
+    assert 1 == await deliverer(store, clock, metrics, steady, flaky).deliver_due()
+    clock.advance(1.0)
+    assert 1 == await deliverer(store, clock, metrics, steady, flaky).deliver_due()
+    assert [[change(Severity.TICKET)]] * 2 == [steady.sent, flaky.sent]
+
+
+@pytest.mark.parametrize(
+    ("changes", "min_severity", "said"),
+    [
+        ("by_severity", "info", ["change", "rollback", "alert"]),
+        ("by_severity", "ticket", ["rollback", "alert"]),
+        ("by_severity", "page", []),
+        ("all", "page", ["change", "rollback"]),
+        ("none", "info", ["rollback", "alert"]),
+    ],
+)
+def test_a_channel_hears_of_changes_as_it_is_set(
+    changes: Any, min_severity: Any, said: list[str]
+) -> None:
+    channel = ChannelConfig(kind="log", changes=changes, min_severity=min_severity)
+    told = {"change": change(), "rollback": change(Severity.TICKET), "alert": alert()}
+    assert said == [name for name, one in told.items() if reached(one, {"it": channel})]
+
+
+def test_two_changes_have_two_ids() -> None:
+    assert alert_id(change()) == alert_id(change()) != alert_id(change(seq=8))
 
 
 def test_retries_wait_longer_and_longer_up_to_a_quarter_of_an_hour() -> None:

@@ -35,6 +35,7 @@ FIELDS = {
     "version": 1,
     "event_time": 100.0,
     "runbook": "data_drift",
+    "change": None,
 }
 
 

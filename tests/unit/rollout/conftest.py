@@ -8,6 +8,7 @@ import pytest
 from trimtab.errors import Conflict
 from trimtab.testing import FakeClock
 from trimtab.types import (
+    Alert,
     Alias,
     AuditEntry,
     Exposure,
@@ -51,6 +52,8 @@ class FakeState:
         self.log: list[AuditEntry] = []
         self.kept_exposures: dict[tuple[str, str], Exposure] = {}
         self.kept_events: dict[tuple[str, str, str], None] = {}
+        self.opened: list[Alert] = []
+        self.queued: list[str] = []
         self.closed: list[str] = []
 
     def version(self, model: str, version: int) -> Version | None:
@@ -94,6 +97,11 @@ class FakeState:
 
     def add(self, entry: AuditEntry) -> None:
         self.log.append(entry)
+
+    def open(self, alert: Alert, channels: Sequence[str]) -> bool:
+        self.opened.append(alert)
+        self.queued += channels
+        return True
 
     def close(self, key: str, _event_time: float) -> bool:
         self.closed.append(key)
