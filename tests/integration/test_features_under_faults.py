@@ -229,3 +229,31 @@ async def test_half_open_one_read_tries_the_store_and_brings_all_back(redis_port
         assert await world.until_all_realtime() <= RECOVERY_SECONDS
         assert world.breaker_shows() == 0.0
         await world.online.close()
+
+
+@pytest.mark.anyio
+async def test_two_views_and_a_hundred_entities_take_one_round_trip(redis_port: int) -> None:
+    views = {
+        name: ViewConfig(entity=name, realtime="online", features=(ViewFeature(name=name),))
+        for name in NAMES
+    }
+    config = FeaturesConfig(stores={"online": StoreConfig(kind="redis")}, views=views)
+    with FaultyProxy(redis_port) as proxy:
+        store = RedisStore(f"redis://127.0.0.1:{proxy.port}/2", RedisOptions(links=1))
+        for name in NAMES:
+            await store.write(
+                name,
+                {f"A{i}": StoredRow(values={name: float(i)}, event_time=9.0) for i in range(100)},
+            )
+        clock, metrics = RealClock(), Metrics()
+        guards = {"online": Guard("online", store, metrics, clock, config)}
+        resolver = Resolver(
+            compile_plan(config, SIGNATURE, NAMES), SIGNATURE, guards, metrics, clock, config
+        )
+        keys = [dict.fromkeys(NAMES, f"A{i}") for i in range(100)]
+        for trips in (None, 1, 1):
+            before = proxy.requests
+            answers = await resolver.resolve([[None, None]] * 100, keys, [10.0] * 100, 5_000.0)
+            assert [answer.values for answer in answers] == [(float(i),) * 2 for i in range(100)]
+            assert trips in {None, proxy.requests - before}
+        await store.close()

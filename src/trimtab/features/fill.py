@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from trimtab.features.draft import REALTIME, Layout, Want
-from trimtab.features.flight import NO_ROWS, Bell, Flight, Rows
-from trimtab.features.guard import Guard
+from trimtab.features.flight import NO_ROWS, Asked, Bell, Flight, Flock, Rows
 from trimtab.types import Provenance
 
 BATCH = Provenance.BATCH.code
@@ -17,44 +14,63 @@ _BATCH_RATIO = 0.5
 class Fill:
     """Reads a view for all rows that want it, step by step; it never waits itself.
 
-    The realtime read starts at once. The batch read starts as soon as the realtime one has failed,
-    left something missing or too old, or cannot start; at the latest when half of the deadline has
-    passed, so that a hanging store leaves time for it. Realtime values win whenever they come in
-    time.
+    It says in ``calls`` which store shall be asked, so that what several views want of one store can be
+    asked at once. The realtime store comes first. The batch store is called as soon as the realtime read
+    has failed, left something missing or too old, or cannot start; at the latest when half of the deadline
+    has passed, so that a hanging store leaves time for it. Realtime values win whenever they come in time.
 
     Args:
         layout: The view, and where its features stand.
         wants: The rows that lack something, at least one.
-        stores: Guarded stores by name.
         bell: Rung when a read is done.
         now: Monotonic time.
         until: The deadline, in the same time.
     """
 
+    __slots__ = (
+        "_batch",
+        "_batch_at",
+        "_bell",
+        "_calls_batch",
+        "_realtime",
+        "_until",
+        "_wants",
+        "asked",
+        "calls",
+        "layout",
+        "missed",
+        "oldest",
+    )  # fmt: skip
+
     def __init__(
-        self,
-        layout: Layout,
-        wants: list[Want],
-        stores: Mapping[str, Guard],
-        bell: Bell,
-        now: float,
-        until: float,
+        self, layout: Layout, wants: list[Want], bell: Bell, now: float, until: float
     ) -> None:
+        view = layout.view
         self.layout = layout
         self.missed = False
         self.oldest: float | None = None
+        self.calls = view.realtime or view.batch
+        self._calls_batch = not view.realtime
+        self.asked: Asked = (
+            view.name,
+            [wants[0].entity]
+            if len(wants) == 1
+            else list(dict.fromkeys([want.entity for want in wants])),
+        )
         self._wants = wants
-        self._stores = stores
         self._bell = bell
         self._until = until
         self._batch_at = now + (until - now) * _BATCH_RATIO
-        self._keys = (
-            [wants[0].entity]
-            if len(wants) == 1
-            else list(dict.fromkeys([want.entity for want in wants]))
-        )
-        self._batch: Flight | None = None
-        self._realtime = self._start(layout.view.realtime)
+        self._realtime: Flight | Flock | None = None
+        self._batch: Flight | Flock | None = None
+
+    def board(self, flight: Flight | Flock) -> None:
+        """Take the read of the store that was called."""
+        if self._calls_batch:
+            self._batch = flight
+        else:
+            self._realtime = flight
+        self.calls = ""
 
     def step(self, now: float) -> float | None:
         """Do what can be done now; when to look again at the latest, None if all is done."""
@@ -64,17 +80,17 @@ class Fill:
             if not realtime.done and not last:
                 return self._wait_for_realtime(realtime, now)
             self._realtime = None
-            self._take(realtime, REALTIME)
+            self._take(realtime, REALTIME, last=last)
             if self._wants and self._batch is None:
-                self._batch = self._start(self.layout.view.batch)
-                if last and self._batch is not None and not self._batch.done:
-                    return now
+                self._call_batch()
+        if self.calls:
+            return now
         batch = self._batch
         if batch is not None:
             if self._wants and not batch.done and not last:
                 return self._until if batch.hedge_at is None else self._hedged(batch, now)
             self._batch = None
-            self._take(batch, BATCH)
+            self._take(batch, BATCH, last=last)
         return None
 
     def stop(self) -> None:
@@ -84,29 +100,26 @@ class Fill:
                 flight.leave(self._bell)
         self._realtime = self._batch = None
 
-    def _wait_for_realtime(self, flight: Flight, now: float) -> float:
+    def _wait_for_realtime(self, flight: Flight | Flock, now: float) -> float:
         at = self._until
         if self._batch is None and self.layout.view.batch:
             if now >= self._batch_at:
-                self._batch = self._start(self.layout.view.batch)
+                self._call_batch()
             else:
                 at = self._batch_at
         return at if flight.hedge_at is None else min(at, self._hedged(flight, now))
 
-    def _hedged(self, flight: Flight, now: float) -> float:
-        if flight.hedge_at is not None and now >= flight.hedge_at:
-            flight.hedge()
+    def _call_batch(self) -> None:
+        self.calls, self._calls_batch = self.layout.view.batch, True
+
+    def _hedged(self, flight: Flight | Flock, now: float) -> float:
+        flight.hedge(now)
         return self._until if flight.hedge_at is None else min(self._until, flight.hedge_at)
 
-    def _start(self, store: str) -> Flight | None:
-        if not store:
-            return None
-        return self._stores[store].start(self.layout.view.name, self._keys, self._bell)
-
-    def _take(self, flight: Flight, source: str) -> None:
+    def _take(self, flight: Flight | Flock, source: str, *, last: bool) -> None:
         """Put what came, or what stands in for it, where it is wanted."""
         if not flight.done:
-            self.missed = True
+            self.missed = self.missed or last
             flight.leave(self._bell)
         rows: Rows = flight.rows or NO_ROWS
         if not rows:

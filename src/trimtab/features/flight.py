@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from trimtab.types import StoredRow
 
 Rows = Mapping[str, StoredRow]
 Attempt = asyncio.Future[Rows]
+Asked = tuple[str, Sequence[str]]
+"""A view, and the entities of which its rows are asked."""
 
 NO_ROWS: Rows = {}
 
@@ -59,6 +61,10 @@ class Tower(Protocol):
         """Nobody waits for it any more; sets its rows."""
         ...
 
+    def left(self, flight: Flight) -> None:
+        """Somebody waits no longer, others do; sets its rows."""
+        ...
+
     def drop(self, attempt: Attempt) -> None:
         """Cancel an attempt whose answer is of no use any more."""
         ...
@@ -69,33 +75,32 @@ class Flight:
 
     Args:
         tower: Whom to tell how it ended; None for one that is over already.
-        key: View and entities.
+        view: The view.
+        entities: Of which its rows are asked.
         started: Monotonic time.
         rows: What is known already; what comes is added to it.
-        failed: For one that is over already: whether that is for want of an answer.
     """
 
     __slots__ = (
-        "_attempts", "_bells", "_tower", "done", "failed", "hedge_at", "key", "rows", "started",
+        "_attempts", "_bells", "_tower", "done", "entities", "hedge_at", "rows", "started", "view",
     )  # fmt: skip
 
     def __init__(
         self,
         tower: Tower | None,
-        key: tuple[str, ...],
+        view: str,
+        entities: Sequence[str],
         started: float,
         rows: Rows = NO_ROWS,
-        *,
-        failed: bool = False,
     ) -> None:
         self._tower = tower
         self._attempts: list[Attempt] = []
         self._bells: list[Bell] = []
-        self.key = key
+        self.view = view
+        self.entities = entities
         self.started = started
         self.rows = rows
         self.done = tower is None
-        self.failed = failed
         self.hedge_at: float | None = None
 
     def begin(self, attempt: Attempt) -> None:
@@ -103,8 +108,10 @@ class Flight:
         self._attempts.append(attempt)
         attempt.add_done_callback(self._ended)
 
-    def hedge(self) -> None:
+    def hedge(self, now: float) -> None:
         """Start the second attempt, if its time has come and the budget allows."""
+        if self.hedge_at is None or now < self.hedge_at:
+            return
         self.hedge_at = None
         second = self._tower.again(self) if self._tower is not None and not self.done else None
         if second is not None:
@@ -120,8 +127,10 @@ class Flight:
         if self.done or self._tower is None:
             return
         self._bells.remove(bell)
-        if not self._bells:
-            self._close(failed=True)
+        if self._bells:
+            self._tower.left(self)
+        else:
+            self._close()
             self._tower.abandoned(self)
             self._drop_all()
 
@@ -132,10 +141,10 @@ class Flight:
             return
         if not attempt.cancelled() and wrong is None:
             second = attempt is not self._attempts[0]
-            self._close(failed=False)
+            self._close()
             self._tower.landed(self, attempt.result(), second=second)
         elif all(other.done() for other in self._attempts):
-            self._close(failed=True)
+            self._close()
             self._tower.crashed(self, wrong)
         else:
             return
@@ -149,6 +158,50 @@ class Flight:
                 self._tower.drop(attempt)
         self._attempts = []
 
-    def _close(self, *, failed: bool) -> None:
-        self.done, self.failed = True, failed
+    def _close(self) -> None:
+        self.done = True
         self.hedge_at = None
+
+
+class Flock:
+    """Several reads that together answer what is asked; some of them may be others' as well.
+
+    Args:
+        flights: The reads, at least one.
+        rows: What is known already.
+    """
+
+    __slots__ = ("_flights", "_known")
+
+    def __init__(self, flights: Sequence[Flight], rows: Rows) -> None:
+        self._flights = flights
+        self._known = rows
+
+    @property
+    def done(self) -> bool:
+        """Whether all are."""
+        return all(flight.done for flight in self._flights)
+
+    @property
+    def rows(self) -> Rows:
+        """What is known so far."""
+        found = dict(self._known)
+        for flight in self._flights:
+            found |= flight.rows
+        return found
+
+    @property
+    def hedge_at(self) -> float | None:
+        """When the first second attempt is due; None if there is none."""
+        times = [flight.hedge_at for flight in self._flights if flight.hedge_at is not None]
+        return min(times, default=None)
+
+    def hedge(self, now: float) -> None:
+        """Start the second attempts whose time has come."""
+        for flight in self._flights:
+            flight.hedge(now)
+
+    def leave(self, bell: Bell) -> None:
+        """Stop waiting for all."""
+        for flight in self._flights:
+            flight.leave(bell)

@@ -11,7 +11,7 @@ from typing import Any
 from trimtab.config import FeaturesConfig
 from trimtab.features.breaker import Breaker
 from trimtab.features.cache import RowCache
-from trimtab.features.flight import NO_ROWS, Attempt, Bell, Flight, Rows
+from trimtab.features.flight import NO_ROWS, Asked, Attempt, Bell, Flight, Flock, Rows
 from trimtab.features.pace import Pace
 from trimtab.features.threads import DaemonPool, ThreadedStore
 from trimtab.protocols import Clock, FeatureStore
@@ -21,6 +21,7 @@ from trimtab.types import StoredRow
 _MAX_ABANDONED = 64
 _FAIR_RATIO = 0.25
 _AT_ONCE = 128
+_MOST_JOINED = 8
 
 
 class Guard:
@@ -28,12 +29,12 @@ class Guard:
 
     A read that ends late is cancelled; if the store ignores that, the read is abandoned. While 64
     abandoned reads have not ended, no new one starts. A store without ``async`` methods is run in
-    threads. Requests that ask the same thing at the same time share one read. What comes back is
-    checked for its shape, row by row.
+    threads. Requests that ask for the same entities at the same time share a read of them. What comes
+    back is checked for its shape, row by row.
 
     Two kinds of our own stores answer faster than a coroutine can, and are trusted to answer rows:
-    one with ``read_now``, whose reads never wait, is read in place; one with ``begin`` answers with
-    a future.
+    one with ``read_now``, whose reads never wait, is read in place; one with ``begin_many`` answers
+    what is asked of several views with a future each, in one round trip.
 
     Args:
         name: The store's name, for metrics and logs.
@@ -60,41 +61,50 @@ class Guard:
         mine = config.stores.get(name)
         self._cache = RowCache(mine.cache) if mine is not None and mine.cache else None
         self._abandoned: set[Attempt] = set()
-        self._flying: dict[tuple[str, ...], Flight] = {}
+        self._flying: dict[str, dict[str, Flight]] = {}
         self._store = (
             store
             if iscoroutinefunction(store.read)
             else ThreadedStore(store, DaemonPool(name, self._moved))
         )
         self._now: Any = _beside_read(store, "read_now")
-        self._begin: Any = _beside_read(store, "begin") or self._task
+        self._begin: Any = _beside_read(store, "begin_many") or self._tasks
 
-    def start(self, view: str, entities: Sequence[str], bell: Bell) -> Flight:
-        """Start a read, or join one; one that is over already if the store cannot answer now."""
+    def start(self, asked: Sequence[Asked], bell: Bell) -> list[Flight | Flock]:
+        """Start reads, or join those under way; what can have no answer now is over already.
+
+        Args:
+            asked: What is asked of each view.
+            bell: Rung when a read is done.
+
+        Returns:
+            A flight for each view, in order.
+        """
         now = self._clock.monotonic()
-        known = NO_ROWS
-        if self._cache is not None:
-            known, entities, absent = self._cache.fresh(view, entities, now)
-            self._hit("fresh", len(known))
-            self._hit("absent", absent)
+        allowed: bool | None = None
+        answers: list[Flight | Flock] = []
+        new: list[Flight] = []
+        for view, wanted in asked:
+            known, entities = NO_ROWS, wanted
+            if self._cache is not None:
+                known, entities = self._fresh(self._cache, view, wanted, now)
+            joined, entities = self._join(view, entities, now, bell)
+            if entities and allowed is None:
+                allowed = len(self._abandoned) < _MAX_ABANDONED and self._breaker.allow()
             if not entities:
-                return Flight(None, (), now, known)
-        key = (view, *entities)
-        flying = self._flying.get(key)
-        if flying is not None and now - flying.started < self._fair_seconds:
-            self._metrics.count("ml_feature_reads_shared_total", store=self.name)
-            return flying.join(bell)
-        if len(self._abandoned) >= _MAX_ABANDONED or not self._breaker.allow():
-            return self._over(view, entities, now, known)
-        if self._now is not None and len(entities) <= _AT_ONCE:
-            return self._read_now(view, entities, now, known)
-        flight = Flight(self, key, now, known)
-        self._flying[key] = flight
-        flight.join(bell).begin(self._begin(view, entities))
-        after = self._pace.after_seconds
-        if after is not None and not self._breaker.is_open:
-            flight.hedge_at = now + after
-        return flight
+                flight = Flight(None, view, (), now, known)
+            elif not allowed:
+                flight = self._over(view, entities, now, known)
+            elif self._now is not None and len(entities) <= _AT_ONCE:
+                flight = self._read_now(view, entities, now, known)
+            else:
+                flight = Flight(self, view, entities, now, known).join(bell)
+                self._flying.setdefault(view, {}).update(dict.fromkeys(entities, flight))
+                new.append(flight)
+            answers.append(Flock((flight, *joined), NO_ROWS) if joined else flight)
+        if new:
+            self._depart(new, now)
+        return answers
 
     def landed(self, flight: Flight, rows: Rows, *, second: bool) -> None:
         """A read came back, by its second attempt or its first."""
@@ -105,7 +115,7 @@ class Guard:
         if second:
             self._metrics.count("ml_feature_hedges_total", store=self.name, result="won")
         if self._cache is not None:
-            self._cache.keep(flight.key[0], flight.key[1:], rows, flight.started)
+            self._cache.keep(flight.view, flight.entities, rows, flight.started)
         flight.rows = {**flight.rows, **rows} if flight.rows else rows
 
     def crashed(self, flight: Flight, wrong: BaseException | None) -> None:
@@ -123,8 +133,8 @@ class Guard:
         if self._breaker.is_open or not self._pace.spend():
             return None
         self._metrics.count("ml_feature_hedges_total", store=self.name, result="sent")
-        attempt: Attempt = self._begin(flight.key[0], flight.key[1:])
-        return attempt
+        attempts: Sequence[Attempt] = self._begin([(flight.view, flight.entities)])
+        return attempts[0]
 
     def abandoned(self, flight: Flight) -> None:
         """Nobody waits any more. That is a failure if the store had a fair time to answer."""
@@ -135,6 +145,10 @@ class Guard:
             self._breaker.failed("no answer within the deadline")
         else:
             self._breaker.undecided()
+        self._stand_in(flight)
+
+    def left(self, flight: Flight) -> None:
+        """Somebody waits no longer, and takes what is known."""
         self._stand_in(flight)
 
     def drop(self, attempt: Attempt) -> None:
@@ -153,9 +167,48 @@ class Guard:
         """Release the store's connections; idempotent."""
         await self._store.close()
 
+    def _fresh(
+        self, cache: RowCache, view: str, entities: Sequence[str], now: float
+    ) -> tuple[Rows, Sequence[str]]:
+        known, rest, absent = cache.fresh(view, entities, now)
+        self._hit("fresh", len(known))
+        self._hit("absent", absent)
+        return known, rest
+
+    def _join(
+        self, view: str, entities: Sequence[str], now: float, bell: Bell
+    ) -> tuple[Sequence[Flight], Sequence[str]]:
+        """Reads under way that ask for some of the entities, joined; and the entities that are left."""
+        flying = self._flying.get(view)
+        if not flying:
+            return (), entities
+        joined: dict[int, Flight] = {}
+        rest = []
+        for entity in entities:
+            flight = flying.get(entity)
+            if (
+                flight is None
+                or now - flight.started >= self._fair_seconds
+                or (id(flight) not in joined and len(joined) == _MOST_JOINED)
+            ):
+                rest.append(entity)
+            else:
+                joined[id(flight)] = flight
+        for flight in joined.values():
+            self._metrics.count("ml_feature_reads_shared_total", store=self.name)
+            flight.join(bell)
+        return tuple(joined.values()), rest
+
+    def _depart(self, flights: Sequence[Flight], now: float) -> None:
+        """Begin the reads of one request, all at once."""
+        attempts = self._begin([(flight.view, flight.entities) for flight in flights])
+        after = None if self._breaker.is_open else self._pace.after_seconds
+        for flight, attempt in zip(flights, attempts, strict=True):
+            flight.begin(attempt)
+            flight.hedge_at = None if after is None else now + after
+
     def _over(self, view: str, entities: Sequence[str], now: float, known: Rows) -> Flight:
-        rows = {**self._stale(view, entities, now), **known}
-        return Flight(None, (), now, rows, failed=True)
+        return Flight(None, view, (), now, {**self._stale(view, entities, now), **known})
 
     def _stale(self, view: str, entities: Sequence[str], now: float) -> Rows:
         if self._cache is None:
@@ -167,11 +220,13 @@ class Guard:
     def _stand_in(self, flight: Flight) -> None:
         if self._cache is not None:
             now = self._clock.monotonic()
-            flight.rows = {**self._stale(flight.key[0], flight.key[1:], now), **flight.rows}
+            flight.rows = {**self._stale(flight.view, flight.entities, now), **flight.rows}
 
     def _forget(self, flight: Flight) -> None:
-        if self._flying.get(flight.key) is flight:
-            del self._flying[flight.key]
+        flying = self._flying[flight.view]
+        for entity in flight.entities:
+            if flying.get(entity) is flight:
+                del flying[entity]
 
     def _read_now(self, view: str, entities: Sequence[str], now: float, known: Rows) -> Flight:
         try:
@@ -182,10 +237,10 @@ class Guard:
         self._breaker.succeeded()
         if self._cache is not None:
             self._cache.keep(view, entities, rows, now)
-        return Flight(None, (), now, {**known, **rows} if known else rows)
+        return Flight(None, view, (), now, {**known, **rows} if known else rows)
 
-    def _task(self, view: str, entities: Sequence[str]) -> Attempt:
-        return asyncio.ensure_future(self._read(view, entities))
+    def _tasks(self, asked: Sequence[Asked]) -> list[Attempt]:
+        return [asyncio.ensure_future(self._read(view, entities)) for view, entities in asked]
 
     async def _read(self, view: str, entities: Sequence[str]) -> Rows:
         return self._sound_rows(view, entities, await self._store.read(view, entities))

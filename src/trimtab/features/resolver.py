@@ -111,13 +111,14 @@ class Resolver:
         """Read all views side by side, and put into the drafts what came in time."""
         bell = Bell()
         fills = {
-            at: Fill(layout, wants, self._stores, bell, started, until)
+            at: Fill(layout, wants, bell, started, until)
             for at, layout in enumerate(self._layouts)
             if (wants := _wants(layout, drafts, entities))
         }
         waiting = list(fills.values())
         turns = _LAST_TURNS
         try:
+            self._call(waiting, bell)
             while waiting:
                 now = self._clock.monotonic()
                 if now >= until and turns:
@@ -126,7 +127,9 @@ class Resolver:
                     continue
                 looks = [(fill.step(now), fill) for fill in waiting]
                 waiting = [fill for at, fill in looks if at is not None]
-                if waiting:
+                if self._call(waiting, bell):
+                    turns = turns or 1
+                elif waiting:
                     await bell.wait(min(at for at, _ in looks if at is not None) - now)
         finally:
             for fill in fills.values():
@@ -136,6 +139,18 @@ class Resolver:
                 self._tallies[at].age(fill.oldest)
             if fill.missed:
                 self._tallies[at].missed()
+
+    def _call(self, fills: Sequence[Fill], bell: Bell) -> bool:
+        """Ask each store at once what views want of it; whether any was asked."""
+        callers: dict[str, list[Fill]] = {}
+        for fill in fills:
+            if fill.calls:
+                callers.setdefault(fill.calls, []).append(fill)
+        for name, group in callers.items():
+            flights = self._stores[name].start([fill.asked for fill in group], bell)
+            for fill, flight in zip(group, flights, strict=True):
+                fill.board(flight)
+        return bool(callers)
 
     def _finish(self, draft: Draft, index: int) -> Resolved:
         if draft.answer is not None:

@@ -39,6 +39,7 @@ class FaultyProxy:
 
     def __init__(self, port: int, delay: Callable[[], float] = lambda: 0.05, seed: int = 0) -> None:
         self.fault = Fault.NONE
+        self.requests = 0  # pieces of data that came from clients
         self._server = port
         self._delay = delay
         self._random = random.Random(seed)  # noqa: S311 - garbage guards nothing
@@ -98,6 +99,7 @@ class FaultyProxy:
 
     async def _requests(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         while data := await reader.read(65_536):
+            self.requests += 1
             writer.write(data)
 
     async def _replies(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -97,6 +97,59 @@ def test_requests_that_ask_the_same_share_one_read() -> None:
     run_virtually(main)
 
 
+def test_requests_that_overlap_share_what_is_under_way_and_read_the_rest() -> None:
+    async def main(clock: FakeClock) -> None:
+        world = World(clock)
+        world.store.delays_ms = [20.0, 20.0, 5.0]
+        first = asyncio.ensure_future(world.ask("ATL", "BOS"))
+        second = asyncio.ensure_future(world.ask("CLT", "DFW"))
+        await asyncio.sleep(0.001)
+        assert await world.ask("DFW", "EWR", "ATL") == ([2.0, 3.0, 1.0], "rrr", 19.0)
+        assert await first == ([1.0, 1.0], "rr", 20.0)
+        assert await second == ([2.0, 2.0], "rr", 20.0)
+        assert world.store.asked == [("ATL", "BOS"), ("CLT", "DFW"), ("EWR",)]
+        assert world.sample("ml_feature_reads_shared_total", store="online") == 2.0
+        assert await world.ask("ATL") == ([4.0], "r", 10.0)
+
+    run_virtually(main)
+
+
+def test_what_overlaps_and_comes_in_time_is_taken_though_the_rest_does_not() -> None:
+    async def main(clock: FakeClock) -> None:
+        world = World(clock)
+        world.store.delays_ms = [20.0, 900.0]
+        first = asyncio.ensure_future(world.ask("ATL"))
+        await asyncio.sleep(0.001)
+        assert await world.ask("ATL", "BOS") == ([1.0, -1.0], "rd", 100.0)
+        assert await first == ([1.0], "r", 20.0)
+        world.store.delays_ms = [20.0, 10.0]
+        world.store.error = OSError("reset by peer")
+        first = asyncio.ensure_future(world.ask("ATL"))
+        await asyncio.sleep(0.001)
+        world.store.error = None
+        assert await world.ask("ATL", "BOS") == ([-1.0, 4.0], "dr", 19.0)
+        assert await first == ([-1.0], "d", 20.0)
+
+    run_virtually(main)
+
+
+def test_of_many_reads_under_way_only_some_are_joined() -> None:
+    async def main(clock: FakeClock) -> None:
+        world = World(clock)
+        names = [f"A{i}" for i in range(12)]
+        asking = [asyncio.ensure_future(world.ask(name)) for name in names]
+        await asyncio.sleep(0.001)
+        answer, sources, _ = await world.ask(*names)
+        assert (answer, sources) == (
+            [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, *[13.0] * 4],
+            "r" * 12,
+        )
+        await asyncio.gather(*asking)
+        assert world.store.asked[12:] == [tuple(names[8:])]
+
+    run_virtually(main)
+
+
 def test_a_shared_read_goes_on_while_anybody_waits_and_fails_once() -> None:
     async def main(clock: FakeClock) -> None:
         world = World(clock)
@@ -210,6 +263,21 @@ def test_a_stale_row_stands_in_while_the_store_fails_and_says_its_age() -> None:
         assert world.sample("ml_feature_cache_total", store="online", result="stale") == 4.0
         await asyncio.sleep(10.0)
         assert await world.ask("JFK") == ([-1.0], "d", 100.0)
+
+    run_virtually(main)
+
+
+def test_who_leaves_a_shared_read_takes_what_stands_in_for_it() -> None:
+    async def main(clock: FakeClock) -> None:
+        world = World(clock, CACHE)
+        assert await world.ask("JFK") == ([1.0], "r", 10.0)
+        world.store.delays_ms = [105.0]
+        first = asyncio.ensure_future(world.ask("JFK"))
+        await asyncio.sleep(0.020)
+        second = asyncio.ensure_future(world.ask("JFK"))
+        assert await first == ([1.0], "r", 100.0)
+        assert await second == ([2.0], "r", 85.0)
+        assert world.store.cancelled == 0
 
     run_virtually(main)
 

@@ -5,6 +5,7 @@ import gc
 from collections.abc import Mapping, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from trimtab.config import FeaturesConfig, StoreConfig, ViewConfig, ViewFeature
 from trimtab.errors import InvalidRow
@@ -263,6 +264,90 @@ def test_views_are_read_side_by_side() -> None:
         assert sorted(world.online.asked) == [("airline", ["UA"]), ("weather", ["JFK"])]
         world.online.error = OSError("reset by peer")
         assert await world.ask() == ("qbd", 40.0)
+
+    run_virtually(main)
+
+
+class ManyStore(Store):
+    """Answers what is asked of several views in one round trip, and notes the trips."""
+
+    def __init__(self, x: float) -> None:
+        super().__init__(x)
+        self.trips: list[list[tuple[str, list[str]]]] = []
+
+    async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
+        return await super().read(view, entities)
+
+    def begin_many(
+        self, asked: Sequence[tuple[str, Sequence[str]]]
+    ) -> list[asyncio.Future[Mapping[str, StoredRow]]]:
+        self.trips.append([(view, list(entities)) for view, entities in asked])
+        return [asyncio.ensure_future(self.read(view, entities)) for view, entities in asked]
+
+
+def test_what_views_want_of_one_store_is_asked_in_one_round_trip() -> None:
+    async def main(clock: FakeClock) -> None:
+        airline = replace(CONFIG.views["airline"], batch="nightly")
+        config = replace(CONFIG, views={**CONFIG.views, "airline": airline})
+        online, nightly = ManyStore(1.0), ManyStore(2.0)
+        stores = {"online": online, "nightly": nightly}
+        guards = {n: Guard(n, store, Metrics(), clock, config) for n, store in stores.items()}
+        plan = compile_plan(config, SIGNATURE, ("weather", "airline"))
+        resolver = Resolver(plan, SIGNATURE, guards, Metrics(), clock, config)
+
+        async def ask() -> str:
+            row: list[Scalar] = [1.0, None, None]
+            entities = [{"origin": f"o{i}", "carrier": f"c{i}"} for i in range(2)]
+            answers = await resolver.resolve([row, row], entities, [7.0] * 2, 100.0)
+            return "".join(answer.sources for answer in answers)
+
+        trip = [("weather", ["o0", "o1"]), ("airline", ["c0", "c1"])]
+        assert await ask() == "qrrqrr"
+        assert (online.trips, nightly.trips) == ([trip], [])
+        online.error = OSError("reset by peer")
+        assert await ask() == "qbbqbb"
+        assert (online.trips, nightly.trips) == ([trip, trip], [trip])
+
+    run_virtually(main)
+
+
+def test_a_view_with_a_batch_store_alone_is_read_from_it() -> None:
+    async def main(clock: FakeClock) -> None:
+        view = replace(CONFIG.views["weather"], realtime="")
+        config = replace(CONFIG, views={"weather": view})
+        guards = {"nightly": Guard("nightly", Store(2.0, 30.0), Metrics(), clock, config)}
+        plan = compile_plan(config, SIGNATURE, ("weather",))
+        resolver = Resolver(plan, SIGNATURE, guards, Metrics(), clock, config)
+        (answer,) = await resolver.resolve([[1.0, None, 1.0]], [{"origin": "JFK"}], [7.0], 100.0)
+        assert (answer.values, answer.sources) == ((1.0, 2.0, 1.0), "qbq")
+
+    run_virtually(main)
+
+
+def test_one_store_may_serve_a_view_twice() -> None:
+    async def main(clock: FakeClock) -> None:
+        view = replace(CONFIG.views["weather"], batch="online")
+        config = replace(CONFIG, views={"weather": view})
+        store = Store(1.0)
+        store.error = OSError("reset by peer")
+        guards = {"online": Guard("online", store, Metrics(), clock, config)}
+        plan = compile_plan(config, SIGNATURE, ("weather",))
+        resolver = Resolver(plan, SIGNATURE, guards, Metrics(), clock, config)
+        (answer,) = await resolver.resolve([[1.0, None, 1.0]], [{"origin": "JFK"}], [7.0], 100.0)
+        assert (answer.sources, len(store.asked)) == ("qdq", 2)
+
+    run_virtually(main)
+
+
+def test_a_batch_read_that_is_not_needed_any_more_is_no_missed_deadline() -> None:
+    async def main(clock: FakeClock) -> None:
+        world = World(clock)
+        world.online.delay_ms, world.nightly.delay_ms = 60.0, 900.0
+        assert await world.ask() == ("qrq", 60.0)
+        await asyncio.sleep(0)
+        assert world.nightly.cancelled == 1
+        labels = {"model": "", "view": "weather"}
+        assert world.sample("ml_feature_deadline_misses_total", **labels) is None
 
     run_virtually(main)
 

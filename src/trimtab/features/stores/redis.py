@@ -18,7 +18,7 @@ from trimtab.errors import InvalidConfig, Unavailable
 from trimtab.features.stores.packed import pack, unpack
 from trimtab.features.stores.redis_cluster import RedisClusterStore
 from trimtab.features.stores.redis_keys import WRITE, Keys
-from trimtab.features.stores.redis_link import Address, Links, Resolve, lookup
+from trimtab.features.stores.redis_link import Address, Links, Resolve, Take, lookup
 from trimtab.protocols import Clock, FeatureStore
 from trimtab.types import StoredRow
 
@@ -90,12 +90,21 @@ class RedisStore:
         self._client = Redis.from_pool(pool)
         self._script = self._client.register_script(WRITE)
 
-    def begin(self, view: str, entities: Sequence[str]) -> asyncio.Future[Rows]:
-        """Start a read; one MGET, in one round trip."""
-        link = self._links.best()
-        if link is None:
-            return asyncio.ensure_future(self._connect_and_read(view, entities))
-        return link.send(("MGET", *self._keys.of(view, entities)), partial(_rows, entities))
+    def begin_many(
+        self, asked: Sequence[tuple[str, Sequence[str]]]
+    ) -> Sequence[asyncio.Future[Rows]]:
+        """Start reads of several views; one MGET, in one round trip."""
+        loop = asyncio.get_running_loop()
+        command = ["MGET"]
+        for view, entities in asked:
+            command += self._keys.of(view, entities)
+        total, start = len(command) - 1, 0
+        parts: list[tuple[asyncio.Future[Rows], Take]] = []
+        for _, entities in asked:
+            parts.append((loop.create_future(), partial(_rows, entities, start, total)))
+            start += len(entities)
+        self._links.post(tuple(command), parts)
+        return [reply for reply, _ in parts]
 
     async def read(self, view: str, entities: Sequence[str]) -> Rows:
         """The rows of those entities that exist, in order, in one round trip.
@@ -106,7 +115,8 @@ class RedisStore:
         if not entities:
             return {}
         with self._explained():
-            return await self.begin(view, entities)
+            (reply,) = self.begin_many([(view, entities)])
+            return await reply
 
     async def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
         """Keep rows unless a newer event is there already; how many were kept.
@@ -139,13 +149,6 @@ class RedisStore:
         await self._links.close()
         await self._client.aclose()
 
-    async def _connect_and_read(self, view: str, entities: Sequence[str]) -> Rows:
-        link = await self._links.connected()
-        rows: Rows = await link.send(
-            ("MGET", *self._keys.of(view, entities)), partial(_rows, entities)
-        )
-        return rows
-
     @contextmanager
     def _explained(self) -> Iterator[None]:
         try:
@@ -163,17 +166,18 @@ class RedisStore:
         )
 
 
-def _rows(entities: Sequence[str], blobs: object) -> Rows:
-    """The rows in a reply to MGET.
+def _rows(entities: Sequence[str], start: int, total: int, blobs: object) -> Rows:
+    """The rows of one view in a reply to MGET, from ``start`` on.
 
     Raises:
         ResponseError: it is no such reply.
     """
-    if not isinstance(blobs, list) or len(blobs) != len(entities):
+    if not isinstance(blobs, list) or len(blobs) != total:
         message = "the reply is none to MGET"
         raise ResponseError(message)
+    mine = blobs if len(entities) == total else blobs[start : start + len(entities)]
     return {
         entity: row
-        for entity, blob in zip(entities, blobs, strict=True)
+        for entity, blob in zip(entities, mine, strict=True)
         if blob is not None and (row := unpack(blob)) is not None
     }

@@ -11,7 +11,8 @@ import asyncio
 import socket
 import ssl
 from collections import deque
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any, cast
 
 import hiredis
@@ -25,6 +26,8 @@ _GIVEN_UP_RATIO = 0.2
 Resolve = Callable[[str, int], list[Any]]
 Reply = asyncio.Future[Any]
 Take = Callable[[Any], Any]
+Part = tuple[Reply, Take]
+"""A future, and what makes its result of a command's reply, or raises."""
 
 
 def lookup(host: str, port: int) -> list[Any]:
@@ -112,7 +115,7 @@ class Link(asyncio.Protocol):
 
     def __init__(self) -> None:
         self._parser = hiredis.Reader()
-        self._waiting: deque[tuple[Reply, float, Take]] = deque()
+        self._waiting: deque[tuple[Sequence[Part], float]] = deque()
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
 
@@ -125,22 +128,29 @@ class Link(asyncio.Protocol):
         """Replies not yet come."""
         return len(self._waiting)
 
-    def send(self, command: tuple[str, ...], take: Take) -> Reply:
-        """Write a command; ``take`` makes of its reply what the future gives, or raises."""
+    def send(self, command: tuple[str, ...]) -> Reply:
+        """Write a command; its reply."""
         reply: Reply = self._loop.create_future()
-        if self._transport is None:
-            reply.set_exception(ConnectionError("the connection is closed"))
-            return reply
-        self._waiting.append((reply, self._loop.time(), take))
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # text is taken too
+        self.post(command, ((reply, _as_it_is),))
         return reply
+
+    def post(self, command: tuple[str, ...], parts: Sequence[Part]) -> None:
+        """Write a command whose reply is for several."""
+        if self._transport is None:
+            _fail(parts, ConnectionError("the connection is closed"))
+            return
+        self._waiting.append((parts, self._loop.time()))
+        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # text is taken too
 
     def overdue(self, seconds: float) -> bool:
         """Whether the oldest reply is waited for longer, or a fifth of it and nobody wants it now."""
         if not self._waiting:
             return False
-        reply, since, _ = self._waiting[0]
-        return self._loop.time() - since > (seconds * _GIVEN_UP_RATIO if reply.done() else seconds)
+        parts, since = self._waiting[0]
+        waited = self._loop.time() - since
+        if waited <= seconds * _GIVEN_UP_RATIO:
+            return False
+        return waited > seconds or all(reply.done() for reply, _ in parts)
 
     def drop(self, reason: str = "the connection was dropped") -> None:
         """Close, and fail what is under way; idempotent."""
@@ -148,9 +158,8 @@ class Link(asyncio.Protocol):
         if transport is not None and not self._loop.is_closed():
             transport.abort()
         waiting, self._waiting = self._waiting, deque()
-        for reply, _, _ in waiting:
-            if not reply.done():
-                reply.set_exception(ConnectionError(reason))
+        for parts, _ in waiting:
+            _fail(parts, ConnectionError(reason))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
@@ -165,11 +174,22 @@ class Link(asyncio.Protocol):
         self._parser.feed(data)
         try:
             while self._transport is not None and (got := self._parser.gets()) is not False:
-                reply, _, take = self._waiting.popleft()
-                if not reply.done():
-                    _settle(reply, got, take)
+                parts, _ = self._waiting.popleft()
+                for reply, take in parts:
+                    if not reply.done():
+                        _settle(reply, got, take)
         except (hiredis.ProtocolError, IndexError) as wrong:
             self.drop(f"the reply is not what Redis says: {wrong}")
+
+
+def _as_it_is(got: Any) -> Any:
+    return got
+
+
+def _fail(parts: Sequence[Part], wrong: BaseException) -> None:
+    for reply, _ in parts:
+        if not reply.done():
+            reply.set_exception(wrong)
 
 
 def _settle(reply: Reply, got: object, take: Take) -> None:
@@ -214,15 +234,14 @@ class Links:
             self._connect(loop)
         return best
 
-    async def connected(self) -> Link:
-        """A connection, after waiting for one if need be.
-
-        Raises:
-            OSError: none can be made.
-        """
-        task = self._connect(asyncio.get_running_loop())
-        best = self.best()
-        return await asyncio.shield(task) if best is None else best
+    def post(self, command: tuple[str, ...], parts: Sequence[Part]) -> None:
+        """Write a command on the best connection, or on one that is made first."""
+        link = self.best()
+        if link is not None:
+            link.post(command, parts)
+        else:
+            made = self._connect(asyncio.get_running_loop())
+            made.add_done_callback(partial(_post_when_made, command, parts))
 
     async def close(self) -> None:
         """Drop all; idempotent."""
@@ -253,13 +272,24 @@ class Links:
             greeted = False
             try:
                 for command in self._address.hello:
-                    await link.send(command, lambda got: got)
+                    await link.send(command)
                 greeted = True
             finally:
                 if not greeted:
                     link.drop()
         self._links.append(link)
         return link
+
+
+def _post_when_made(
+    command: tuple[str, ...], parts: Sequence[Part], made: asyncio.Task[Link]
+) -> None:
+    if made.cancelled():
+        _fail(parts, ConnectionError("the connections were closed"))
+    elif (wrong := made.exception()) is not None:
+        _fail(parts, wrong)
+    elif any(not reply.done() for reply, _ in parts):
+        made.result().post(command, parts)
 
 
 def _look_at(task: asyncio.Task[Link]) -> None:
