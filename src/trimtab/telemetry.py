@@ -106,6 +106,12 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_requests_in_flight", "gauge", (), "Requests being answered.", "livesum"),
     MetricSpec("ml_candidate_failures_total", "counter", _MODEL, "Rows the champion had to take."),
     MetricSpec(
+        "ml_shadow_predictions_total", "counter", _MODEL, "Rows a shadow answered; nobody got them."
+    ),
+    MetricSpec(
+        "ml_shadow_dropped_total", "counter", _MODEL, "Rows too old when the shadow came to them."
+    ),
+    MetricSpec(
         "ml_compact_refused_total",
         "counter",
         (*_MODEL, "reason"),

@@ -46,7 +46,10 @@ def serve(session: Session, host: str | None, port: int | None, workers: int | N
 
 @command()
 def watch(session: Session) -> None:
-    """Watch the journal of this state directory without serving, until Ctrl-C."""
+    """Watch the journal of this state directory without serving, until Ctrl-C.
+
+    Shadow rollouts are answered by `trimtab serve` alone.
+    """
     stop = threading.Event()
 
     def on_signal(_number: int, _frame: FrameType | None) -> None:

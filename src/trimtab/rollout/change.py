@@ -11,6 +11,7 @@ from xxhash import xxh3_64_hexdigest
 from trimtab.errors import Conflict
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, slots
+from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.rollout.telling import alert_key, tell
 from trimtab.types import Alias, Arm, Rollout, RolloutState, Route
 
@@ -63,6 +64,8 @@ class Change:
         """The step's share of slots to the candidate."""
         grown = slots.grow(table, (rollout.plan.steps[rollout.step].share,))
         control, candidate = slots.shares(grown, 2)
+        if rollout.plan.strategy == Shadow.name:  # the champion answers everybody
+            control = 1.0
         self.state.control.put_route(
             Route(
                 model=rollout.model,
@@ -74,7 +77,7 @@ class Change:
                 slots=grown,
                 salt=rollout.salt,
                 rollout=rollout.id,
-                strategy="canary",
+                strategy=rollout.plan.strategy,
             )
         )
 

@@ -15,6 +15,7 @@ from trimtab.rollout.readings import (
     words,
 )
 from trimtab.rollout.schedule import next_opening
+from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import (
     GuardrailAction,
     GuardrailReading,
@@ -155,6 +156,11 @@ def _go_on(rollout: Rollout, found: RolloutReadings) -> Decision:
 
 def _promotion(rollout: Rollout, found: RolloutReadings, here: str) -> Decision:
     plan, pairs = rollout.plan, _pairs(rollout, found)
+    if plan.strategy == Shadow.name:
+        return _wait(
+            f"{here} has baked without established harm. Answers that nobody got certify nothing: "
+            "roll it back, and start a canary."
+        )
     if any(crossed(spec, reading) for spec, reading in pairs):
         return _wait(f"{here} has baked; harm is established, so a person has to decide.")
     if plan.promote is PromotionPolicy.MANUAL:

@@ -9,6 +9,8 @@ What counts, and for whom:
   to the candidate, counting its events for control would make the arms look alike and certify harm.
   Under the null hypothesis the slot of a key is independent of its events, so the share at the answer
   is the chance that the event is the candidate's, whichever answer led to it.
+- In a shadow rollout the candidate's answers count, which nobody got; as champions that fail are not
+  journalled, its errors are bet on as if control had answered the same units without any.
 - A guardrail on values counts a unit's first outcome, with its amount.
 - Events that an outcome makes count in the order of their answers, each once the plan's outcome delay
   has passed since. How long an outcome takes can depend on what it is: a false alarm is known when
@@ -39,6 +41,7 @@ from trimtab.rollout.readings import (
     words,
 )
 from trimtab.rollout.split import SLOTS
+from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import (
     Comparison,
     Exposure,
@@ -58,6 +61,9 @@ from trimtab.types import (
 _Event = tuple[bool, float, float]
 """Whether the candidate's, the candidate's share at the answer, and how much of an event it is."""
 
+
+_SHADOW_SHARE = 0.5
+"""Both arms answer each shadowed unit."""
 
 _FALLBACKS = frozenset({Provenance.BATCH.code, Provenance.DEFAULT.code})
 
@@ -102,6 +108,7 @@ class GuardrailWindows:
 
     def __init__(self, rollout: Rollout) -> None:
         self._rollout = rollout
+        self._shadow = rollout.plan.strategy == Shadow.name
         self._limits = limits(rollout.plan)
         self._bets = tuple(
             (
@@ -139,7 +146,7 @@ class GuardrailWindows:
                 units = [m.facts.unit for m in happened]
             else:
                 failed = [record for record in answers if _shown(spec, record)]
-                events = {r.unit: _event(r) for r in reversed(failed)}
+                events = {r.unit: self._shown_event(r) for r in reversed(failed)}
                 units = [record.unit for record in failed]
             self._count(index, units, events, state)
         return [self._window()] if answers or outcomes else []
@@ -164,7 +171,9 @@ class GuardrailWindows:
         self._memory = memory
 
     def _counts(self, record: PredictionRecord) -> bool:
-        return record.rollout == self._rollout.id and record.sticky and not record.shadow
+        return (
+            record.rollout == self._rollout.id and record.sticky and record.shadow is self._shadow
+        )
 
     def _expose(self, answers: Sequence[PredictionRecord], state: StateTx) -> None:
         memory = self._memory
@@ -177,7 +186,11 @@ class GuardrailWindows:
         for exposure in first:
             memory.units[min(exposure.arm, 1)] += 1
             memory.due += exposure.share
-        memory.split = self._split.update(memory.split, [(e.arm > 0, e.share) for e in first])
+        if not self._shadow:
+            memory.split = self._split.update(memory.split, [(e.arm > 0, e.share) for e in first])
+
+    def _shown_event(self, record: PredictionRecord) -> _Event:
+        return (True, _SHADOW_SHARE, 1.0) if self._shadow else _event(record)
 
     def _exposure(self, record: PredictionRecord) -> Exposure:
         return Exposure(

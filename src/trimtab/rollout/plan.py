@@ -6,9 +6,12 @@ from collections.abc import Collection
 from math import isfinite
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from trimtab import plugins
 from trimtab.errors import InvalidPlan
 from trimtab.rollout.readings import OUTCOME_EVENTS
 from trimtab.rollout.slots import whole_slots
+from trimtab.rollout.strategies.champion_only import ChampionOnly
+from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import (
     GuardrailAction,
     GuardrailSpec,
@@ -47,6 +50,7 @@ def check_plan(plan: RolloutPlan, force: Collection[str] = ()) -> None:
     _within(margin, "certificate_margin", 0 < margin < 1, "in (0, 1)")
     delay = plan.outcome_delay_seconds
     _within(delay, "outcome_delay_seconds", delay >= 0, "0 or more")
+    _check_strategy(plan)
     _check_steps(plan)
     if STEP_TOO_SHORT not in force:
         _check_delay(plan)
@@ -83,6 +87,28 @@ def check_signatures(control: Signature, candidate: Signature, plan: RolloutPlan
                 code="no_decision",
                 path=f"guardrails[{i}].event",
                 hint="Guard positive_outcome, outcome_value, error or slow.",
+            )
+
+
+def _check_strategy(plan: RolloutPlan) -> None:
+    known = sorted(set(plugins.names("trimtab.strategies")) - {ChampionOnly.name})
+    if plan.strategy not in known:
+        raise InvalidPlan(
+            f"There is no strategy {plan.strategy!r} for a rollout.",
+            code="unknown_strategy",
+            path="strategy",
+            hint=f"Known: {', '.join(known)}.",
+        )
+    if plan.strategy != Shadow.name:
+        return
+    for i, guardrail in enumerate(plan.guardrails):
+        if guardrail.event is not UnitEvent.ERROR:
+            raise InvalidPlan(
+                f"The guardrail {guardrail.name!r} counts {guardrail.event.value}, and nobody gets "
+                "the answers of a shadow.",
+                code="shadow_guardrail",
+                path=f"guardrails[{i}].event",
+                hint="Guard error; outcomes and latencies are a canary's.",
             )
 
 

@@ -13,6 +13,7 @@ from types import FrameType
 
 from trimtab.errors import Conflict, TrimtabError
 from trimtab.serve.child import Child, run
+from trimtab.serve.shadow import ShadowKeeper
 from trimtab.telemetry import Event, Metrics
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.watching import Watching
@@ -45,7 +46,12 @@ class WatcherLock:
             ) from held
 
 
-def watch(deployment: Deployment, metrics: Metrics, stop: threading.Event) -> None:
+def watch(
+    deployment: Deployment,
+    metrics: Metrics,
+    stop: threading.Event,
+    shadow: ShadowKeeper | None = None,
+) -> None:
     """Tick until told to stop; after a failure everything is built anew from what was saved.
 
     After a tick that took long the pause is longer, nine times as long and at most 2 s: more is read
@@ -57,6 +63,8 @@ def watch(deployment: Deployment, metrics: Metrics, stop: threading.Event) -> No
         began = time.monotonic()
         try:
             tick = watching.tick()
+            if shadow is not None:
+                shadow.keep(wanted=watching.shadowed)
             asyncio.run(watching.deliverer.deliver_due())
             failures = 0
         except TrimtabError as error:
@@ -84,11 +92,13 @@ def serve(child: Child, metrics: Metrics) -> None:
     child.on_orphaned(stop.set)
     deployment = Deployment.open(child.config)
     lock = WatcherLock(deployment.run_dir / "watcher.lock")
+    shadow = ShadowKeeper(child.run_dir)
     try:
         child.say_ready()
         logger.info(Event.WATCHER_STARTED)
-        watch(deployment, metrics, stop)
+        watch(deployment, metrics, stop, shadow)
     finally:
+        shadow.stop()
         deployment.close()
         del lock
 

@@ -106,6 +106,9 @@ class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
     guardrails. ``certificate_margin`` is the relative harm that promotion must rule out. ``hours`` are
     those in which the candidate may get more. A rollout that has not ended ``time_limit_seconds`` of
     event time after its first unit is held or rolled back, as ``on_time_limit`` says.
+
+    ``strategy`` says how the candidate meets traffic: ``canary`` answers its share of the routing keys;
+    ``shadow`` answers beside the champion, and nobody gets its answers.
     """
 
     steps: tuple[RampStep, ...]
@@ -117,6 +120,7 @@ class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
     hours: RampHours | None = None
     time_limit_seconds: float | None = None
     on_time_limit: GuardrailAction = GuardrailAction.HOLD
+    strategy: str = "canary"
 
 
 class RolloutState(StrEnum):

@@ -28,6 +28,7 @@ from trimtab.quality import DATA_QUALITY, QualityComparer
 from trimtab.record.reader import SegmentReader
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
+from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.telemetry import Metrics
 from trimtab.types import Rollout, RolloutState, Verdict, Version
 from trimtab.watch import Subject, Tick, WatchFlow
@@ -176,12 +177,13 @@ def open_channels(deployment: Deployment) -> dict[str, AlertChannel]:
 
 @dataclass(slots=True)
 class Watching:
-    """The watcher's flow, its deliveries and its gauges."""
+    """The watcher's flow, its deliveries and its gauges; and whether some route wants a shadow."""
 
     deployment: Deployment
     flow: WatchFlow
     deliverer: Deliverer
     metrics: Metrics
+    shadowed: bool = False
 
     @classmethod
     def open(cls, deployment: Deployment, metrics: Metrics) -> Watching:
@@ -206,6 +208,7 @@ class Watching:
         with self.deployment.state.reading() as state:
             epoch = state.control.epoch()
             routes = state.control.routes()
+        self.shadowed = any(route.strategy == Shadow.name for route in routes)
         self.deployment.epoch.publish(epoch)
         self.metrics.gauge("ml_control_epoch", epoch)
         self.metrics.gauge("ml_watch_lag_records", tick.records)

@@ -47,6 +47,12 @@ def rollout(**changes: Any) -> Rollout:
     return Rollout(**fields | changes)
 
 
+def test_a_shadow_promotes_nobody() -> None:
+    plan = replace(PLAN, strategy="shadow", guardrails=(ERRORS,), promote=PromotionPolicy.NO_HARM)
+    decision = decide(rollout(plan=plan, step=1), found(QUIET, now=1_001.0))
+    assert (Move.WAIT, True) == (decision.move, "certify nothing" in decision.reason)
+
+
 def reading(name: str = "wrong", **changes: Any) -> GuardrailReading:
     fields: dict[str, Any] = {
         "guardrail": name,

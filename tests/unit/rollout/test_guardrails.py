@@ -311,3 +311,24 @@ def test_a_guardrail_on_values_counts_first_outcomes_by_their_amount(
         "share explains, an estimated cost of 280 EUR"
     )
     assert 14 / 15 == pytest.approx(spoken.score)
+
+
+def test_a_shadow_is_judged_by_its_own_answers_and_by_nothing_else(
+    state: Any, plan: RolloutPlan, who: Any, record: Make
+) -> None:
+    controller.deploy_first(state, "flights", 1, **who)
+    errors = (GuardrailSpec(name="errors", event=UnitEvent.ERROR),)
+    shadow = controller.start(
+        state, "flights", replace(plan, strategy="shadow", guardrails=errors), 2, **who
+    )
+    route = state.route("flights")
+    assert ("shadow", [1.0, 0.1]) == (route.strategy, [arm.share for arm in route.arms])
+    answers = [record(f"a{i}", share=0.0, failed="timeout") for i in range(20)]
+    shown = [record(f"s{i}", arm=1, shadow=True, failed="timeout") for i in range(20)]
+    windows = GuardrailWindows(shadow)
+    assert [] == windows.fold(answers, [], state)
+    (window,) = windows.fold([*answers, *shown], [], state)
+    assert {"errors": (0, 20)} == counts(window)
+    (reading,) = window.content.readings
+    assert reading.e_value > reading.limit
+    assert 1.0 == window.content.split.e_value

@@ -25,6 +25,16 @@ NAN = float("nan")
 ERRORS = GuardrailSpec(name="errors", event=UnitEvent.ERROR)
 
 
+def test_a_strategy_is_named_and_a_shadow_guards_errors_alone(plan: RolloutPlan) -> None:
+    with pytest.raises(InvalidPlan, match="no strategy 'champion_only'") as refused:
+        check_plan(replace(plan, strategy="champion_only"))
+    assert ("unknown_strategy", "strategy") == (refused.value.code, refused.value.path)
+    with pytest.raises(InvalidPlan, match="nobody gets the answers") as refused:
+        check_plan(replace(plan, strategy="shadow"))
+    assert ("shadow_guardrail", "guardrails[0].event") == (refused.value.code, refused.value.path)
+    check_plan(replace(plan, strategy="shadow", guardrails=(ERRORS,)))
+
+
 def steps(*pairs: tuple[float, float]) -> dict[str, Any]:
     return {"steps": tuple(RampStep(share=share, bake_seconds=bake) for share, bake in pairs)}
 

@@ -1,0 +1,127 @@
+"""The shadow process: a candidate answers beside the champion, apart from all that callers wait for."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from types import FrameType
+
+from trimtab.errors import Unavailable
+from trimtab.record.journal import Journal
+from trimtab.record.reader import SegmentReader
+from trimtab.serve.child import Child, run
+from trimtab.telemetry import Event, Metrics
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.shadowing import BATCH_ROWS, Shadowing
+
+logger = logging.getLogger(__name__)
+
+POLL_SECONDS = 0.05
+NICE = 5
+FIRST_BACKOFF_SECONDS = 0.2
+MAX_BACKOFF_SECONDS = 10.0
+
+
+@dataclass(slots=True)
+class ShadowKeeper:
+    """Runs the shadow process while some route asks for it, and starts it again when it dies.
+
+    The process stops with its keeper: it holds the reading end of a pipe of which only the keeper has
+    the other.
+    """
+
+    run_dir: Path
+    _process: subprocess.Popen[bytes] | None = None
+    _alive: int = -1
+    _deaths: int = 0
+    _due: float = 0.0
+
+    def keep(self, *, wanted: bool) -> None:
+        """Start or stop it, as it is wanted; to be called again and again."""
+        if not wanted:
+            self.stop()
+            return
+        if self._process is not None:
+            if self._process.poll() is None:
+                return
+            self._died(self._process)
+        if time.monotonic() >= self._due:
+            self._start()
+
+    def stop(self) -> None:
+        """End the process, if there is one."""
+        process, self._process, self._deaths, self._due = self._process, None, 0, 0.0
+        if process is not None:
+            process.terminate()
+            process.wait()
+            os.close(self._alive)
+
+    def _died(self, process: subprocess.Popen[bytes]) -> None:
+        os.close(self._alive)
+        self._process = None
+        pause = min(FIRST_BACKOFF_SECONDS * 2**self._deaths, MAX_BACKOFF_SECONDS)
+        self._deaths += 1
+        self._due = time.monotonic() + pause
+        logger.error(
+            Event.WORKER_DIED,
+            extra={
+                "child": "trimtab.serve.shadow",
+                "child_pid": process.pid,
+                "status": process.returncode,
+                "restart_seconds": pause,
+            },
+        )
+
+    def _start(self) -> None:
+        alive, self._alive = os.pipe()
+        fds = (-1, alive, -1)
+        self._process = subprocess.Popen(  # noqa: S603 - our own module
+            [sys.executable, "-m", "trimtab.serve.shadow", str(self.run_dir), *map(str, fds), "0"],
+            pass_fds=(alive,),
+        )
+        os.close(alive)
+        logger.info(
+            Event.WORKER_STARTED,
+            extra={"child": "trimtab.serve.shadow", "child_pid": self._process.pid},
+        )
+
+
+def serve(child: Child, metrics: Metrics) -> None:
+    """Score until told to stop."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    child.on_orphaned(stop.set)
+    os.nice(NICE)  # workers come first
+    deployment = Deployment.open(child.config)
+    writer = Journal(deployment.journal_dir, child.config.journal, metrics, deployment.clock)
+    shadowing = Shadowing(
+        deployment, SegmentReader(deployment.journal_dir, metrics), writer, metrics
+    )
+    try:
+        while not stop.is_set():
+            try:
+                read = shadowing.step()
+            except Unavailable as error:
+                logger.warning(Event.TICK_FAILED, extra={"reason": str(error)})
+                read = 0
+            if read < BATCH_ROWS:
+                stop.wait(POLL_SECONDS)
+    finally:
+        writer.close()
+        deployment.close()
+
+
+if __name__ == "__main__":
+    run(serve)
