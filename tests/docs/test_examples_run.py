@@ -61,8 +61,9 @@ class Reader:
 
     def python(self, fence: Fence) -> None:
         where = f"{self.page}:{fence.line}"
-        if fence.text.startswith(">>> "):
-            test = doctest.DocTestParser().get_doctest(fence.text, self.names, where, where, 0)
+        text = fence.text.replace(f":{PORT}", f":{self.port}")
+        if text.startswith(">>> "):
+            test = doctest.DocTestParser().get_doctest(text, self.names, where, where, 0)
             said: list[str] = []
             runner = doctest.DocTestRunner(optionflags=doctest.ELLIPSIS)
             failed = runner.run(test, out=said.append, clear_globs=False).failed
@@ -71,8 +72,8 @@ class Reader:
             return
         # The line numbers of a traceback are then the page's.
         with redirect_stdout(io.StringIO()) as printed:
-            exec(compile("\n" * fence.line + fence.text, where, "exec"), self.names)  # noqa: S102
-        shown = re.findall(r"^print\(.*\)  # → (.*)$", fence.text, re.MULTILINE)
+            exec(compile("\n" * fence.line + text, where, "exec"), self.names)  # noqa: S102
+        shown = re.findall(r"^print\(.*\)  # → (.*)$", text, re.MULTILINE)
         assert not shown or shown == printed.getvalue().splitlines()
 
     def console(self, command: str, shown: str) -> None:

@@ -14,10 +14,11 @@ from starlette.routing import BaseRoute, Route
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError
 from trimtab.serve.body import read_body
 from trimtab.serve.dataplane import JSON, DataPlane, Reply, failure
+from trimtab.serve.wire import DEADLINE
 from trimtab.telemetry import CONTENT_TYPE_LATEST
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
-Handler = Callable[[str, bytes, str], Awaitable[Reply]]
+Handler = Callable[[str, bytes, str, str], Awaitable[Reply]]
 
 
 def build_app(
@@ -47,7 +48,9 @@ def build_app(
                 body = await read_body(request, max_body_bytes)
             except TrimtabError as error:
                 return _response(data_plane.refuse(model, error))
-            return _response(await handle(model, body, request.headers.get("content-type", "")))
+            media = request.headers.get("content-type", "")
+            deadline = request.headers.get(DEADLINE, "")
+            return _response(await handle(model, body, media, deadline))
 
         return endpoint
 

@@ -87,9 +87,12 @@ class DataPlane:
         self._in_thread = in_thread
         self._in_flight = 0
 
-    async def predict(self, model: str, body: bytes, content_type: str = JSON) -> Reply:
-        """``POST /models/{model}/predict``."""
-        return await self._predicted(model, content_type, _JSON_ALONE, self._predict(model, body))
+    async def predict(
+        self, model: str, body: bytes, content_type: str = JSON, deadline: str = ""
+    ) -> Reply:
+        """``POST /models/{model}/predict``; ``deadline`` as its header says it."""
+        work = self._predict(model, body, deadline)
+        return await self._predicted(model, content_type, _JSON_ALONE, work)
 
     async def infer(
         self,
@@ -98,6 +101,7 @@ class DataPlane:
         content_type: str = JSON,
         version: int | None = None,
         header_length: int | None = None,
+        deadline: str = "",
     ) -> Reply:
         """``POST /v2/models/{model}[/versions/{version}]/infer``.
 
@@ -107,17 +111,22 @@ class DataPlane:
             content_type: As the client sent it.
             version: The live version that is to answer, None for the one that routing chooses.
             header_length: Bytes of the JSON part.
+            deadline: As its header says it.
         """
-        work = self._infer(model, body, version, header_length)
+        work = self._infer(model, body, version, header_length, deadline)
         return await self._predicted(model, content_type, _TENSORS, work, inference_failure)
 
-    async def invocations(self, model: str, body: bytes, content_type: str = JSON) -> Reply:
+    async def invocations(
+        self, model: str, body: bytes, content_type: str = JSON, deadline: str = ""
+    ) -> Reply:
         """``POST /models/{model}/invocations``, in MLflow's formats."""
-        work = self._invocations(model, body, content_type)
+        work = self._invocations(model, body, content_type, deadline)
         return await self._predicted(model, content_type, _FRAMES, work)
 
-    async def outcomes(self, model: str, body: bytes, content_type: str = JSON) -> Reply:
-        """``POST /models/{model}/outcomes``."""
+    async def outcomes(
+        self, model: str, body: bytes, content_type: str = JSON, _deadline: str = ""
+    ) -> Reply:
+        """``POST /models/{model}/outcomes``; once taken, outcomes are kept whoever still waits."""
         return await self._guarded(model, content_type, _JSON_ALONE, self._receive(model, body))
 
     async def _predicted(
@@ -181,27 +190,29 @@ class DataPlane:
                 hint=f"Send {' or '.join(sorted(filter(None, taken)))}.",
             )
 
-    async def _predict(self, model: str, body: bytes) -> Reply:
-        asked = wire.predict_request(body, self._config.max_rows)
+    async def _predict(self, model: str, body: bytes, deadline: str) -> Reply:
+        asked = wire.within(wire.predict_request(body, self._config.max_rows), deadline)
         answer: PredictAnswer = await self._flow.predict(model, asked)
         return Reply(200, _encode(answer))
 
     async def _infer(
-        self, model: str, body: bytes, version: int | None, header_length: int | None
+        self, model: str, body: bytes, version: int | None, header_length: int | None, deadline: str
     ) -> Reply:
         signature = self._live(model).champion.signature
         asked = infer_request(body, header_length, signature, version, self._config.max_rows)
         check_outputs(asked, signature)
-        answer = await self._flow.predict(model, asked.request)
+        answer = await self._flow.predict(model, wire.within(asked.request, deadline))
         content, length = infer_reply(answer, asked, signature)
         if length is None:
             return Reply(200, content)
         return Reply(200, content, BINARY, (("inference-header-content-length", str(length)),))
 
-    async def _invocations(self, model: str, body: bytes, content_type: str) -> Reply:
+    async def _invocations(
+        self, model: str, body: bytes, content_type: str, deadline: str
+    ) -> Reply:
         signature = self._live(model).champion.signature
         asked = invocation_request(body, content_type, signature, self._config.max_rows)
-        answer = await self._flow.predict(model, asked)
+        answer = await self._flow.predict(model, wire.within(asked, deadline))
         return Reply(200, _encode(invocation_reply(answer, signature)))
 
     async def _receive(self, model: str, body: bytes) -> Reply:

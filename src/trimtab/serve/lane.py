@@ -20,12 +20,15 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
 from trimtab.serve.dataplane import Reply
+from trimtab.serve.wire import DEADLINE
 from trimtab.telemetry import Event
 
 logger = logging.getLogger(__name__)
 Work = Coroutine[Any, Any, Reply]
-Handler = Callable[[str, bytes, str], Work]
+Handler = Callable[[str, bytes, str, str], Work]
 _PATH = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
+DEADLINE_HEADER = DEADLINE.encode()
+_NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding"})
 _CRASHED = Reply(500, b"Internal Server Error", "text/plain; charset=utf-8")
 
 
@@ -35,6 +38,7 @@ class Turn:
 
     model: str
     content_type: str
+    deadline: str
     keep_alive: bool
     body: bytearray = field(default_factory=bytearray)
     more_body: bool = True
@@ -66,7 +70,10 @@ class LaneProtocol(HttpToolsProtocol):
             super().on_message_complete()
         elif turn.more_body and not turn.disconnected:
             turn.more_body = False
-            self._run(turn, type(self).handler(turn.model, bytes(turn.body), turn.content_type))
+            answering = type(self).handler(
+                turn.model, bytes(turn.body), turn.content_type, turn.deadline
+            )
+            self._run(turn, answering)
 
     def _turn(self) -> Turn | None:
         found = _PATH.fullmatch(self.url)
@@ -80,18 +87,21 @@ class LaneProtocol(HttpToolsProtocol):
             or self._owes()
         ):
             return None
-        length = content_type = b""
+        length = content_type = deadline = b""
         for name, value in self.headers:
             if name == b"content-length":
                 length = value
             elif name == b"content-type":
                 content_type = content_type or value
-            elif name == b"transfer-encoding":
+            elif name == DEADLINE_HEADER:
+                deadline = deadline or value
+            elif name in _NOT_PLAIN:
                 return None
         if not length.isdigit() or int(length) > self.max_body_bytes:
             return None
         keep_alive = self.parser.should_keep_alive()
-        return Turn(found[1].decode(), content_type.decode("latin-1"), keep_alive)
+        texts = (content_type.decode("latin-1"), deadline.decode("latin-1"))
+        return Turn(found[1].decode(), *texts, keep_alive)
 
     def _owes(self) -> bool:
         before: object = self.cycle  # None before the first request, whatever uvicorn's types say
@@ -141,7 +151,7 @@ class LaneProtocol(HttpToolsProtocol):
 
 
 def lane(handle: Handler, body_limit: int) -> type[LaneProtocol]:
-    """A connection class whose lane calls ``handle(model, body, content type)``.
+    """A connection class whose lane calls ``handle(model, body, content type, deadline)``.
 
     Args:
         handle: Answers a request; it may suspend.

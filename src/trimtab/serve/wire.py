@@ -22,6 +22,8 @@ T = TypeVar("T")
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Key = Annotated[str, Meta(min_length=1, max_length=512)]
 Time = float | datetime
+DEADLINE = "trimtab-deadline-ms"
+"""The header that says how many milliseconds a client still waits."""
 
 
 class RowBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -159,6 +161,24 @@ def seconds(time: Time | None, path: str) -> float | None:
             )
         return time.timestamp()
     return time
+
+
+def within(asked: PredictRequest, deadline: str) -> PredictRequest:
+    """The request with what is left of its client's time, as a header says it.
+
+    Raises:
+        InvalidRequest: ``invalid_deadline``.
+    """
+    if not deadline:
+        return asked
+    if not (deadline.isascii() and deadline.isdecimal() and len(deadline) < 10 and int(deadline)):
+        raise InvalidRequest(
+            f"The header Trimtab-Deadline-Ms is {deadline[:40]!r}, which is no time.",
+            code="invalid_deadline",
+            hint="It is the time that is left in whole milliseconds, at least 1.",
+        )
+    left = float(deadline)
+    return replace(asked, deadline_ms=min(left, asked.deadline_ms or left))
 
 
 def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

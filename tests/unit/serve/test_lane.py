@@ -27,7 +27,9 @@ class Echo:
     def __init__(self) -> None:
         self.asked: list[str] = []
 
-    async def predict(self, model: str, body: bytes, content_type: str = "") -> Reply:
+    async def predict(
+        self, model: str, body: bytes, content_type: str = "", deadline: str = ""
+    ) -> Reply:
         self.asked.append(model)
         if model.startswith("slow"):
             await asyncio.sleep(0)
@@ -38,7 +40,8 @@ class Echo:
             return failure(Unavailable("Busy.", hint="Wait."))
         if model.endswith("bad"):
             return failure(InvalidRequest("Bad.", hint="Do better."))
-        return Reply(200, b"%b|%b|%b" % (model.encode(), content_type.encode(), body))
+        told = (model, content_type, deadline)
+        return Reply(200, b"%b|%b|%b|%b" % (*(text.encode() for text in told), body))
 
     invocations = outcomes = predict
 
@@ -128,6 +131,10 @@ CASES: dict[str, tuple[bytes, ...]] = {
     "plain": (post() + PROBE,),
     "content type": (post(headers=b"Content-Type: application/json\r\n") + PROBE,),
     "two content types": (post(headers=b"content-type: a/b\r\ncontent-type: c/d\r\n") + PROBE,),
+    "deadline": (post(headers=b"Trimtab-Deadline-Ms: 250\r\n") + PROBE,),
+    "two deadlines": (
+        post(headers=b"trimtab-deadline-ms: 9\r\ntrimtab-deadline-ms: 1\r\n") + PROBE,
+    ),
     "no body": (post(body=b"") + PROBE,),
     "no length": (post(body=b"", length=b"") + PROBE,),
     "byte by byte": (*(bytes([b]) for b in post()), PROBE),

@@ -16,6 +16,7 @@ from trimtab.protocols import LiveModel
 from trimtab.serve.body import read_body
 from trimtab.serve.dataplane import JSON, DataPlane, Reply, inference_failure
 from trimtab.serve.v2.reply import TensorInfo, outputs_of
+from trimtab.serve.wire import DEADLINE
 from trimtab.types import FeatureKind
 
 HEADER_LENGTH = "inference-header-content-length"
@@ -88,7 +89,8 @@ def inference_routes(data_plane: DataPlane, live: Live, max_body_bytes: int) -> 
         except TrimtabError as error:
             return _response(data_plane.refuse(model, error, inference_failure))
         media = request.headers.get("content-type", "")
-        return _response(await data_plane.infer(model, body, media, version, length))
+        deadline = request.headers.get(DEADLINE, "")
+        return _response(await data_plane.infer(model, body, media, version, length, deadline))
 
     routes = [Route("/v2", server)]
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
