@@ -3,6 +3,7 @@
 ``run.py [peers=trimtab,fastapi-sklearn,fastapi-onnx,fastapi-empty] [models=lr,hgb,rf,columns]
 [connections=16] [rounds=3] [seconds=3] [folder=DIR]``. Trained models, deployments and results
 (``results.jsonl``, a line each round) are kept in the folder, which is outside the repository.
+A first word without ``=`` names another part, a file beside this one: ``cost``.
 """
 
 from __future__ import annotations
@@ -43,6 +44,9 @@ class Running:
 
 
 def main(arguments: Sequence[str]) -> None:
+    if arguments and "=" not in arguments[0]:
+        subprocess.run([sys.executable, HERE / f"{arguments[0]}.py", *arguments[1:]], check=True)
+        return
     given = dict(word.split("=", 1) for word in arguments)
     peers = given.get("peers", ",".join(PEERS)).split(",")
     folder = Path(given.get("folder", Path(tempfile.gettempdir()) / "trimtab-bench-serving"))

@@ -7,7 +7,7 @@ a champion whose features all came with the request answers without suspending o
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from trimtab.errors import InvalidRow, ModelFailure, NotFound
 from trimtab.protocols import Board, Clock, JournalWriter, LiveArm, LiveModel, Predictor
@@ -68,6 +68,7 @@ class PredictFlow:
         self._clock = clock
         self._metrics = metrics
         self._max_future_seconds = max_future_seconds
+        self._counters: dict[tuple[str, str, int], Callable[[float], None]] = {}
 
     async def predict(self, model: str, request: PredictRequest) -> PredictAnswer:
         """Answer every row, or none.
@@ -158,12 +159,23 @@ class PredictFlow:
         return champion, champion.predictor.predict(_columns(champion, resolved)), failed
 
     def _count(self, route: Route, records: Sequence[PredictionRecord]) -> None:
-        count, model = self._metrics.count, route.model
-        for version, rows in Counter(record.version for record in records).items():
-            count("ml_predictions_total", rows, model=model, model_version=version)
-        failures = Counter(route.arms[record.arm].version for record in records if record.failed)
+        if len(records) == 1:
+            self._counter("ml_predictions_total", route.model, records[0].version)(1.0)
+        else:
+            for version, rows in Counter(record.version for record in records).items():
+                self._counter("ml_predictions_total", route.model, version)(rows)
+        failures = Counter([route.arms[each.arm].version for each in records if each.failed])
         for version, rows in failures.items():
-            count("ml_candidate_failures_total", rows, model=model, model_version=version)
+            self._counter("ml_candidate_failures_total", route.model, version)(rows)
+
+    def _counter(self, name: str, model: str, version: int) -> Callable[[float], None]:
+        """A counter of a version, looked up once."""
+        key = (name, model, version)
+        found = self._counters.get(key)
+        if found is None:
+            found = self._metrics.counter(name, model=model, model_version=version)
+            self._counters[key] = found
+        return found
 
 
 def _pinned(live: LiveModel, version: int) -> int:
@@ -177,7 +189,9 @@ def _pinned(live: LiveModel, version: int) -> int:
     )
 
 
-def _by_arm(rows: Sequence[Asked]) -> dict[int, list[int]]:
+def _by_arm(rows: Sequence[Asked]) -> Mapping[int, Sequence[int]]:
+    if len(rows) == 1:
+        return {rows[0].assignment.arm: (0,)}
     members: dict[int, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
         members[row.assignment.arm].append(i)

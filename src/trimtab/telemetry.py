@@ -229,6 +229,10 @@ class Metrics:
         """What adds to one counter, looked up once; for places where each microsecond counts."""
         return self._of(name, Counter, labels).inc
 
+    def setter(self, name: str, **labels: object) -> Callable[[float], None]:
+        """What sets one gauge, looked up once."""
+        return self._of(name, Gauge, labels).set
+
     def observer(self, name: str, **labels: object) -> Callable[[float], None]:
         """What puts a value into one histogram, looked up once."""
         return self._of(name, Histogram, labels).observe

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+import msgspec
 
 from trimtab.types import (
     Assignment,
@@ -17,9 +18,11 @@ from trimtab.types import (
     Task,
 )
 
+IN_ORDER = tuple(range(1_024))
+"""What ``pick`` is when the version's order is the row's."""
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+
+class Asked(msgspec.Struct, frozen=True):
     """One row that was asked: its id, event time, unit hash, arm, and features."""
 
     id: str
@@ -31,8 +34,7 @@ class Asked:
     entities: dict[str, str]
 
 
-@dataclass(frozen=True, slots=True)
-class Answered:
+class Answered(msgspec.Struct, frozen=True):
     """By whom and how rows were answered.
 
     ``arm`` is the index of the arm that was asked; ``failed`` says why the champion answered for it.
@@ -94,6 +96,10 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
     """What the journal keeps of one row, in the answering version's feature order."""
     route, resolved, pick = answered.route, asked.resolved, answered.pick
     values, sources, ages = resolved.values, resolved.sources, resolved.ages_seconds
+    if pick != IN_ORDER[: len(values)]:
+        values = tuple([values[i] for i in pick])
+        sources = "".join([sources[i] for i in pick])
+        ages = tuple([ages[i] for i in pick])
     binary = answered.signature.task is Task.BINARY
     return PredictionRecord(
         prediction_id=asked.id,
@@ -109,9 +115,9 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
         share=1.0 - route.arms[0].share,
         unit=asked.unit,
         sticky=asked.assignment.sticky,
-        values=tuple([values[i] for i in pick]),
-        sources="".join([sources[i] for i in pick]),
-        ages_seconds=tuple([ages[i] for i in pick]),
+        values=values,
+        sources=sources,
+        ages_seconds=ages,
         score=given.score,
         outputs=given.outputs,
         positive=given.score >= answered.signature.threshold if binary else None,

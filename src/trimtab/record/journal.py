@@ -46,6 +46,7 @@ class Journal:
         self._directory = directory
         self._config = config
         self._metrics = metrics
+        self._count_bytes = metrics.counter("ml_journal_bytes_total")
         self._clock = clock
         self._encode = msgspec.msgpack.Encoder().encode
         self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
@@ -78,7 +79,7 @@ class Journal:
         except OSError as error:
             self._refused(error, len(records))
         else:
-            self._metrics.count("ml_journal_bytes_total", len(data))
+            self._count_bytes(len(data))
 
     def close(self) -> None:
         """Sync and close; idempotent."""

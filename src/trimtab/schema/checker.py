@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from math import isfinite
+from operator import itemgetter
 from typing import Literal
 
 import numpy as np
@@ -13,6 +15,7 @@ from trimtab.schema.values import CONVERT, WrongValue, entity_key
 from trimtab.types import Array, Columns, FeatureKind, FeatureSpec, RowRequest, Scalar, Signature
 
 _ABSENT = object()
+_FLOAT = frozenset({float})
 
 
 class Checker:
@@ -46,6 +49,8 @@ class Checker:
         self._refuse = unknown == "refuse"
         kinds = {spec.kind for spec in signature.features}
         self._numbers = FeatureKind.CATEGORICAL not in kinds
+        plain = kinds == {FeatureKind.NUMERIC} and len(self._plan) > 1 and not self._entities
+        self._pick = itemgetter(*(name for name, _, _ in self._plan)) if plain else None
 
     def check(self, row: RowRequest, path: str) -> tuple[list[Scalar], dict[str, str]]:
         """Values in signature order (None is missing), then inputs, and entity keys by name.
@@ -60,6 +65,10 @@ class Checker:
                 ``unknown_feature``, ``missing_feature``.
         """
         features = row.features
+        if self._pick is not None and len(features) == len(self._plan):
+            whole = _floats(self._pick, features)
+            if whole is not None:
+                return whole, {}
         values: list[Scalar] = []
         seen = 0
         for name, convert, required in self._plan:
@@ -110,6 +119,20 @@ class Checker:
             code="unknown_feature",
             path=feature_path(path, short(name)),
         )
+
+
+def _floats(
+    pick: Callable[[Mapping[str, Scalar]], tuple[Scalar, ...]], features: Mapping[str, Scalar]
+) -> list[Scalar] | None:
+    """The values of a row of finite floats; None where one is absent or anything else."""
+    try:
+        values = pick(features)
+    except KeyError:
+        return None
+    # A sum is finite if all are; one that overflows leaves the row to the checks value by value.
+    if _FLOAT.issuperset(map(type, values)) and isfinite(sum(values)):  # type: ignore[arg-type]  # floats
+        return list(values)
+    return None
 
 
 def column(spec: FeatureSpec, values: Sequence[Scalar]) -> Array:

@@ -15,6 +15,7 @@ from trimtab.predict import PredictFlow
 from trimtab.protocols import Clock, LiveModel
 from trimtab.serve import wire
 from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
+from trimtab.serve.meters import Meters
 from trimtab.serve.status import body_of, inference_body_of, status_of
 from trimtab.serve.v2.reply import check_outputs, infer_reply
 from trimtab.serve.v2.request import infer_request
@@ -60,8 +61,7 @@ class DataPlane:
         config: Limits.
         clock: For latencies.
         metrics: Counters.
-        known: Whether a model of that name is live; a name that nothing bears must not become a
-            label value, since anybody can make up any number of them.
+        known: Whether a model of that name is live.
         in_thread: Runs a blocking call away from the event loop.
     """
 
@@ -82,8 +82,7 @@ class DataPlane:
         self._outcomes = outcomes
         self._config = config
         self._clock = clock
-        self._metrics = metrics
-        self._known = known
+        self._meters = Meters(metrics, known)
         self._in_thread = in_thread
         self._in_flight = 0
 
@@ -140,9 +139,7 @@ class DataPlane:
         started = self._clock.monotonic()
         reply = await self._guarded(model, content_type, taken, work, failed)
         if reply.status == 200:
-            self._metrics.observe(
-                "ml_prediction_duration_seconds", self._clock.monotonic() - started, model=model
-            )
+            self._meters.took(model, self._clock.monotonic() - started)
         return reply
 
     async def _guarded(
@@ -155,7 +152,7 @@ class DataPlane:
     ) -> Reply:
         """Refuse what is too much, answer errors with their status, and count."""
         self._in_flight += 1
-        self._metrics.gauge("ml_requests_in_flight", self._in_flight)
+        self._meters.in_flight(self._in_flight)
         try:
             self._admit(content_type, taken)
             reply = await work
@@ -164,7 +161,7 @@ class DataPlane:
         finally:
             work.close()
             self._in_flight -= 1
-            self._metrics.gauge("ml_requests_in_flight", self._in_flight)
+            self._meters.in_flight(self._in_flight)
         return self._counted(model, reply)
 
     def refuse(self, model: str, error: TrimtabError, failed: Failed | None = None) -> Reply:
@@ -172,8 +169,7 @@ class DataPlane:
         return self._counted(model, (failed or failure)(error))
 
     def _counted(self, model: str, reply: Reply) -> Reply:
-        label = model if self._known(model) else "unknown"
-        self._metrics.count("ml_requests_total", model=label, code=reply.status)
+        self._meters.answered(model, reply.status)
         return reply
 
     def _admit(self, content_type: str, taken: Collection[str]) -> None:

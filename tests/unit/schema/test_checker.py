@@ -244,3 +244,47 @@ def test_no_rows_make_empty_columns_of_the_right_types() -> None:
         (0, "f"),
         (0, "O"),
     ]
+
+
+NUMBERS = Signature(
+    features=tuple(
+        FeatureSpec(name=name, kind=FeatureKind.NUMERIC, nullable=True) for name in "abc"
+    ),
+    task=Task.REGRESSION,
+)
+
+
+@pytest.mark.parametrize(
+    ("features", "expected"),
+    [
+        ({"c": 3.5, "a": 1.5, "b": -0.0}, [1.5, 0.0, 3.5]),
+        ({"a": 1e308, "b": 1e308, "c": 1e308}, [1e308, 1e308, 1e308]),
+        ({"a": 1, "b": 2.0, "c": 3.0}, [1.0, 2.0, 3.0]),
+        ({"a": math.nan, "b": None, "c": 3.0}, [None, None, 3.0]),
+        ({"a": 1.0, "c": 3.0}, [1.0, None, 3.0]),
+    ],
+)
+def test_a_row_of_numbers_alone_is_taken_whole_or_value_by_value(
+    features: dict[str, Any], expected: list[float | None]
+) -> None:
+    values, _ = Checker(NUMBERS).check(RowRequest(features=features), "rows[0]")
+    assert expected == values
+    assert {float, type(None)}.issuperset(map(type, values))
+
+
+@pytest.mark.parametrize(
+    ("features", "code"),
+    [
+        ({"a": 1.0, "b": 2.0, "c": math.inf}, "not_finite"),
+        ({"a": math.inf, "b": -math.inf, "c": 1.0}, "not_finite"),
+        ({"a": 1.0, "b": 2.0, "c": True}, "wrong_type"),
+        ({"a": 1.0, "b": 2.0, "c": 2**53 + 1}, "inexact"),
+        ({"a": 1.0, "b": 2.0, "d": 3.0}, "unknown_feature"),
+    ],
+)
+def test_a_row_of_numbers_alone_is_refused_as_any_other(
+    features: dict[str, Any], code: str
+) -> None:
+    with pytest.raises(InvalidRow) as refused:
+        Checker(NUMBERS).check(RowRequest(features=features), "rows[0]")
+    assert code == refused.value.code

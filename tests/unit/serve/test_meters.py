@@ -1,0 +1,39 @@
+from __future__ import annotations
+
+from prometheus_client import generate_latest
+
+from trimtab.serve.meters import Meters
+from trimtab.telemetry import Metrics
+
+
+def told(metrics: Metrics) -> set[str]:
+    return set(generate_latest(metrics.registry).decode().splitlines())
+
+
+def test_requests_are_counted_by_model_and_status() -> None:
+    metrics = Metrics()
+    meters = Meters(metrics, {"m"}.__contains__)
+    for status in (200, 200, 422):
+        meters.answered("m", status)
+    assert {
+        'ml_requests_total{code="200",model="m"} 2.0',
+        'ml_requests_total{code="422",model="m"} 1.0',
+    } <= told(metrics)
+
+
+def test_names_that_no_model_bears_share_one_label() -> None:
+    metrics = Metrics()
+    meters = Meters(metrics, {"m"}.__contains__)
+    for name in ("a", "b", "c"):
+        meters.answered(name, 404)
+    lines = told(metrics)
+    assert 'ml_requests_total{code="404",model="unknown"} 3.0' in lines
+    assert not any('model="a"' in line for line in lines)
+
+
+def test_answers_are_timed_by_model() -> None:
+    metrics = Metrics()
+    meters = Meters(metrics, {"m"}.__contains__)
+    meters.took("m", 0.25)
+    meters.took("m", 0.5)
+    assert 'ml_prediction_duration_seconds_sum{model="m"} 0.75' in told(metrics)
