@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
+from typing import Any
 
 import pyarrow as pa
 
+from trimtab.errors import NotFound
 from trimtab.types import FeatureKind, PredictionRecord, Signature
 
 CHUNK_ROWS = 50_000
@@ -52,21 +54,98 @@ def table(records: Iterable[PredictionRecord], signature: Signature) -> pa.Table
         records: Records whose values are in the signature's order.
         signature: Names and kinds of the features.
     """
-    schema = pa.schema(
-        [(f"_{name}", kind) for name, kind in _FIELDS.items()]
-        + [(spec.name, _KINDS[spec.kind]) for spec in signature.features]
-    )
+    schema = _schema({spec.name: _KINDS[spec.kind] for spec in signature.features})
     waiting = iter(records)
     chunks = []
     while chunk := list(islice(waiting, CHUNK_ROWS)):
-        arrays = [
-            pa.array([getattr(record, name) for record in chunk], kind)
-            for name, kind in _FIELDS.items()
-        ]
         features = zip(*(record.values for record in chunk), strict=True)
-        arrays += [
+        arrays = _own(chunk) + [
             pa.array(column, _KINDS[spec.kind])
             for spec, column in zip(signature.features, features, strict=True)
         ]
         chunks.append(pa.record_batch(arrays, schema=schema))
     return pa.Table.from_batches(chunks, schema=schema)
+
+
+def joint_schema(signatures: Iterable[Signature]) -> pa.Schema:
+    """The columns of :func:`joint_batches`: each feature of any version once.
+
+    Where versions disagree, numbers of both kinds become ``double``, all else text.
+    """
+    features: dict[str, pa.DataType] = {}
+    for signature in signatures:
+        for spec in signature.features:
+            kind = _KINDS[spec.kind]
+            if features.setdefault(spec.name, kind) != kind:
+                numbers = {features[spec.name], kind} == {pa.int64(), pa.float64()}
+                features[spec.name] = pa.float64() if numbers else pa.string()
+    return _schema(features)
+
+
+def joint_batches(
+    records: Iterable[PredictionRecord],
+    signatures: Mapping[int, Signature],
+    rows: int = CHUNK_ROWS,
+) -> Iterator[pa.RecordBatch]:
+    """Records of several versions of one model, batch by batch, as columns of :func:`joint_schema`.
+
+    A feature that a version does not have is missing in its rows.
+
+    Args:
+        records: In any order.
+        signatures: By version.
+        rows: The most rows of a batch.
+
+    Raises:
+        NotFound: a record's version has no signature.
+    """
+    schema = joint_schema(signatures.values())
+    names = schema.names[len(_FIELDS) :]
+    places = {
+        version: [signature.names.index(n) if n in signature.names else None for n in names]
+        for version, signature in signatures.items()
+    }
+    waiting = iter(records)
+    while chunk := list(islice(waiting, rows)):
+        picked = [_picked(record, places) for record in chunk]
+        columns = list(zip(*picked, strict=True)) if names else []
+        kinds = [schema.field(name).type for name in names]
+        arrays = _own(chunk) + [
+            pa.array([_cast(value, kind) for value in column], kind)
+            for column, kind in zip(columns, kinds, strict=True)
+        ]
+        yield pa.record_batch(arrays, schema=schema)
+
+
+def _schema(features: Mapping[str, pa.DataType]) -> pa.Schema:
+    own = [(f"_{name}", kind) for name, kind in _FIELDS.items()]
+    return pa.schema(own + list(features.items()))
+
+
+def _own(chunk: Sequence[PredictionRecord]) -> list[pa.Array]:
+    return [
+        pa.array([getattr(record, name) for record in chunk], kind)
+        for name, kind in _FIELDS.items()
+    ]
+
+
+def _picked(record: PredictionRecord, places: Mapping[int, Sequence[int | None]]) -> list[Any]:
+    place = places.get(record.version)
+    if place is None:
+        raise NotFound(
+            f"Version {record.version} of {record.model!r} was recorded but is not registered.",
+            hint="`trimtab journal cat` shows its values without their names.",
+            code="version_not_registered",
+        )
+    return [None if at is None else record.values[at] for at in place]
+
+
+def _cast(value: Any, kind: pa.DataType) -> Any:
+    """The value as a column takes it that stands for several kinds."""
+    if value is None:
+        return None
+    if pa.types.is_floating(kind):
+        return float(value)
+    if pa.types.is_string(kind):
+        return value if isinstance(value, str) else repr(value)
+    return value

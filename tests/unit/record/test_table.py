@@ -2,7 +2,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trimtab.record.table import CHUNK_ROWS, table
+import pytest
+
+from trimtab.errors import NotFound
+from trimtab.record.table import CHUNK_ROWS, joint_batches, table
 from trimtab.types import FeatureKind, FeatureSpec, PredictionRecord, Signature, Task
 
 SIGNATURE = Signature(
@@ -63,3 +66,19 @@ def test_no_records_make_an_empty_table_of_the_same_schema(make_record: Make) ->
 def test_more_records_than_a_chunk_are_all_there(make_record: Make) -> None:
     one = make_record(0)
     assert table((one for _ in range(CHUNK_ROWS + 1)), SIGNATURE).num_rows == CHUNK_ROWS + 1
+
+
+def test_versions_that_disagree_share_a_table(make_record: Make) -> None:
+    def signature(kind: FeatureKind) -> Signature:
+        return Signature(features=(FeatureSpec(name="x", kind=kind),), task=Task.BINARY)
+
+    records = [make_record(1, values=(3,)), make_record(2, version=2, values=(True,))]
+    versions = {1: signature(FeatureKind.INTEGER), 2: signature(FeatureKind.NUMERIC)}
+    (numbers,) = joint_batches(records[:1], versions)
+    assert numbers["x"].to_pylist() == [3.0]
+    versions[2] = signature(FeatureKind.BOOLEAN)
+    (texts,) = joint_batches(records, versions)
+    assert texts["x"].to_pylist() == ["3", "True"]
+    with pytest.raises(NotFound) as unknown:
+        list(joint_batches([make_record(0, version=9)], versions))
+    assert unknown.value.code == "version_not_registered"
