@@ -8,7 +8,9 @@ import click
 from rich.console import Console
 
 from trimtab.cli import words
+from trimtab.cli.plan import plan_flags, read_plan
 from trimtab.cli.session import Session, command
+from trimtab.rollout.plan import APPROVING_ROLES
 from trimtab.types import Rollout, Route
 from trimtab.wiring.deployment import Deployment
 
@@ -49,16 +51,29 @@ def show_rollout(rollout: Rollout) -> Callable[[Console], None]:
 @click.argument("version")
 @reason
 @click.option("--force", multiple=True, help="A refusal, by its name, that is not to count.")
-def deploy(session: Session, model: str, version: str, reason: str, force: tuple[str, ...]) -> None:
+@plan_flags
+def deploy(
+    session: Session,
+    model: str,
+    version: str,
+    reason: str,
+    force: tuple[str, ...],
+    **flags: object,
+) -> None:
     """Deploy VERSION (a number or alias) of MODEL.
 
     A model's first deployment gets all of the traffic. A later one ramps up by the plan in
-    [models.MODEL.rollout], guarded, and is rolled back by itself if it does harm.
+    [models.MODEL.rollout] or of the options, guarded, and is rolled back by itself if it does harm.
     """
     with session.deployment() as deployment:
         name = int(version) if version.isdecimal() else version
         begun = deployment.deploy_or_roll_out(
-            model, name, actor=session.actor, reason=reason, force=force
+            model,
+            name,
+            actor=session.actor,
+            reason=reason,
+            force=force,
+            plan=read_plan(deployment.configured_plan(model), flags),
         )
         session.emit(begun, show_route(begun) if isinstance(begun, Route) else show_rollout(begun))
 
@@ -74,10 +89,17 @@ def promote(session: Session, model: str, reason: str) -> None:
 @command()
 @click.argument("model")
 @reason
-def approve(session: Session, model: str, reason: str) -> None:
+@click.option(
+    "--role",
+    type=click.Choice(APPROVING_ROLES),
+    default="operator",
+    show_default=True,
+    help="In which role you confirm; kept in the audit log.",
+)
+def approve(session: Session, model: str, reason: str, role: str) -> None:
     """Confirm the next step of MODEL's rollout that needs an approval."""
     who = session.actor
-    _move(session, lambda d: d.approve(model, role="admin", actor=who, reason=reason))
+    _move(session, lambda d: d.approve(model, role=role, actor=who, reason=reason))
 
 
 @command()

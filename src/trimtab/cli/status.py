@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import click
 from rich.console import Console
 from rich.table import Table
@@ -9,8 +11,9 @@ from rich.table import Table
 from trimtab.cli import words
 from trimtab.cli.session import FAILED_STATUS, Session, command
 from trimtab.report.performance import MetricFinding, metric_findings
+from trimtab.report.stories import rollout_stories
 from trimtab.rollout import audit
-from trimtab.types import Comparison
+from trimtab.types import Comparison, Rollout
 from trimtab.wiring.overview import Health, ModelOverview, overview
 
 COLOURS = {Health.HEALTHY: "green", Health.WATCH: "yellow", Health.ACT: "red"}
@@ -49,6 +52,7 @@ def status(session: Session, model: str | None) -> None:
                 "because": one.because,
                 "route": one.route and {"epoch": one.route.epoch, "arms": one.route.arms},
                 "rollout": one.running,
+                "at_stake": rollout_stories(one)[0].at_stake if one.running else "",
                 "verdicts": [v for v in map(one.latest, SUBJECTS) if v is not None],
             }
             for one in found
@@ -70,10 +74,8 @@ def show_overview(console: Console, one: ModelOverview) -> None:
         )
         facts.add_row("  traffic", split)
     if one.running is not None:
-        steps = len(one.running.plan.steps)
-        facts.add_row(
-            "  rollout", f"{one.running.state.value}, step {one.running.step + 1}/{steps}"
-        )
+        for name, told in _rollout(one, one.running):
+            facts.add_row(f"  {name}", told)
     for subject in SUBJECTS:
         verdict = one.latest(subject)
         if verdict is not None:
@@ -91,6 +93,34 @@ def show_overview(console: Console, one: ModelOverview) -> None:
             + (f"  ({', '.join(view.aliases)})" if view.aliases else ""),
         )
     console.print(facts)
+
+
+def _rollout(one: ModelOverview, running: Rollout) -> Iterator[tuple[str, str]]:
+    """Where the rollout stands and why, what it has cost by estimate, and what it can still cost."""
+    steps = running.plan.steps
+    yield (
+        "rollout",
+        (
+            f"v{running.control} → v{running.candidate} {running.state.value}, step "
+            f"{running.step + 1}/{len(steps)} at {words.percent(steps[running.step].share)}"
+        ),
+    )
+    if running.reason:
+        yield "because", running.reason
+    story = next(s for s in rollout_stories(one) if s.rollout.id == running.id)
+    for guardrail in story.guardrails:
+        reading = guardrail.reading
+        lost = f"estimated loss so far {guardrail.cost}, " if guardrail.cost else ""
+        yield (
+            guardrail.name,
+            (
+                f"{lost}evidence {reading.e_value:,.3g} of {reading.limit:,.3g}, events "
+                f"{reading.events[1]:,} of {reading.units[1]:,} units against {reading.events[0]:,} of "
+                f"{reading.units[0]:,}"
+            ),
+        )
+    if story.at_stake:
+        yield "at stake", story.at_stake
 
 
 def _metric(found: MetricFinding) -> str:

@@ -7,8 +7,17 @@ import math
 from trimtab.report.charts import Mark
 from trimtab.report.findings import ACT, DATA_DRIFT, GUARDRAIL, HEALTHY, RUNNING, WATCH
 from trimtab.report.words import number, percent, plain
-from trimtab.rollout.readings import SAMPLE_RATIO
-from trimtab.types import AuditEntry, GuardrailReading, Record, Rollout, RolloutState
+from trimtab.rollout.readings import OUTCOME_EVENTS, SAMPLE_RATIO
+from trimtab.types import (
+    AuditEntry,
+    GuardrailReading,
+    GuardrailSpec,
+    Harm,
+    Record,
+    Rollout,
+    RolloutState,
+    UnitEvent,
+)
 from trimtab.wiring.overview import ModelOverview
 
 _TONES = {
@@ -103,8 +112,31 @@ def _at_stake(overview: ModelOverview, rollout: Rollout) -> str:
     share = sum(arm.share for arm in route.arms if arm.version == rollout.candidate)
     if not per_second:
         return ""
-    blind = number(round(share * per_second * delay))
-    return f"about {blind} predictions are answered before their outcomes can show harm"
+    blind = share * per_second * delay
+    said = (
+        f"about {number(round(blind))} predictions are answered before their outcomes can show harm"
+    )
+    verdict = overview.latest(GUARDRAIL, rollout.candidate)
+    readings = () if verdict is None else verdict.readings
+    lost = [
+        _most(spec, reading, blind)
+        for spec, reading in zip(rollout.plan.guardrails, readings, strict=False)
+    ]
+    return ", at most ".join([said, *filter(None, lost)])
+
+
+def _most(spec: GuardrailSpec, reading: GuardrailReading, predictions: float) -> str:
+    """The most that those predictions can lose: control's rate of what is wanted, in words."""
+    units = reading.units[0]
+    if spec.event not in OUTCOME_EVENTS or spec.harm is not Harm.FEWER or not units:
+        return ""
+    if spec.event is UnitEvent.OUTCOME_VALUE:
+        return ""
+    most = predictions * reading.events[0] / units
+    cost = ""
+    if spec.cost_per_event is not None:
+        cost = f" ({number(round(most * spec.cost_per_event))} {spec.currency}".rstrip() + ")"
+    return f"{number(round(most))} of {plain(spec.name)}{cost}"
 
 
 def _repeated(overview: ModelOverview, rollout: Rollout) -> bool:

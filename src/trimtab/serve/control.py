@@ -17,6 +17,7 @@ from trimtab.errors import InvalidRequest, Refused, TrimtabError
 from trimtab.serve import wire
 from trimtab.serve.body import read_body
 from trimtab.serve.dataplane import JSON, failure
+from trimtab.types import RolloutPlan
 from trimtab.types import Route as TrafficRoute
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.overview import overview, without_slots
@@ -26,10 +27,16 @@ CHANGING_ROLES = frozenset({"operator", "admin"})
 
 
 class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Why a change is made, and the version or alias it is about."""
+    """Why a change is made, and the version or alias it is about.
+
+    Of a deployment, ``force`` names refusals that are not to count, and ``plan`` stands in for the
+    configured one.
+    """
 
     reason: str
     version: int | str | None = None
+    force: tuple[str, ...] = ()
+    plan: RolloutPlan | None = None
 
 
 _change = msgspec.json.Decoder(ChangeBody)
@@ -118,7 +125,14 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
 def _deploy(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:
     if asked.version is None:
         raise InvalidRequest("'version' is missing.", path="version")
-    return deployment.deploy_or_roll_out(model, asked.version, actor=who.name, reason=asked.reason)
+    return deployment.deploy_or_roll_out(
+        model,
+        asked.version,
+        actor=who.name,
+        reason=asked.reason,
+        force=asked.force,
+        plan=asked.plan,
+    )
 
 
 def _approve(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:

@@ -111,20 +111,25 @@ class Deployment:
             )
         )
 
+    def configured_plan(self, model: str) -> RolloutPlan | None:
+        """The plan that the configuration has for a model."""
+        configured = self.config.models.get(model)
+        return None if configured is None else configured.rollout
+
     def plan_for(self, model: str) -> RolloutPlan:
         """The model's configured rollout plan.
 
         Raises:
             InvalidPlan: none is configured.
         """
-        configured = self.config.models.get(model)
-        if configured is None or configured.rollout is None:
+        plan = self.configured_plan(model)
+        if plan is None:
             raise InvalidPlan(
                 f"No rollout plan is configured for {model!r}.",
-                hint=f"Add [models.{model}.rollout] to the configuration.",
+                hint=f"Add [models.{model}.rollout] to the configuration, or give a plan.",
                 path=f"models.{model}.rollout",
             )
-        return configured.rollout
+        return plan
 
     def start_rollout(
         self,
@@ -163,13 +168,17 @@ class Deployment:
         actor: str,
         reason: str,
         force: Collection[str] = (),
+        plan: RolloutPlan | None = None,
     ) -> Route | Rollout:
-        """Deploy at once if nothing is deployed yet, else start the configured rollout."""
+        """Deploy at once if nothing is deployed yet, else start a rollout by ``plan``.
+
+        None stands for the configured plan.
+        """
         number = self.version(model, version).version
         with self.state.reading() as state:
             deployed = state.control.route(model) is not None
         if deployed:
-            plan = self.plan_for(model)
+            plan = plan or self.plan_for(model)
             return self.start_rollout(model, number, plan, actor=actor, reason=reason, force=force)
         return self.deploy(model, number, actor=actor, reason=reason)
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
-from click.testing import CliRunner
+from click.testing import CliRunner, Result
 from sklearn.linear_model import LogisticRegression
 
 from trimtab.cli.main import cli
@@ -63,3 +64,26 @@ def test_a_server_whose_token_has_no_secret_does_not_start(tmp_path: Path) -> No
     refused = CliRunner().invoke(cli, ["serve", "--config", config])
     assert 2 == refused.exit_code
     assert "NO_SUCH_SECRET" in refused.output
+
+
+def test_a_plan_by_flags_needs_none_in_the_configuration_and_its_steps_their_role(
+    tmp_path: Path,
+) -> None:
+    config = configured(tmp_path)
+    two_versions(config)
+
+    def call(*command: str) -> Result:
+        return CliRunner().invoke(cli, [*command, "--reason", "new", "--config", config])
+
+    steps = ("--step", "10%:0", "--step", "50%:0:admin")
+    begun = call("deploy", "m", "2", *steps, "--guardrail", "error", "--outcome-delay", "0")
+    assert (0, True) == (begun.exit_code, "step 1 of 2" in begun.output)
+    refused = call("approve", "m")
+    assert 1 == refused.exit_code
+    assert "needs the approval of the role 'admin'; yours is 'operator'" in refused.output
+    assert 0 == call("approve", "m", "--role", "admin").exit_code
+    told = CliRunner().invoke(cli, ["events", "m", "--json", "--config", config])
+    assert "admin" == json.loads(told.output)[-1]["detail"]["role"]
+    status = CliRunner().invoke(cli, ["status", "m", "--config", config]).output
+    assert "v1 → v2 running, step 1/2 at 10 %" in status
+    assert "because" in status

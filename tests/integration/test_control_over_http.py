@@ -1,0 +1,131 @@
+"""Changes of traffic over HTTP: plans and forced refusals by name, roles by token, and what is refused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from starlette.applications import Starlette
+
+from trimtab.config import AuthConfig, Config, StateConfig, TokenConfig
+from trimtab.serve.control import control_routes
+from trimtab.types import FeatureKind, FeatureSpec, Signature, Task, Version
+from trimtab.wiring.deployment import Deployment
+
+ROLES = ("viewer", "operator", "admin")
+PLAN = {
+    "steps": [
+        {"share": 0.1, "bake_seconds": 60},
+        {"share": 0.5, "bake_seconds": 60, "approval": "admin"},
+    ],
+    "guardrails": [{"name": "errors", "event": "error"}],
+    "outcome_delay_seconds": 3600,
+}
+
+
+class World:
+    """A deployment with three versions, the first of them deployed, and its control plane."""
+
+    def __init__(self, folder: Path) -> None:
+        for role in ROLES:
+            (folder / role).write_text(f"secret-{role}")
+        tokens = tuple(
+            TokenConfig(name=f"the-{role}", role=role, secret=f"file:{folder / role}")  # type: ignore[arg-type]  # of ROLES
+            for role in ROLES
+        )
+        self.deployment = Deployment.open(
+            Config(state=StateConfig(dir=str(folder / "state")), auth=AuthConfig(tokens=tokens))
+        )
+        signature = Signature(
+            features=(FeatureSpec(name="x", kind=FeatureKind.NUMERIC),), task=Task.BINARY
+        )
+        with self.deployment.state.transaction() as state:
+            for number in (1, 2, 3):
+                state.registry.add_version(
+                    Version(
+                        model="m",
+                        version=number,
+                        digest=f"sha256:{number}",
+                        format="skops",
+                        size_bytes=1,
+                        signature=signature,
+                        created_at=0.0,
+                    )
+                )
+        self.deployment.deploy("m", 1, actor="test", reason="first")
+        self.app = Starlette(routes=control_routes(self.deployment))
+
+    def post(self, change: str, who: str = "operator", **body: Any) -> tuple[int, dict[str, Any]]:
+        async def main() -> httpx.Response:
+            transport = httpx.ASGITransport(app=self.app)
+            headers = {"authorization": f"Bearer secret-{who}"}
+            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+                path = f"/api/v1/models/m/{change}"
+                return await client.post(path, json={"reason": "why", **body}, headers=headers)
+
+        answer = asyncio.run(main())
+        return answer.status_code, answer.json()
+
+    def code(self, change: str, who: str = "operator", **body: Any) -> tuple[int, str]:
+        status, answer = self.post(change, who, **body)
+        return status, answer["error"]["code"]
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[World]:
+    made = World(tmp_path)
+    yield made
+    made.deployment.close()
+
+
+def test_a_plan_is_given_and_a_refusal_is_forced_by_name(world: World) -> None:
+    assert (422, "step_shorter_than_delay") == world.code("deploy", version=2, plan=PLAN)
+    assert (422, "unknown_force") == world.code("deploy", version=2, plan=PLAN, force=["luck"])
+    status, begun = world.post("deploy", version=2, plan=PLAN, force=["step_shorter_than_delay"])
+    assert (200, "running", 2) == (status, begun["state"], begun["candidate"])
+    with world.deployment.state.reading() as state:
+        entry = state.audit.entries("m")[-1]
+    assert ("the-operator", ["step_shorter_than_delay"]) == (entry.actor, entry.detail["forced"])
+
+
+def test_a_step_is_approved_by_the_role_that_its_plan_names(world: World) -> None:
+    world.post("deploy", version=2, plan=PLAN, force=["step_shorter_than_delay"])
+    assert (403, "wrong_role") == world.code("approve")
+    status, approved = world.post("approve", "admin")
+    assert (200, [1]) == (status, approved["approved"])
+
+
+def test_a_second_rollout_of_a_model_is_refused(world: World) -> None:
+    world.post("deploy", version=2, plan=PLAN, force=["step_shorter_than_delay"])
+    again: dict[str, Any] = {"version": 3, "plan": PLAN, "force": ["step_shorter_than_delay"]}
+    assert (409, "rollout_running") == world.code("deploy", **again)
+
+
+@pytest.mark.parametrize(
+    ("steps", "path"),
+    [
+        ([{"share": 1.5, "bake_seconds": 60}], "steps[0].share"),
+        (
+            [{"share": 0.5, "bake_seconds": 60}, {"share": 0.2, "bake_seconds": 60}],
+            "steps[1].share",
+        ),
+        ([{"share": 0.00005, "bake_seconds": 60}], "steps[0].share"),
+    ],
+)
+def test_shares_that_cannot_be_are_refused_by_their_path(
+    world: World, steps: list[dict[str, Any]], path: str
+) -> None:
+    status, answer = world.post("deploy", version=2, plan=PLAN | {"steps": steps})
+    assert (422, path) == (status, answer["error"]["path"])
+
+
+def test_an_unknown_version_a_viewer_and_an_empty_reason_are_refused(world: World) -> None:
+    assert (404, "unknown_version") == world.code("deploy", version=9, plan=PLAN)
+    assert 403 == world.code("rollback", "viewer")[0]
+    assert 400 == world.code("rollback", reason=" ")[0]
+    with world.deployment.state.reading() as state:
+        assert ["deploy"] == [entry.action for entry in state.audit.entries("m")]
