@@ -29,6 +29,7 @@ from trimtab.drift.packing import (
     unpack,
     unsqueezed,
 )
+from trimtab.drift.repeats import repeated_in
 from trimtab.drift.rounding import rounded
 from trimtab.drift.total_variation import TotalVariation
 from trimtab.errors import InvalidInput
@@ -38,6 +39,7 @@ from trimtab.sketch import (
     Coded,
     Column,
     IntArray,
+    RepeatedRows,
     Sketch,
     Sketcher,
     TableSketch,
@@ -124,6 +126,7 @@ class _Stored(msgspec.Struct, frozen=True, array_like=True):
     blocks: int
     block_seconds: float
     season: Season | None
+    repeated: RepeatedRows | None = None
 
 
 class _Header(msgspec.Struct, frozen=True, array_like=True):
@@ -135,7 +138,7 @@ class ReferenceProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     ``blocks`` is the number of time blocks, ``block_seconds`` long, that the noise is calibrated on;
     0 if it rests on formulas alone. ``season`` tells the hours of the day or week apart, where the
-    reference is long enough.
+    reference is long enough. ``repeated`` is the share of rows that repeat another one.
     """
 
     format: int
@@ -146,6 +149,7 @@ class ReferenceProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     blocks: int = 0
     block_seconds: float = 0.0
     season: Season | None = None
+    repeated: RepeatedRows | None = None
 
     def dump(self) -> bytes:
         """The profile as bytes: at most 20 KB for 100 numeric features."""
@@ -158,6 +162,7 @@ class ReferenceProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             blocks=self.blocks,
             block_seconds=self.block_seconds,
             season=self.season,
+            repeated=self.repeated,
         )
         return squeezed(to_bytes(stored))
 
@@ -193,14 +198,16 @@ class ReferenceProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
             blocks=stored.blocks,
             block_seconds=stored.block_seconds,
             season=stored.season,
+            repeated=stored.repeated,
         )
 
-    def feature_sketcher(self) -> Sketcher:
-        """Sketches windows of features, for data drift."""
+    def feature_sketcher(self, *, whole_rows: bool = False) -> Sketcher:
+        """Sketches windows of features, for data drift; and whole rows, for data quality."""
         paired = self.pairs.positions if self.pairs else ()
         return Sketcher(
             tuple(feature.binning for feature in self.features),
             ranks={at: self.features[at].sketch for at in paired},
+            whole_rows=whole_rows,
         )
 
     def score_sketcher(self) -> Sketcher:
@@ -282,6 +289,7 @@ def profile_of(
         blocks=len(parts),
         block_seconds=block_seconds if parts else 0.0,
         season=blocks.season,
+        repeated=repeated_in(binnings[: len(features)], arrays[: len(features)], blocks),
     )
 
 

@@ -84,7 +84,7 @@ class DriftDetector:
         self._segments = SegmentComparers.of(columns, segment_by, seconds, block_seconds)
         self._together = TogetherTests.of(columns, table, embedded, multivariate)
         self._taken = Signature(features=tuple(map(_widened, specs)), task=Task.REGRESSION)
-        self._quality = QualityComparer(references_of(self._profile))
+        self._quality = QualityComparer(references_of(self._profile), self._profile.repeated)
         self._checker = Checker(self._taken, unknown="ignore")
         self._comparer = FeatureComparer(self._profile)
         self._watch = WatchConfig(min_rows=min_rows)

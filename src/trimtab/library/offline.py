@@ -142,7 +142,7 @@ class WindowRows:
     def __init__(
         self, profile: ReferenceProfile, segments: SegmentComparers, together: TogetherTests
     ) -> None:
-        self._whole = profile.feature_sketcher()
+        self._whole = profile.feature_sketcher(whole_rows=True)
         self._segments = segments
         self._parts = {v: p.feature_sketcher() for v, p in segments.profiles.items()}
         self._together = together
@@ -214,7 +214,12 @@ def pictures_of(
 
 def _told(table: Any, odd: Any) -> WindowSketch:
     return WindowSketch(
-        rows=table.rows, features=table.features, score=table.score, pairs=table.pairs, odd=odd
+        rows=table.rows,
+        features=table.features,
+        score=table.score,
+        pairs=table.pairs,
+        distinct=table.distinct,
+        odd=odd,
     )
 
 

@@ -39,7 +39,7 @@ def missing(reference: Reference, current: Sketch) -> Found:
     """More values are missing."""
     old, rows = reference.sketch, (reference.sketch.rows, current.rows)
     before, now = old.missing / max(rows[0], 1), current.missing / max(rows[1], 1)
-    words = f"missing {_percent(before)} → {_percent(now)}"
+    words = f"missing {percent(before)} → {percent(now)}"
     p = more_often((old.missing, current.missing), rows)
     return Found("missing", max(0.0, now - before), 0.02, p, words, before, now)
 
@@ -51,7 +51,7 @@ def new_categories(reference: Reference, current: Sketch) -> Found:
     ranked = sorted(current.fresh, key=lambda name: (-current.fresh[name], name))
     others = " and others" if len(ranked) > _NAMED or current.overflow else ""
     named = ", ".join(f"`{name}`" for name in ranked[:_NAMED]) + others
-    words = f"new categories in {_percent(now)} of rows: {named}"
+    words = f"new categories in {percent(now)} of rows: {named}"
     p = more_often((old.unknown, current.unknown), rows)
     return Found("new_category", max(0.0, now - before), 0.01, p, words, before, now)
 
@@ -69,9 +69,9 @@ def out_of_range(reference: Reference, current: Sketch) -> Found | None:
     low, high = (_value(reference, int(code)) for code in (old.codes[0], old.codes[-1]))
     infinite = ~np.isfinite(standardised(current.bits, current.codes))
     boundless = int(current.counts[infinite].sum())
-    words = f"outside {low} … {high} in {_percent(share)} of rows"
+    words = f"outside {low} … {high} in {percent(share)} of rows"
     if boundless:
-        words += f", infinite in {_percent(boundless / max(rows[1], 1))}"
+        words += f", infinite in {percent(boundless / max(rows[1], 1))}"
     return Found("out_of_range", share, 0.01, p, words, 0.0, share)
 
 
@@ -93,7 +93,7 @@ def type_change(reference: Reference, current: Sketch, odd: int) -> Found:
     share = odd / max(current.rows, 1)
     p = more_often((0, odd), (reference.sketch.rows, current.rows))
     wanted = "text" if reference.feature.kind is FeatureKind.CATEGORICAL else "a number"
-    words = f"{_percent(share)} of values are not {wanted}"
+    words = f"{percent(share)} of values are not {wanted}"
     return Found("type_change", share, 0.01, p, words, 0.0, share)
 
 
@@ -129,7 +129,8 @@ def _value(reference: Reference, code: int) -> str:
     return f"{text} {reference.feature.unit}" if reference.feature.unit else text
 
 
-def _percent(share: float) -> str:
+def percent(share: float) -> str:
+    """A share as a percentage with at most two significant figures below ten."""
     value = 100 * share
     if value >= 10 or value == 0:
         return f"{value:.0f} %"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trimtab.quality.checks import Found, Reference, checked
-from trimtab.sketch import TableSketch
+from trimtab.quality.repeats import repeated_rows
+from trimtab.sketch import RepeatedRows, TableSketch
 from trimtab.types import Comparison, Window
 
 __all__ = ["DATA_QUALITY", "QualityComparer", "Reference"]
@@ -23,16 +24,23 @@ class QualityComparer:
 
     Args:
         references: The reference's features, in the order of the window's.
+        repeated: How many of the reference's rows repeat another; None leaves that out.
     """
 
-    def __init__(self, references: Sequence[Reference]) -> None:
+    def __init__(
+        self, references: Sequence[Reference], repeated: RepeatedRows | None = None
+    ) -> None:
         self._references = tuple(references)
+        self._repeated = repeated
 
     def compare(self, window: Window) -> Sequence[Comparison]:
-        """One comparison a feature; windows of ``WindowSketch`` also tell of types."""
+        """One comparison a feature, and one of whole rows where the window has kept some.
+
+        Windows of ``WindowSketch`` also tell of types.
+        """
         table: TableSketch = window.content
         odd = getattr(table, "odd", None)
-        return [
+        found = [
             self._feature(
                 reference, list(checked(reference, current, 0 if odd is None else int(odd[at])))
             )
@@ -40,6 +48,9 @@ class QualityComparer:
                 zip(self._references, table.features, strict=True)
             )
         ]
+        if self._repeated is not None and table.distinct is not None and table.rows:
+            found.append(repeated_rows(self._repeated, table.distinct))
+        return found
 
     def _feature(self, reference: Reference, found: Sequence[Found]) -> Comparison:
         material = [one for one in found if one.effect >= one.floor]

@@ -20,6 +20,7 @@ from trimtab.sketch.records import (
     IntArray,
     Sketch,
 )
+from trimtab.sketch.rows import RepeatedRows, RowSketch, merge_rows, repeated, sketch_rows
 from trimtab.sketch.table import Sketcher, TableSketch, merge_many, merge_tables, pair_sums
 from trimtab.sketch.wire import from_bytes, to_bytes
 
@@ -34,6 +35,8 @@ __all__ = [
     "Column",
     "Counted",
     "IntArray",
+    "RepeatedRows",
+    "RowSketch",
     "Sketch",
     "Sketcher",
     "TableSketch",
@@ -42,10 +45,13 @@ __all__ = [
     "merge",
     "merge_all",
     "merge_many",
+    "merge_rows",
     "merge_tables",
     "pair_sums",
     "quantile",
+    "repeated",
     "sketch",
+    "sketch_rows",
     "standardised",
     "subtract",
     "to_bytes",

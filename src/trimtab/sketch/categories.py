@@ -73,7 +73,7 @@ def _counted(values: Column) -> Iterator[Mapping[str | None, int]]:
     """Rows by category, chunk by chunk."""
     if isinstance(values, Counted):
         yield {None: values.missing} | dict(
-            zip(map(_name, values.labels), values.counts, strict=True)
+            zip(map(name_of, values.labels), values.counts, strict=True)
         )
         return
     if isinstance(values, Coded):
@@ -82,7 +82,7 @@ def _counted(values: Column) -> Iterator[Mapping[str | None, int]]:
             part = values.codes[start : start + _CHUNK] + 1
             rows += np.bincount(np.maximum(part, 0, out=part), minlength=len(rows))
         missing, *known = rows.tolist()
-        yield {None: missing} | dict(zip(map(_name, values.labels), known, strict=True))
+        yield {None: missing} | dict(zip(map(name_of, values.labels), known, strict=True))
         return
     for start in range(0, len(values), _CHUNK):
         yield _count(values[start : start + _CHUNK])
@@ -95,11 +95,12 @@ def _count(values: Array) -> dict[str | None, int]:
         if value is None or value != value:  # noqa: PLR0124 - NaN
             found[None] += count
         else:
-            found[_name(value)] += count
+            found[name_of(value)] += count
     return found
 
 
-def _name(value: object) -> str:
+def name_of(value: object) -> str:
+    """A category as text, at most 120 characters long."""
     text = value if isinstance(value, str) else str(value)
     if len(text) <= _LONGEST_NAME:
         return text

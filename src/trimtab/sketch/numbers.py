@@ -68,9 +68,14 @@ def count_numbers(
 
 def raw_codes(binning: Binning, values: FloatArray) -> npt.NDArray[np.uint32]:
     """Each value's unordered bin: the top bits of its standardised float32."""
+    return scaled_bits(binning, values) >> np.uint32(32 - binning.bits)
+
+
+def scaled_bits(binning: Binning, values: FloatArray) -> npt.NDArray[np.uint32]:
+    """The bits of each standardised value as a float32."""
     with np.errstate(over="ignore", invalid="ignore"):
         scaled = ((values - binning.median) * (1.0 / binning.scale)).astype(np.float32)
-    return scaled.view(np.uint32) >> np.uint32(32 - binning.bits)
+    return scaled.view(np.uint32)
 
 
 def standardised(bits: int, codes: IntArray) -> FloatArray:

@@ -13,6 +13,7 @@ from scipy.special import ndtri
 from trimtab.sketch.feature import merge, merge_all, sketch
 from trimtab.sketch.numbers import count_numbers, landmarks, raw_codes
 from trimtab.sketch.records import Binning, Coded, Column, Counted, IntArray, Sketch
+from trimtab.sketch.rows import RowSketch, merge_rows, sketch_rows
 from trimtab.types import Array, FloatArray
 
 _RANK_UNIT = 256.0
@@ -25,13 +26,15 @@ class TableSketch(msgspec.Struct, frozen=True, eq=False, kw_only=True):
 
     ``pairs`` has shape ``(4, p, p)`` over the ``p`` paired features, whose values are taken as normal
     scores of their rank in the reference, times 256, rounded: sums of products, sums of i where j is
-    present, sums of squares of i where j is present, and rows where both are.
+    present, sums of squares of i where j is present, and rows where both are. ``distinct`` is a sample
+    of the distinct rows.
     """
 
     rows: int
     features: tuple[Sketch, ...]
     score: Sketch | None = None
     pairs: IntArray | None = None
+    distinct: RowSketch | None = None
 
 
 def merge_tables(a: TableSketch, b: TableSketch) -> TableSketch:
@@ -43,6 +46,7 @@ def merge_tables(a: TableSketch, b: TableSketch) -> TableSketch:
         features=tuple(merge(x, y) for x, y in zip(a.features, b.features, strict=True)),
         score=score,
         pairs=a.pairs + b.pairs if both else None,  # type: ignore[operator]  # both are there
+        distinct=merge_rows(a.distinct, b.distinct) if a.distinct and b.distinct else None,
     )
 
 
@@ -54,11 +58,13 @@ def merge_many(tables: Sequence[TableSketch]) -> TableSketch:
     """
     scores = [table.score for table in tables if table.score is not None]
     pairs = [table.pairs for table in tables if table.pairs is not None]
+    distinct = [table.distinct for table in tables if table.distinct is not None]
     return TableSketch(
         rows=sum(table.rows for table in tables),
         features=tuple(map(merge_all, zip(*(table.features for table in tables), strict=True))),
         score=merge_all(scores) if scores else None,
         pairs=reduce(np.add, pairs) if len(pairs) == len(tables) else None,
+        distinct=reduce(merge_rows, distinct) if len(distinct) == len(tables) else None,
     )
 
 
@@ -69,6 +75,7 @@ class Sketcher:
         features: Each feature's binning, in the signature's order; empty to sketch scores only.
         score: The binning of the scores, None to leave them out.
         ranks: For the features whose correlations are followed, by position: their reference.
+        whole_rows: Whether a sample of the distinct rows is kept.
     """
 
     def __init__(
@@ -76,9 +83,12 @@ class Sketcher:
         features: Sequence[Binning],
         score: Binning | None = None,
         ranks: Mapping[int, Sketch] | None = None,
+        *,
+        whole_rows: bool = False,
     ) -> None:
         self.features = tuple(features)
         self.score = score
+        self._whole_rows = whole_rows
         self._ranks = {
             at: _rank_table(self.features[at].bits, reference)
             for at, reference in (ranks or {}).items()
@@ -110,6 +120,7 @@ class Sketcher:
             features=features,
             score=None if self.score is None or scores is None else sketch(self.score, scores),
             pairs=pairs,
+            distinct=sketch_rows(self.features, columns) if self._whole_rows else None,
         )
 
     def _feature(self, at: int, column: Column, ranked: FloatArray | None) -> Sketch:

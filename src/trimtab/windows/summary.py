@@ -25,6 +25,7 @@ def merge_windows(a: WindowSketch, b: WindowSketch) -> WindowSketch:
         features=table.features,
         score=table.score,
         pairs=table.pairs,
+        distinct=table.distinct,
         odd=a.odd + b.odd,
     )
 
@@ -39,5 +40,6 @@ def summarise(sketcher: Sketcher, rows: VersionRows, places: IntArray) -> Window
         features=table.features,
         score=table.score,
         pairs=table.pairs,
+        distinct=table.distinct,
         odd=np.array([odd for _, odd in taken], dtype=np.int64),
     )

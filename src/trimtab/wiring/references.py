@@ -21,4 +21,5 @@ def sketcher_of(profile: ReferenceProfile) -> Sketcher:
         tuple(one.binning for one in profile.features),
         score=profile.score.binning if profile.score else None,
         ranks={at: profile.features[at].sketch for at in paired},
+        whole_rows=profile.repeated is not None,
     )

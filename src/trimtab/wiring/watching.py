@@ -128,7 +128,7 @@ class SubjectBook:
         comparers: tuple[tuple[str, Comparer], ...] = (
             (DATA_DRIFT, FeatureComparer(profile, statistics)),
             (PREDICTION_DRIFT, ScoreComparer(profile, statistics)),
-            (DATA_QUALITY, QualityComparer(references_of(profile))),
+            (DATA_QUALITY, QualityComparer(references_of(profile), profile.repeated)),
         )
         return [
             Subject(
