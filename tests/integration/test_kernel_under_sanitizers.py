@@ -49,7 +49,7 @@ def ensemble(many, sets, float32):
 X = np.concatenate([rng.normal(size=(20, 3)), np.full((1, 3), np.nan), np.full((1, 3), np.inf), np.zeros((1, 3))])
 counts = {"refused": 0, "answered": 0}
 for number in range(int(sys.argv[2])):
-    data = bytearray(pack(ensemble([0, 1, 30], number % 2, number % 3 == 0))) if number % 50 == 0 else bytearray(sound)
+    data = bytearray(pack(ensemble([0, 1, (30, 45, 90)[number // 50 % 3]], number % 2, number % 3 == 0))) if number % 50 == 0 else bytearray(sound)
     if number % 50 == 0: sound = bytes(data)
     header = struct.unpack_from("<I", data, 28)[0]
     for _ in range(random.Random(number).randrange(1, 5)):

@@ -52,7 +52,7 @@ def ensembles(draw: Any) -> tuple[TreeEnsemble, Any]:
     finite = st.floats(allow_nan=False, allow_infinity=True, width=64)
     shape = {
         "features": draw(st.integers(1, 5)),
-        "splits": draw(st.sampled_from([0, 1, 3, 40])),
+        "splits": draw(st.sampled_from([0, 1, 3, 20, 40, 80])),
         "thresholds": NUMBERS + draw(st.lists(finite, max_size=8)),
         "boosted": draw(st.booleans()),
         "defaults": draw(st.booleans()),
@@ -99,4 +99,4 @@ def random_rows(rng: Any, shape: dict[str, Any]) -> Any:
                 rng.normal(size=8),
             ]
         )
-    return rng.choice(pool, (int(rng.choice([1, 2, 7, 8, 9, 150])), shape["features"]))
+    return rng.choice(pool, (int(rng.choice([1, 2, 7, 8, 12, 64, 150])), shape["features"]))

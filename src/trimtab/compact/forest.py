@@ -39,6 +39,9 @@ class Forest:
         self.columns = len(parts["base"])
         """Sums before the link."""
         self.features = self._header.features
+        starts, marks = len(parts["tree_starts"]), len(parts["marks"])
+        self.marked = 0 if not starts else 64 if marks > self.inner_nodes else 32
+        """Leaves for which a tree has room by marks; 0 where trees are walked."""
         self.link = self._header.link
         self.groups = self._header.groups
         """Widths of the outputs that the columns belong to."""

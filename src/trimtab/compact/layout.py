@@ -8,6 +8,9 @@
     32  header   JSON, padded with blanks
     …   sections   little-endian numbers, where the header says
 
+Sections from ``marks`` on repeat what the nodes say, for ensembles of small trees
+(:mod:`trimtab.compact.marks`); they may be missing, and readers that do not know them walk the nodes.
+
 The digest finds damage; it is no signature. Who wrote a file is the registry's business.
 """
 
@@ -43,6 +46,13 @@ SECTIONS: dict[str, np.dtype[Any]] = {
     "pairs": np.dtype("<u4"),
     "sets": np.dtype("<u4"),
     "base": np.dtype("<f8"),
+    "marks": np.dtype("<u4"),
+    "list_starts": np.dtype("<u4"),
+    "list_codes": np.dtype("<u4"),
+    "list_trees": np.dtype("<u2"),
+    "list_marks": np.dtype("<u4"),
+    "tree_starts": np.dtype("<u4"),
+    "tree_leaves": np.dtype("<u4"),
 }
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]

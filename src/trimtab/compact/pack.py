@@ -17,6 +17,7 @@ import numpy.typing as npt
 from trimtab.compact import slots
 from trimtab.compact.ensemble import IntArray, Missing, Tree, TreeEnsemble, levels
 from trimtab.compact.layout import SLOT, Header, written
+from trimtab.compact.marks import Marks
 from trimtab.errors import InvalidInput
 from trimtab.types import Array, FloatArray
 
@@ -66,6 +67,7 @@ class Packer:
     def __init__(self, ensemble: TreeEnsemble) -> None:
         self._ensemble = replace(ensemble, trees=())
         self._leaves = _Dictionary()
+        self._marks = Marks()
         self._pieces: list[_Pieces] = []
         self._roots: list[int] = []
         self._columns: list[int] = []
@@ -84,6 +86,7 @@ class Packer:
         self._columns.append(tree.column)
         if tree.left[0] < 0:
             self._roots.append(-1 - int(leaf_ids[0]))
+            self._marks.add(tree, (), np.zeros(0, np.int64), leaf_ids)
             return
         pieces = self._laid_out(tree, leaf_ids)
         self._pieces.append(pieces)
@@ -104,7 +107,8 @@ class Packer:
         parts = _joined(self._pieces, float32=self._ensemble.float32_input)
         self._pieces = []
         ensemble = replace(self._ensemble, divisor=divisor or self._ensemble.divisor)
-        return _Writer(ensemble, parts, self._leaves).file(self._roots, self._columns)
+        writer = _Writer(ensemble, parts, self._leaves)
+        return writer.file(self._roots, self._columns, self._marks)
 
     def _check(self, tree: Tree) -> None:
         ensemble, inner = self._ensemble, tree.left >= 0
@@ -142,6 +146,7 @@ class Packer:
         order[place[inner]] = inner
         near, far, near_leaf, far_leaf = near[order], far[order], is_leaf[near], is_leaf[far]
         near_leaf, far_leaf = near_leaf[order], far_leaf[order]
+        self._marks.add(tree, depths, order, leaf_ids)
         first = np.where(
             near_leaf, leaf_ids[near], np.where(far_leaf, leaf_ids[far], size[near] + 1)
         )
@@ -230,7 +235,7 @@ class _Writer:
         self._slot_bits = _bits(len(keys))
         self._two_leaves = parts.flags & NEAR_LEAF != 0
 
-    def file(self, roots: list[int], columns: list[int]) -> bytes:
+    def file(self, roots: list[int], columns: list[int], marks: Marks) -> bytes:
         ensemble, numeric = self._ensemble, self._keys < _KEY_CATEGORICAL
         slot_rows, sets, set_codes = self._categorical()
         direct = ensemble.float32_input and self._fits(32)
@@ -270,6 +275,7 @@ class _Writer:
             "pairs": pairs,
             "sets": sets,
             "base": ensemble.base,
+            **marks.sections(self._slot, codes.astype(np.uint32), len(self._keys)),
         }
         return written(header, parts)
 

@@ -47,11 +47,43 @@ def test_a_file_is_mapped_and_answers(tmp_path: Path, compiled: bool) -> None:
     assert (2, 2, 1, 2) == (forest.trees, forest.inner_nodes, forest.outputs, forest.features)
 
 
+def comb(splits: int) -> Tree:
+    """A tree that goes right again and again, and has as many leaves as splits, and one more."""
+    nodes, inner = 2 * splits + 1, np.arange(splits)
+    left, right = np.full((2, nodes), -1, np.int32)
+    left[2 * inner], right[2 * inner] = 2 * inner + 1, 2 * inner + 2
+    thresholds = np.zeros(nodes)
+    thresholds[2 * inner] = inner
+    return Tree(
+        np.zeros(nodes, np.int32),
+        thresholds,
+        left,
+        right,
+        (np.arange(nodes)[:, None] % 2).astype(np.float64),
+    )
+
+
 def test_equal_leaves_are_kept_once_and_a_node_takes_8_bytes() -> None:
-    few = Forest(pack(ensemble(*[stump()] * 10)))
-    many = Forest(pack(ensemble(*[stump()] * 1010)))
-    # A node, a root and a column for each tree: 8 + 8 + 4 bytes.
-    assert abs(many.size_bytes - few.size_bytes - 1000 * 20) <= 3 * 64
+    few = Forest(pack(ensemble(*[comb(80)] * 10)))
+    many = Forest(pack(ensemble(*[comb(80)] * 110)))
+    # For each tree its nodes, and a root and a column: 8 + 4 bytes.
+    assert abs(many.size_bytes - few.size_bytes - 100 * (80 * 8 + 12)) <= 3 * 64
+
+
+def test_only_ensembles_of_small_trees_have_marks() -> None:
+    small, wide, large = (Forest(pack(ensemble(stump(), comb(n)))).marked for n in (31, 63, 64))
+    assert (32, 64, 0) == (small, wide, large)
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+def test_a_file_without_marks_is_walked_and_answers_the_same(compiled: bool) -> None:
+    sealed = pack(ensemble(stump(), comb(20), comb(40)))
+    plain = resealed(sealed.replace(b'"tree_starts"', b'"some_starts"'))
+    X = np.linspace(-3, 50, 200).reshape(100, 2)
+    with_marks, without = (Forest(data, compiled=compiled) for data in (sealed, plain))
+    assert (64, 0) == (with_marks.marked, without.marked)
+    assert with_marks.raw(X).tobytes() == without.raw(X).tobytes()
+    assert with_marks.raw(X[:1]).tobytes() == without.raw(X[:1]).tobytes()
 
 
 @pytest.mark.parametrize("compiled", KERNELS)

@@ -15,7 +15,7 @@ from trimtab.compact.kernel.plain import PlainKernel, contradiction
 from trimtab.compact.layout import Header
 from trimtab.types import Array, FloatArray
 
-INTERFACE = 3
+INTERFACE = 4
 try:
     from trimtab.compact.kernel import _walk
 
@@ -35,6 +35,13 @@ _SECTIONS = (
     "pairs",
     "sets",
     "base",
+    "marks",
+    "list_starts",
+    "list_codes",
+    "list_trees",
+    "list_marks",
+    "tree_starts",
+    "tree_leaves",
 )
 
 

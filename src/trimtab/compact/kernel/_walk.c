@@ -6,6 +6,8 @@
  *
  * Everything a walk relies on is checked once, in check(): every reference leads backwards and to
  * something that is there. After that the walk itself needs no bounds.
+ *
+ * Ensembles of small trees are not walked, but marked: see _marks.h.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -19,9 +21,20 @@
 enum { FLOAT32_INPUT = 1, FLOAT32_SUMS = 2, DIRECT = 4, TINY_IS_ZERO = 8 };
 enum { MISSING_KIND = 3, NEVER = 1, ZERO = 2, MISSING_RIGHT = 4, CATEGORICAL = 8, STRICT = 16 };
 enum { READING_SHIFT = 5, READINGS = 3, TRUNCATE = 1, FLOOR = 2 };
-enum { NODES, ROOTS, TREE_COLUMNS, SLOTS, THRESHOLDS, LEAVES, PAIRS, SETS, BASE, SECTIONS };
-enum { INTERFACE = 3 }; /* one more whenever what Python passes changes */
-enum { LANES = 8, BLOCK = 128, SMALL = 4096 };
+enum { NODES, ROOTS, TREE_COLUMNS, SLOTS, THRESHOLDS, LEAVES, PAIRS, SETS, BASE,
+       MARKS, LIST_STARTS, LIST_CODES, LIST_TREES, LIST_MARKS, TREE_STARTS, TREE_LEAVES, SECTIONS };
+enum { INTERFACE = 4 }; /* one more whenever what Python passes changes */
+enum { LANES = 8, BLOCK = 1024, SMALL = 4096, FEW = 12 };
+
+/* Compiled more than once, and the widest that the processor can do is taken when the module is loaded. */
+#if defined(__x86_64__) && defined(__GLIBC__) && defined(__has_attribute)
+#if __has_attribute(target_clones)
+#define CLONES __attribute__((target_clones("default", "avx2", "avx512f")))
+#endif
+#endif
+#ifndef CLONES
+#define CLONES
+#endif
 
 #define PATH_FACTOR 0x9E3779B97F4A7C15ull
 #define NEAR_ZERO ((double)1e-35f)
@@ -40,6 +53,10 @@ typedef struct {
     const uint32_t *tree_columns, *pairs, *sets;
     const Slot *slots;
     const double *thresholds, *leaves, *base;
+    const void *marks, *list_marks;
+    const uint32_t *list_starts, *list_codes, *tree_starts, *tree_leaves;
+    const uint16_t *list_trees;
+    unsigned mark_bits; /* of a mark; 0 where there are none, and trees are walked */
     size_t node_count, trees, slot_count, threshold_count, leaf_count, pair_count, set_words, columns;
     unsigned features, width, flags, slot_bits, code_bits, leaf_bits, first_categorical, divisor;
     uint64_t slot_mask, code_mask, leaf_mask;
@@ -115,13 +132,18 @@ static void code_row(const Forest *forest, const double *row, uint32_t *codes)
 
 /* ---- one step ------------------------------------------------------------------------------ */
 
+static inline unsigned in_set(const Forest *forest, uint32_t set, uint32_t category)
+{
+    return forest->sets[set + (category >> 5)] >> (category & 31) & 1;
+}
+
 static inline unsigned goes_right(const Forest *forest, uint64_t node, const uint32_t *codes)
 {
     uint64_t slot = node & forest->slot_mask;
     uint32_t code = (uint32_t)(node >> forest->slot_bits & forest->code_mask);
     uint32_t mine = codes[slot];
     if (__builtin_expect(slot >= forest->first_categorical, 0))
-        return !(forest->sets[code + (mine >> 5)] >> (mine & 31) & 1);
+        return !in_set(forest, code, mine);
     return mine > code;
 }
 
@@ -243,15 +265,27 @@ static void finish(const Forest *forest, double *sums)
             sums[i] /= (double)forest->divisor;
 }
 
+static void sum_leaves(const Forest *forest, const uint32_t *leaves, double *sums)
+{
+    start(forest, sums);
+    if (forest->columns == 1 && !(forest->flags & FLOAT32_SUMS)) {
+        const double *values = forest->leaves;
+        double sum = *sums;
+        for (size_t tree = 0; tree < forest->trees; tree++)
+            sum += values[leaves[tree]];
+        *sums = sum;
+    } else
+        for (size_t tree = 0; tree < forest->trees; tree++)
+            add(forest, tree, leaves[tree], sums);
+    finish(forest, sums);
+}
+
 static void sum_row(const Forest *forest, const double *row, double *sums, uint32_t *scratch)
 {
     uint32_t *leaves = scratch + forest->slot_count;
     code_row(forest, row, scratch);
     through_trees(forest, scratch, leaves);
-    start(forest, sums);
-    for (size_t tree = 0; tree < forest->trees; tree++)
-        add(forest, tree, leaves[tree], sums);
-    finish(forest, sums);
+    sum_leaves(forest, leaves, sums);
 }
 
 static void sum_block(const Forest *forest, const double *rows, size_t count, double *sums,
@@ -283,6 +317,47 @@ static void sum_rows(const Forest *forest, const double *rows, size_t count, dou
     }
     for (; count; count--, rows += forest->features, sums += forest->columns)
         sum_row(forest, rows, sums, scratch);
+}
+
+/* How many of the codes, which are in order, are below the row's. */
+static inline uint32_t below(const uint32_t *codes, uint32_t count, uint32_t mine)
+{
+    const uint32_t *at = codes;
+    if (!count)
+        return 0;
+    while (count > 1) {
+        uint32_t half = count / 2;
+        at += at[half - 1] < mine ? half : 0;
+        count -= half;
+    }
+    return (uint32_t)(at - codes) + (*at < mine);
+}
+
+#define BITS 32
+#include "_marks.h"
+#define BITS 64
+#include "_marks.h"
+
+static void answer(const Forest *forest, const double *rows, size_t count, double *sums, void *scratch)
+{
+    if (forest->mark_bits == 32)
+        mark_rows32(forest, rows, count, sums, scratch);
+    else if (forest->mark_bits)
+        mark_rows64(forest, rows, count, sums, scratch);
+    else
+        sum_rows(forest, rows, count, sums, scratch);
+}
+
+/* Words of scratch that so many rows need. */
+static size_t scratch_words(const Forest *forest, size_t rows)
+{
+    size_t one = forest->slot_count + forest->trees, block = rows < BLOCK ? rows : BLOCK, many = 0;
+    if (forest->mark_bits) {
+        one += forest->trees * (forest->mark_bits / 32) + 2;
+        many = rows < FEW ? 0 : forest->slot_count * 64 + 16; /* four vectors of 64 bytes */
+    } else if (rows >= LANES)
+        many = BLOCK + block * forest->slot_count;
+    return one > many ? one : many;
 }
 
 static uint64_t path_of(const Forest *forest, int64_t root, const uint32_t *codes)
@@ -351,6 +426,39 @@ static const char *check_node(const Forest *forest, size_t place)
                : NULL;
 }
 
+static const char *check_lists(const Forest *forest)
+{
+    uint32_t last = 0;
+    for (size_t slot = 0; slot <= forest->slot_count; slot++) {
+        if (forest->list_starts[slot] < last || forest->list_starts[slot] > forest->node_count)
+            return "the lists of nodes are out of order";
+        last = forest->list_starts[slot];
+    }
+    for (size_t slot = forest->first_categorical; slot < forest->slot_count; slot++)
+        for (uint32_t node = forest->list_starts[slot]; node < forest->list_starts[slot + 1]; node++)
+            if ((uint64_t)forest->list_codes[node] + forest->slots[slot].words > forest->set_words)
+                return "a list refers to no category set";
+    for (size_t node = 0; node < forest->node_count; node++)
+        if (forest->list_trees[node] >= forest->trees)
+            return "a list refers to no tree";
+    return NULL;
+}
+
+static const char *check_marks(const Forest *forest, size_t leaves)
+{
+    for (size_t tree = 0; tree < forest->trees; tree++) {
+        uint32_t begin = forest->tree_starts[tree], end = forest->tree_starts[tree + 1];
+        if (begin >= end || end > leaves)
+            return "a tree's leaves are out of order";
+        if (end - begin > 1 && forest->roots[tree] + 2 < (int64_t)(end - begin))
+            return "a tree has more leaves than nodes";
+    }
+    for (size_t leaf = 0; leaf < leaves; leaf++)
+        if (forest->tree_leaves[leaf] >= forest->leaf_count)
+            return "a tree refers to no leaf";
+    return check_lists(forest);
+}
+
 static const char *check(const Forest *forest)
 {
     const char *wrong = NULL;
@@ -369,14 +477,37 @@ static const char *check(const Forest *forest)
     wrong = check_slots(forest);
     for (size_t place = 0; !wrong && place < forest->node_count; place++)
         wrong = check_node(forest, place);
+    if (!wrong && forest->mark_bits)
+        wrong = check_marks(forest, (size_t)forest->view[TREE_LEAVES].len / 4);
     return wrong;
 }
 
 /* ---- Python -------------------------------------------------------------------------------- */
 
+static int take_marks(Forest *self, const size_t *counts)
+{
+    size_t nodes = counts[NODES], bytes = (size_t)self->view[MARKS].len;
+    self->mark_bits = 0;
+    if (!counts[TREE_STARTS])
+        return 0;
+    self->mark_bits = bytes > nodes * 4 ? 64 : 32;
+    self->marks = self->view[MARKS].buf, self->list_marks = self->view[LIST_MARKS].buf;
+    self->list_starts = self->view[LIST_STARTS].buf, self->list_codes = self->view[LIST_CODES].buf;
+    self->list_trees = self->view[LIST_TREES].buf;
+    self->tree_starts = self->view[TREE_STARTS].buf, self->tree_leaves = self->view[TREE_LEAVES].buf;
+    if (bytes != nodes * (self->mark_bits / 8) || bytes != (size_t)self->view[LIST_MARKS].len ||
+        counts[LIST_CODES] != nodes || counts[LIST_TREES] != nodes ||
+        counts[LIST_STARTS] != self->slot_count + 1 || counts[TREE_STARTS] != self->trees + 1 ||
+        (uintptr_t)self->marks % 8 || (uintptr_t)self->list_marks % 8) {
+        PyErr_SetString(PyExc_ValueError, "marks and nodes differ in number");
+        return -1;
+    }
+    return 0;
+}
+
 static int take_sections(Forest *self, PyObject *parts)
 {
-    static const size_t sizes[SECTIONS] = {8, 8, 4, sizeof(Slot), 8, 8, 8, 4, 8};
+    static const size_t sizes[SECTIONS] = {8, 8, 4, sizeof(Slot), 8, 8, 8, 4, 8, 4, 4, 4, 2, 4, 4, 4};
     size_t counts[SECTIONS];
     if (!PyTuple_Check(parts) || PyTuple_Size(parts) != SECTIONS) {
         PyErr_SetString(PyExc_TypeError, "the sections of a forest are a tuple");
@@ -406,7 +537,7 @@ static int take_sections(Forest *self, PyObject *parts)
         PyErr_SetString(PyExc_ValueError, "trees and roots differ in number, or leaves are cut short");
         return -1;
     }
-    return 0;
+    return take_marks(self, counts);
 }
 
 static int take_widths(Forest *self)
@@ -500,22 +631,17 @@ static PyObject *forest_sums(PyObject *object, PyObject *const *given, Py_ssize_
     size_t needed;
     if (rows < 0)
         return NULL;
-    needed = self->slot_count + self->trees;
-    if (rows >= LANES) {
-        size_t block = (size_t)rows < BLOCK ? (size_t)rows : BLOCK;
-        size_t blocked = BLOCK + block * self->slot_count;
-        needed = needed > blocked ? needed : blocked;
-    }
+    needed = scratch_words(self, (size_t)rows);
     if (needed > SMALL && !(scratch = malloc(needed * sizeof *scratch))) {
         PyBuffer_Release(&in);
         PyBuffer_Release(&out);
         return PyErr_NoMemory();
     }
     if (rows == 1)
-        sum_row(self, in.buf, out.buf, scratch);
+        answer(self, in.buf, 1, out.buf, scratch);
     else {
         Py_BEGIN_ALLOW_THREADS
-        sum_rows(self, in.buf, (size_t)rows, out.buf, scratch);
+        answer(self, in.buf, (size_t)rows, out.buf, scratch);
         Py_END_ALLOW_THREADS
     }
     if (scratch != small)
