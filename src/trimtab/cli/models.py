@@ -28,6 +28,7 @@ file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option("--holdout", type=file, help="Rows it was not trained on, with outcomes.")
 @click.option("--outcome", help="Column of outcomes in those files.")
 @click.option("--time", "time_column", help="Column of event times, Unix seconds.")
+@click.option("--request", help="Column that tells which rows were ranked together.")
 @click.option("--ignore", multiple=True, help="A column that is no feature; repeatable.")
 @click.option("--task", type=click.Choice([t.value for t in Task]), default=Task.BINARY.value)
 @click.option("--label", "labels", multiple=True, help="A class, in the model's order; repeatable.")
@@ -46,6 +47,7 @@ def register(
     holdout: Path | None,
     outcome: str | None,
     time_column: str | None,
+    request: str | None,
     ignore: tuple[str, ...],
     task: str,
     labels: tuple[str, ...],
@@ -61,6 +63,7 @@ def register(
         holdout=None if holdout is None else read_frame(holdout),
         outcome=outcome,
         time=time_column,
+        request=request,
         ignore=ignore,
         task=Task(task),
         labels=labels,

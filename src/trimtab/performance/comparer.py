@@ -17,6 +17,8 @@ from trimtab.types import Comparison, Task, Window
 _LEAST_P = 1e-300
 _EXPECTED_POSITIVE_PART = 1.0 / math.sqrt(2.0 * math.pi)
 _SEGMENT_ROWS = 30
+_LEAST_REQUESTS = 30.0
+_RANKINGS = ("ndcg", "mrr", "hit_rate")
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +61,11 @@ SEGMENT_METRICS = {
     Task.MULTICLASS: ("accuracy", "roc_auc"),
     Task.REGRESSION: ("mae",),
 }
+
+
+def is_ranking(name: str) -> bool:
+    """Whether a figure is of rankings: of requests, and not of rows."""
+    return name.startswith(_RANKINGS)
 
 
 def in_order(found: Mapping[str, Estimate]) -> list[tuple[str, Metric]]:
@@ -104,7 +111,14 @@ class PerformanceComparer:
         fair = not (counted.partial and counted.selected())
         found = measure(counted, self._config)
         compared = [
-            comparison(name, metric, found[name], self._reference, _words(counted), judged=fair)
+            comparison(
+                name,
+                metric,
+                found[name],
+                self._reference,
+                _words(counted),
+                judged=fair and _enough(name, found[name]),
+            )
             for name, metric in in_order(found)
         ]
         for segment, part in counted.segments.items():
@@ -117,16 +131,21 @@ class PerformanceComparer:
         return [
             comparison(
                 name,
-                METRICS[name],
+                metric,
                 found[name],
                 figures,
                 _words(part),
-                judged=fair and part.outcomes >= _SEGMENT_ROWS,
+                judged=fair and part.outcomes >= _SEGMENT_ROWS and _enough(name, found[name]),
                 segment=segment,
             )
-            for name in SEGMENT_METRICS[part.task]
-            if name in found
+            for name, metric in in_order(found)
+            if name in SEGMENT_METRICS[part.task] or is_ranking(name)
         ]
+
+
+def _enough(name: str, found: Estimate) -> bool:
+    """Rankings are judged from 30 requests on."""
+    return not is_ranking(name) or found.rows >= _LEAST_REQUESTS
 
 
 def comparison(

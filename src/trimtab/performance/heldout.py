@@ -13,6 +13,7 @@ from trimtab.performance.metrics import (
     Estimate,
     classification,
     mean_absolute_percentage_error,
+    ranking,
     regression,
 )
 from trimtab.types import Array, Columns, FloatArray, Record, Signature, Task
@@ -25,7 +26,7 @@ class HeldOut(Record, frozen=True):
     """Rows that a model was not trained on, with what it answered and what became known.
 
     ``scores`` as in ``evaluate``; ``outcomes`` are all finite; ``event_times`` in Unix seconds, where
-    they are known.
+    they are known; rows with equal ``requests`` were ranked together.
     """
 
     columns: Columns
@@ -33,6 +34,7 @@ class HeldOut(Record, frozen=True):
     outcomes: FloatArray
     event_times: FloatArray | None = None
     window_seconds: float = 86_400.0
+    requests: Array | None = None
 
 
 def evaluate(
@@ -43,6 +45,7 @@ def evaluate(
     event_times: FloatArray | None = None,
     window_seconds: float = 86_400.0,
     config: PerformanceConfig = PerformanceConfig(),  # noqa: B008 - frozen
+    requests: Array | None = None,
 ) -> dict[str, float]:
     """Held-out figures for a version's ``metrics``, with what a later comparison needs.
 
@@ -57,7 +60,8 @@ def evaluate(
         signature: The model's task and threshold.
         event_times: Shape ``(rows,)``, Unix seconds.
         window_seconds: How long the watched windows will be.
-        config: Costs and quantile, where the model has them.
+        config: Costs, quantile and places of a ranking, where the model has them.
+        requests: Shape ``(rows,)``: which rows were ranked together. Without, rankings have no figures.
 
     Returns:
         ``rows``; for each metric its value and ``<metric>_se``; ``positive_ratio`` for binary.
@@ -65,7 +69,7 @@ def evaluate(
     """
     if not len(outcomes):
         return {}
-    whole = exact(scores, outcomes, signature, config)
+    whole = exact(scores, outcomes, signature, config, requests)
     figures = {"rows": float(len(outcomes))}
     for name, estimate in whole.items():
         figures[name] = estimate.value
@@ -74,7 +78,13 @@ def evaluate(
         figures["positive_ratio"] = float(np.mean(outcomes))
     if event_times is not None:
         parts = [
-            exact(scores[part], outcomes[part], signature, config)
+            exact(
+                scores[part],
+                outcomes[part],
+                signature,
+                config,
+                None if requests is None else requests[part],
+            )
             for part in blocks(np.floor(event_times / window_seconds))
         ]
         figures |= _between(whole, parts)
@@ -94,8 +104,23 @@ def exact(
     outcomes: FloatArray,
     signature: Signature,
     config: PerformanceConfig = PerformanceConfig(),  # noqa: B008 - frozen
+    requests: Array | None = None,
 ) -> dict[str, Estimate]:
     """The metrics without bins: every distinct score is a bin of its own."""
+    found = _of_rows(scores, outcomes, signature, config)
+    if config.ranking_k is None or requests is None:
+        return found
+    ordered = scores.max(axis=1) if scores.ndim == 2 else scores
+    _, place = np.unique(requests, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    lists = np.split(order, np.flatnonzero(np.diff(place[order])) + 1)
+    gains = np.maximum(outcomes, 0.0)
+    return found | ranking([(ordered[rows], gains[rows]) for rows in lists], config.ranking_k)
+
+
+def _of_rows(
+    scores: FloatArray, outcomes: FloatArray, signature: Signature, config: PerformanceConfig
+) -> dict[str, Estimate]:
     costs = np.array(config.costs, dtype=np.float64) if config.costs else None
     if signature.task is Task.REGRESSION:
         errors, ones = scores - outcomes, np.ones(len(outcomes))

@@ -8,6 +8,7 @@ import msgspec
 import numpy as np
 
 from trimtab.config import PerformanceConfig
+from trimtab.performance.comparer import is_ranking
 from trimtab.performance.concept import Excess, held_out_excess
 from trimtab.performance.estimated import Estimator, make_estimator
 from trimtab.performance.heldout import HeldOut, evaluate
@@ -64,7 +65,7 @@ def make_promise(
             if int(rows.sum()) >= _SEGMENT_ROWS:
                 figures[str(name)] = evaluate(
                     heldout.scores[rows], heldout.outcomes[rows], signature, config=config
-                )
+                ) | _ranked(heldout, rows, signature, config)
     estimator, shares = make_estimator(heldout, signature, config)
     return Promise(
         segments=specs,
@@ -72,6 +73,24 @@ def make_promise(
         estimator=estimator,
         excess=held_out_excess(heldout, shares, signature),
     )
+
+
+def _ranked(
+    heldout: HeldOut, inside: Array, signature: Signature, config: PerformanceConfig
+) -> dict[str, float]:
+    """The figures of a segment's rankings: of the requests that lie in it with all their rows."""
+    if heldout.requests is None or config.ranking_k is None:
+        return {}
+    _, place = np.unique(heldout.requests, return_inverse=True)
+    whole = inside & ~np.isin(place, place[~inside])
+    found = evaluate(
+        heldout.scores[whole],
+        heldout.outcomes[whole],
+        signature,
+        config=config,
+        requests=heldout.requests[whole],
+    )
+    return {name: value for name, value in found.items() if is_ranking(name)}
 
 
 def _scalar(value: Array | float | str | None) -> Scalar:

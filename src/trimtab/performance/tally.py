@@ -34,11 +34,27 @@ class Item(msgspec.Struct, array_like=True):
 
 
 class Requests(msgspec.Struct):
-    """The rows of at most 1,000 requests, those whose ids hash lowest: a sample that merges."""
+    """The rows of at most 1,000 requests, those whose ids hash lowest: a sample that merges.
+
+    ``segments`` has for each the segments that all its rows are in.
+    """
 
     kept: dict[str, dict[str, Item]] = {}
+    segments: dict[str, tuple[str, ...]] = {}
     highest: tuple[str, str] | None = None
     full: bool = False
+
+    def add(self, request_id: str, segments: tuple[str, ...]) -> dict[str, Item] | None:
+        """As ``of``, for a row that is in those segments."""
+        rows = self.of(request_id)
+        if rows is not None:
+            known = self.segments.get(request_id, segments)
+            self.segments[request_id] = tuple(name for name in known if name in segments)
+        return rows
+
+    def inside(self, segment: str) -> list[dict[str, Item]]:
+        """The requests that lie in a segment with all their rows."""
+        return [rows for name, rows in self.kept.items() if segment in self.segments.get(name, ())]
 
     def of(self, request_id: str) -> dict[str, Item] | None:
         """The rows of a request, None if it is not in the sample."""
@@ -50,7 +66,9 @@ class Requests(msgspec.Struct):
             return None
         rows = self.kept[request_id] = {}
         if len(self.kept) > MOST_REQUESTS:
-            del self.kept[max(self.kept, key=_place)]
+            last = max(self.kept, key=_place)
+            del self.kept[last]
+            self.segments.pop(last, None)
             self.full = True
             self.highest = max(map(_place, self.kept))
         return self.kept.get(request_id)

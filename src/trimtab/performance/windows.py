@@ -172,7 +172,7 @@ class PerformanceWindows:
         window.scores[place] = (predictions + 1, known)
         if made.request_id is not None:
             window.requests = window.requests or Requests()
-            rows = window.requests.of(made.request_id)
+            rows = window.requests.add(made.request_id, made.segments)
             if rows is not None:
                 rows[made.prediction_id] = Item(made.score)
 
@@ -256,19 +256,25 @@ class PerformanceWindows:
             content=msgspec.structs.replace(
                 _counted(task, window.whole),
                 requests=tuple(dict(rows) for rows in requests),
-                segments={n: _counted(task, tally) for n, tally in sorted(window.segments.items())},
+                segments={
+                    name: _counted(
+                        task, tally, window.requests.inside(name) if window.requests else ()
+                    )
+                    for name, tally in sorted(window.segments.items())
+                },
                 partial=not self._mature(window),
                 scores=tuple(counts for _, counts in sorted(window.scores.items())),
             ),
         )
 
 
-def _counted(task: Task, tally: Tally) -> Counted:
+def _counted(task: Task, tally: Tally, requests: Iterable[dict[str, Item]] = ()) -> Counted:
     return Counted(
         task=task,
         predictions=tally.predictions,
         outcomes=tally.outcomes,
         tables=tuple(dict(table) for table in tally.tables),
+        requests=tuple(dict(rows) for rows in requests),
     )
 
 

@@ -43,14 +43,15 @@ class Training(Record, frozen=True):
 
     ``reference`` is a frame (pandas, polars or Arrow) of the rows that the model was trained on, and
     ``holdout`` one of rows that it was not. ``outcome`` and ``time`` name their columns of outcomes
-    (classes by label or index, or values) and Unix seconds; ``ignore`` names further columns that are
-    no features.
+    (classes by label or index, or values) and Unix seconds, ``request`` that of what tells which rows
+    were ranked together; ``ignore`` names further columns that are no features.
     """
 
     reference: Any
     task: Task
     outcome: str | None = None
     time: str | None = None
+    request: str | None = None
     holdout: Any = None
     labels: tuple[str, ...] = ()
     threshold: float = 0.5
@@ -217,7 +218,7 @@ def _block_seconds(times: FloatArray | None, window_seconds: float) -> float:
 
 def _signature(training: Training) -> Signature:
     frame = nw.from_native(training.reference, eager_only=True)
-    left_out = {training.outcome, training.time, *training.ignore}
+    left_out = {training.outcome, training.time, training.request, *training.ignore}
     features = [name for name in frame.columns if name not in left_out]
     return infer_signature(
         frame.select(features).to_native(),
@@ -266,7 +267,27 @@ def _held_out(
         outcomes=outcomes[known],
         event_times=None if times is None else times[known],
         window_seconds=window_seconds,
+        requests=_requests(training, known),
     )
+
+
+def _requests(training: Training, known: Array) -> Array | None:
+    """Which of the holdout's rows were ranked together; those whose outcome is known.
+
+    Raises:
+        InvalidInput: there is no such column.
+    """
+    if training.request is None:
+        return None
+    frame = nw.from_native(training.holdout, eager_only=True)
+    if training.request not in frame.columns:
+        raise InvalidInput(
+            f"There is no column {training.request!r} for the requests.",
+            code="request_column_missing",
+            hint=f"The columns are {', '.join(frame.columns)}.",
+        )
+    names = frame[training.request].to_list()
+    return np.array([str(name) for name in names], dtype=object)[known]
 
 
 def _figures(
@@ -281,6 +302,7 @@ def _figures(
         signature,
         event_times=heldout.event_times,
         config=config,
+        requests=heldout.requests,
     )
 
 

@@ -13,7 +13,7 @@ from sklearn.linear_model import LogisticRegression
 from tests.unit.performance.recorded import prediction
 
 from trimtab.config import load
-from trimtab.errors import InvalidConfig
+from trimtab.errors import InvalidConfig, InvalidInput
 from trimtab.performance import Promise
 from trimtab.telemetry import Metrics, exposition
 from trimtab.types import Comparison, State, Task, Verdict, Version
@@ -118,6 +118,27 @@ def test_facts_hold_what_the_models_performance_needs_and_no_more(tmp_path: Path
     assert ((0.25, 0.75), "r", {"where": 2}) == (facts.outputs, facts.request_id, facts.segments)
     plain.close()
     rich.close()
+
+
+def test_a_column_of_requests_is_no_feature_and_gives_rankings_their_figures(
+    tmp_path: Path,
+) -> None:
+    deployment = opened(tmp_path, ranking_k=2)
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=400)
+    frame = pa.table({"x": x, "query": [f"q{at // 5}" for at in range(400)], "y": (x > 0) * 1})
+    training = Training(
+        reference=frame, holdout=frame, outcome="y", request="query", task=Task.BINARY
+    )
+    model = LogisticRegression().fit(x[:, None], x > 0)
+    version = register(deployment, "m", model, training, author="test")
+    assert ("x",) == version.signature.names
+    assert 0.9 < version.metrics["mrr"] < 1
+    assert {"ndcg_at_2", "ndcg_at_2_se", "hit_rate_at_2_se"} <= set(version.metrics)
+    wrong = msgspec.structs.replace(training, request="quest", ignore=("query",))
+    with pytest.raises(InvalidInput, match="no column 'quest' for the requests"):
+        register(deployment, "m", model, wrong, author="test")
+    deployment.close()
 
 
 def verdict(*, estimated: bool, revision: int = 0) -> Verdict:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from trimtab.performance.metrics.estimate import Estimate, mean, normal
+from trimtab.performance.metrics.estimate import Estimate, mean, normal, proportion
 from trimtab.types import FloatArray
 
 
@@ -53,10 +53,13 @@ def ranking(lists: Sequence[tuple[FloatArray, FloatArray]], k: int) -> dict[str,
     values = {
         f"ndcg_at_{k}": [v for one in lists if (v := ndcg(*one, k)) is not None],
         "mrr": [0.0 if rank is None else 1.0 / rank for rank in ranks],
-        f"hit_rate_at_{k}": [float(rank is not None and rank <= k) for rank in ranks],
     }
-    return {
+    shown = {
         name: normal(*mean(np.array(found), np.ones(len(found))), float(len(found)), most=1.0)
         for name, found in values.items()
         if found
     }
+    if ranks:
+        hits = sum(rank is not None and rank <= k for rank in ranks)
+        shown[f"hit_rate_at_{k}"] = proportion(float(hits), float(len(ranks)))
+    return shown
