@@ -25,6 +25,7 @@ from trimtab.types import (
     Resolved,
     Route,
     RowRequest,
+    Scalar,
 )
 
 Assign = Callable[[Route, str | None, str], Assignment]
@@ -108,7 +109,7 @@ class PredictFlow:
                 live.route, arm, answering.version, answering.digest, answering.signature,
                 answering.pick, now, seconds * 1e3, failed,
             )  # fmt: skip
-            for i, values in zip(members, outputs.tolist(), strict=True):
+            for i, values in zip(members, outputs, strict=True):
                 given[i] = answers.prediction(
                     rows[i], answered, values, provenance=request.provenance
                 )
@@ -140,7 +141,7 @@ class PredictFlow:
 
     async def _score(
         self, live: LiveModel, index: int, rows: Sequence[Asked]
-    ) -> tuple[LiveArm, FloatArray, str | None]:
+    ) -> tuple[LiveArm, Sequence[Sequence[float]], str | None]:
         """An arm's answer; the champion's when a candidate is missing, fails or is late, and why."""
         resolved = [row.resolved for row in rows]
         failed = None
@@ -152,11 +153,15 @@ class PredictFlow:
                 try:
                     limit = live.deadline_ms / 1e3
                     columns = _columns(arm, resolved)
-                    return arm, await self._isolate(arm.predictor, columns, limit), None
+                    outputs = await self._isolate(arm.predictor, columns, limit)
+                    return arm, outputs.tolist(), None
                 except ModelFailure as failure:
                     failed = failure.code
         champion = live.champion
-        return champion, champion.predictor.predict(_columns(champion, resolved)), failed
+        if champion.one is not None and len(resolved) == 1:
+            return champion, (champion.one(_values(champion, resolved[0])),), failed
+        outputs = champion.predictor.predict(_columns(champion, resolved))
+        return champion, outputs.tolist(), failed
 
     def _count(self, route: Route, records: Sequence[PredictionRecord]) -> None:
         if len(records) == 1:
@@ -199,4 +204,12 @@ def _by_arm(rows: Sequence[Asked]) -> Mapping[int, Sequence[int]]:
 
 
 def _columns(arm: LiveArm, rows: Sequence[Resolved]) -> Columns:
-    return arm.checker.columns([[row.values[i] for i in arm.pick] for row in rows])
+    return arm.checker.columns([_values(arm, row) for row in rows])
+
+
+def _values(arm: LiveArm, row: Resolved) -> Sequence[Scalar]:
+    """A row's values in the arm's own order."""
+    values = row.values
+    if arm.pick == answers.IN_ORDER[: len(values)]:
+        return values
+    return [values[i] for i in arm.pick]

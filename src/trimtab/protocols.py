@@ -222,7 +222,9 @@ class JournalWriter(Protocol):
 class LiveArm:
     """A loaded version that can answer.
 
-    ``pick`` maps the arm's own feature order to the champion's, in which rows are checked.
+    ``pick`` maps the arm's own feature order to the champion's, in which rows are checked. ``one`` scores
+    one row of values in the arm's own order, None for missing, as ``predictor`` would; None where
+    there is no short way.
     """
 
     version: int
@@ -231,6 +233,7 @@ class LiveArm:
     predictor: Predictor
     checker: RowChecker
     pick: tuple[int, ...]
+    one: Callable[[Sequence[Scalar]], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True, slots=True)

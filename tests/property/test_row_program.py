@@ -219,6 +219,10 @@ def compare(expected: Array | str | None, rows: Rows, columns: Columns) -> None:
     else:
         answer = rows.matrix(columns.arrays, columns.rows)
         assert same(answer, expected), (answer, expected)
+        plain = [array.tolist() for array in columns.arrays]
+        for i, row in enumerate(zip(*plain, strict=True)):
+            values = [None if v != v else v for v in row]  # noqa: PLR0124 - NaN
+            assert same(rows.one(values), answer[i : i + 1])
 
 
 @settings(max_examples=60, deadline=None)

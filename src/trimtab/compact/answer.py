@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -23,12 +24,15 @@ from trimtab.compact.nodes import (
 from trimtab.compact.program import Program, read_numbers, read_places
 from trimtab.compact.rows import Rows
 from trimtab.errors import InvalidInput, Refused
-from trimtab.types import Array, FloatArray
+from trimtab.types import Array, FloatArray, Scalar
 
 MAX_DEPTH = 16
 
 Answer = Callable[[Sequence[Array], int], FloatArray]
 """Columns and how many rows they have, to shape ``(rows, outputs)``."""
+
+One = Callable[[Sequence[Scalar]], FloatArray]
+"""One row's values, None for missing, to shape ``(1, outputs)``."""
 
 
 class Binder:
@@ -66,6 +70,21 @@ class Binder:
             return _pick(node, *self.bind(node.part, depth + 1))
         return self._stack(node, depth)
 
+    def one(self, node: Node) -> One | None:
+        """The same function of one row of values; None for nodes of several parts."""
+        if not isinstance(node, Leaf):
+            return None
+        rows, check = self._rows(node.program), _CHECKS[node.check]
+        predict, _ = self._model(node, rows.width)
+        make = rows.one
+
+        def answer(values: Sequence[Scalar]) -> FloatArray:
+            matrix = make(values)
+            check(matrix)
+            return predict(matrix)
+
+        return answer
+
     def _rows(self, program: int) -> Rows:
         if not 0 <= program < len(self._programs):
             raise _malformed("a program's number")
@@ -74,15 +93,8 @@ class Binder:
         return self._bound[program]
 
     def _leaf(self, leaf: Leaf) -> tuple[Answer, int]:
-        rows = self._rows(leaf.program)
-        predict: Callable[[FloatArray], FloatArray]
-        if isinstance(leaf.model, Trees):
-            if not 0 <= leaf.model.section < len(self._forests):
-                raise _malformed("a forest's number")
-            predict, outputs = _trees(leaf.model, self._forests[leaf.model.section], rows.width)
-        else:
-            predict, outputs = _linear(leaf.model, rows.width)
-        check = _CHECKS[leaf.check]
+        rows, check = self._rows(leaf.program), _CHECKS[leaf.check]
+        predict, outputs = self._model(leaf, rows.width)
         make = rows.matrix
 
         def answer(sources: Sequence[Array], count: int) -> FloatArray:
@@ -91,6 +103,13 @@ class Binder:
             return predict(matrix)
 
         return answer, outputs
+
+    def _model(self, leaf: Leaf, width: int) -> tuple[Callable[[FloatArray], FloatArray], int]:
+        if not isinstance(leaf.model, Trees):
+            return _linear(leaf.model, width)
+        if not 0 <= leaf.model.section < len(self._forests):
+            raise _malformed("a forest's number")
+        return _trees(leaf.model, self._forests[leaf.model.section], width)
 
     def _stack(self, stack: Stack, depth: int) -> tuple[Answer, int]:
         parts = [self.bind(part, depth + 1) for part in stack.parts]
@@ -118,6 +137,10 @@ class Binder:
 
 
 def _finite(matrix: Array) -> None:
+    if len(matrix) == 1 and math.isfinite(
+        sum(matrix[0].tolist())
+    ):  # quicker than a ufunc and all()
+        return
     if not np.isfinite(matrix).all():
         raise InvalidInput(
             "A value is missing or infinite, and the model takes none that is.",
@@ -202,8 +225,10 @@ def _identity(scores: FloatArray) -> FloatArray:
 
 
 def _logistic(scores: FloatArray) -> FloatArray:
-    positive = expit(scores[:, 0])
-    return np.stack([1 - positive, positive], axis=1)
+    both = np.empty((len(scores), 2))
+    expit(scores[:, 0], out=both[:, 1])
+    np.subtract(1, both[:, 1], out=both[:, 0])
+    return both
 
 
 def _softmax(scores: FloatArray) -> FloatArray:

@@ -157,7 +157,10 @@ class CompactModel:
         self.manifest = manifest
         text = [spec.kind is FeatureKind.CATEGORICAL for spec in manifest.features]
         self._answer: Answer
-        self._answer, outputs = Binder(manifest.programs, forests, text).bind(manifest.node)
+        binder = Binder(manifest.programs, forests, text)
+        self._answer, outputs = binder.bind(manifest.node)
+        self.one = binder.one(manifest.node)
+        """Answers one row of values in the manifest's order; None where that is no shorter way."""
         if outputs != manifest.outputs:
             raise _malformed(f"{outputs} outputs where {manifest.outputs} are named")
 

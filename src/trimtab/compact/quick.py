@@ -9,21 +9,22 @@ import numpy as np
 
 from trimtab.compact.program import Codes, Hot, Operation, Table, read_numbers, read_places
 from trimtab.errors import InvalidInput
-from trimtab.types import Array, FloatArray
+from trimtab.types import Array, FloatArray, Scalar
 
 Registers = FloatArray
 Slots = list[object]
 Run = Callable[[Registers, Slots, Sequence[Array]], None]
+RunOne = Callable[[Registers, Slots, Sequence[Scalar]], None]
 Hit = tuple[int, float] | None
 """The register that a category switches on, -1 none, and its number; None where it is refused."""
 
 
 def quick(
-    operations: Sequence[Operation], ones: Sequence[Run], text: tuple[bool, ...]
-) -> tuple[Run, ...]:
+    operations: Sequence[Operation], ones: Sequence[RunOne], text: tuple[bool, ...]
+) -> tuple[RunOne, ...]:
     """The operations for one row, where runs of encoders of text are one look-up for each column."""
     uses = Counter(op.slot for op in operations if isinstance(op, Hot | Table))
-    runs: list[Run] = []
+    runs: list[RunOne] = []
     lookups: list[tuple[int, dict[str | None, Hit], Hit]] = []
     off: list[tuple[slice, Array]] = []
     skip = False
@@ -77,21 +78,21 @@ def _hits(
 def _look_up(
     lookups: tuple[tuple[int, dict[str | None, Hit], Hit], ...],
     off: tuple[tuple[slice, Array], ...],
-) -> Run:
+) -> RunOne:
     bound = tuple((source, known.get, unknown) for source, known, unknown in lookups)
     off = _joined(off)
 
-    def one(into: Registers, _: Slots, sources: Sequence[Array]) -> None:
-        for where, values in off:
-            into[where] = values
+    def one(into: Registers, _: Slots, values: Sequence[Scalar]) -> None:
+        for where, number in off:
+            into[where] = number
         for source, get, unknown in bound:
-            value = sources[source][0]
-            hit = get(value, unknown)
+            value = values[source]
+            hit = get(value, unknown)  # type: ignore[arg-type]  # text or None
             if hit is None:
                 raise refused_value(value)
-            place, number = hit
+            place, found = hit
             if place >= 0:
-                into[place] = number
+                into[place] = found
 
     return one
 

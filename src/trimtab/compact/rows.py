@@ -1,8 +1,12 @@
-"""Runs a row program: every operation is bound to its arrays once, and checked while it is bound."""
+"""Runs a row program: every operation is bound to its arrays once, and checked while it is bound.
+
+There are two ways, with the same arithmetic: one row of plain values, and many as columns.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -19,10 +23,10 @@ from trimtab.compact.program import (
     read_numbers,
     read_places,
 )
-from trimtab.compact.quick import Registers, Run, Slots, quick, refused_value
+from trimtab.compact.quick import Registers, Run, RunOne, Slots, quick, refused_value
 from trimtab.compact.steps import change_of
 from trimtab.errors import Refused
-from trimtab.types import Array, FloatArray
+from trimtab.types import Array, FloatArray, Scalar
 
 CHUNK_ROWS = 2048
 CHUNK_NUMBERS = 4_000_000
@@ -30,7 +34,7 @@ CHUNK_NUMBERS = 4_000_000
 
 MAX_REGISTERS = 1_000_000
 
-Bound = tuple[Run, Run]
+Bound = tuple[RunOne, Run]
 """An operation for one row (registers of shape ``(n,)``) and for many (``(n, rows)``)."""
 
 
@@ -74,7 +78,7 @@ class Rows:
             InvalidInput: a value that the original's preprocessing refuses.
         """
         if rows == 1:
-            return self._row(sources)
+            return self.one([array[0] for array in sources])
         out = np.empty((rows, self.width))
         for start in range(0, rows, self._chunk):
             stop = min(start + self._chunk, rows)
@@ -87,11 +91,19 @@ class Rows:
             out[start:stop] = chosen.T
         return out
 
-    def _row(self, sources: Sequence[Array]) -> FloatArray:
+    def one(self, values: Sequence[Scalar]) -> FloatArray:
+        """The program's output for one row, shape ``(1, width)``.
+
+        Args:
+            values: One value for each source column; None and NaN are missing.
+
+        Raises:
+            InvalidInput: a value that the original's preprocessing refuses.
+        """
         registers = np.empty(self._registers)
         slots: Slots = [None] * self._slots
         for run in self._one:
-            run(registers, slots, sources)
+            run(registers, slots, values)
         chosen = registers[: self.width] if self._plain else registers[self._output]
         return chosen.reshape(1, -1)
 
@@ -122,8 +134,12 @@ class _Order:
             raise _malformed("sources of numbers")
         first, last = _range(op.first, op.first + len(picks), registers)
 
-        def one(into: Registers, _: Slots, sources: Sequence[Array]) -> None:
-            np.concatenate([sources[pick] for pick in picks], out=into[first:last])
+        whole = picks == list(range(len(self._text)))
+
+        def one(into: Registers, _: Slots, values: Sequence[Scalar]) -> None:
+            into[first:last] = (
+                values if whole else [values[pick] for pick in picks]
+            )  # None becomes NaN
 
         def many(into: Registers, _: Slots, sources: Sequence[Array]) -> None:
             for register, pick in enumerate(picks, first):
@@ -134,11 +150,13 @@ class _Order:
     def _read(self, op: Codes, registers: int) -> Bound:
         if op.source < 0:
             register, _ = _range(op.register, op.register + 1, registers)
-            return _codes_of_numbers(op, lambda into, _: into[register])
+            return _codes_of_numbers(
+                op, lambda into, _: into[register], lambda into, _: into[register]
+            )
         source = _within(op.source, len(self._text))
         if self._text[source]:
             return _codes_of_text(op, source)
-        return _codes_of_numbers(op, lambda _, sources: sources[source])
+        return _codes_of_numbers(op, lambda _, values: values[source], lambda _, s: s[source])
 
     def _table(self, op: Table, registers: int) -> Bound:
         codes = self._codes.get(op.slot, 0)
@@ -150,7 +168,7 @@ class _Order:
         columns = np.ascontiguousarray(rows.T)
         slot = op.slot
 
-        def one(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
+        def one(into: Registers, slots: Slots, _: Sequence[Scalar]) -> None:
             into[first:last] = rows[slots[slot]]  # type: ignore[call-overload]  # an int
 
         def many(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
@@ -170,7 +188,7 @@ class _Order:
             (first + int(p) if p >= 0 else -1, float(v)) for p, v in zip(where, on, strict=True)
         ]
 
-        def one(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
+        def one(into: Registers, slots: Slots, _: Sequence[Scalar]) -> None:
             into[first:last] = off
             place, value = pairs[slots[slot]]  # type: ignore[call-overload]  # an int
             if place >= 0:
@@ -192,9 +210,9 @@ def _codes_of_text(op: Codes, source: int) -> Bound:
     get, unknown, slot = known.get, op.unknown, op.slot
     careful = REFUSED in known.values() or unknown == REFUSED
 
-    def one(_: Registers, slots: Slots, sources: Sequence[Array]) -> None:
-        value = sources[source][0]
-        code = get(value, unknown)
+    def one(_: Registers, slots: Slots, values: Sequence[Scalar]) -> None:
+        value = values[source]
+        code = get(value, unknown)  # type: ignore[arg-type]  # text or None
         if code < 0:
             raise refused_value(value)
         slots[slot] = code
@@ -209,14 +227,19 @@ def _codes_of_text(op: Codes, source: int) -> Bound:
     return one, many
 
 
-def _codes_of_numbers(op: Codes, read: Callable[[Registers, Sequence[Array]], Array]) -> Bound:
+def _codes_of_numbers(
+    op: Codes,
+    read_one: Callable[[Registers, Sequence[Scalar]], Any],
+    read: Callable[[Registers, Sequence[Array]], Array],
+) -> Bound:
     keys, codes = read_numbers(op.numbers), read_places(op.codes).astype(np.intp)
     known = dict(zip(keys.tolist(), codes.tolist(), strict=True))
     missing, unknown, slot = op.missing, op.unknown, op.slot
 
-    def one(into: Registers, slots: Slots, sources: Sequence[Array]) -> None:
-        value = read(into, sources).item()
-        code = known.get(value, unknown) if value == value else missing  # noqa: PLR0124 - NaN
+    def one(into: Registers, slots: Slots, values: Sequence[Scalar]) -> None:
+        value = read_one(into, values)
+        gone = value is None or value != value  # noqa: PLR0124 - NaN
+        code = missing if gone else known.get(value, unknown)
         if code < 0:
             raise refused_value(value)
         slots[slot] = code
@@ -246,7 +269,7 @@ def _step(op: Step, registers: int) -> Bound:
         raise _malformed(f"the step {op.name!r}")
     tall = given if op.name == "bins" else [array[:, None] for array in given]
 
-    def one(into: Registers, _: Slots, __: Sequence[Array]) -> None:
+    def one(into: Registers, _: Slots, __: Sequence[Scalar]) -> None:
         row(into[first:last], given)
 
     def many(into: Registers, _: Slots, __: Sequence[Array]) -> None:
@@ -262,7 +285,7 @@ def _times(op: Times, registers: int) -> Bound:
         raise _malformed("factors")
     first, last = _range(op.first, op.first + len(left), registers)
 
-    def both(into: Registers, _: Slots, __: Sequence[Array]) -> None:
+    def both(into: Registers, _: Slots, __: Sequence[object]) -> None:
         np.multiply(into[left], into[right], out=into[first:last])
 
     return both, both

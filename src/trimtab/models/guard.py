@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import math
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +13,13 @@ import numpy as np
 from trimtab.errors import InvalidPlan, ModelFailure, TrimtabError
 from trimtab.protocols import ModelFormat, Predictor
 from trimtab.telemetry import Event
-from trimtab.types import Columns, FloatArray, Signature, Task
+from trimtab.types import Columns, FloatArray, Scalar, Signature, Task
 
 log = logging.getLogger(__name__)
 
 TOLERANCE = 1e-6
 """How far rounding may carry a probability out of [0, 1]."""
+MOST = 1 + TOLERANCE
 
 
 class Guarded:
@@ -33,6 +36,7 @@ class Guarded:
         self._model = model
         self._probabilities = signature.task is not Task.REGRESSION
         self._width = (len(signature.labels) or 2) if self._probabilities else 1
+        self._one_row = (1, self._width)
 
     @property
     def original(self) -> object:
@@ -74,15 +78,43 @@ class Guarded:
         Raises:
             ModelFailure: the model raised, or answered something else.
         """
-        try:
-            values = self._predictor.predict(columns)
-        except Exception as error:
-            raise _failure("raised", self._model, error) from error
+        values = self._asked(self._predictor.predict, columns)
         wrong = self._wrong(values, columns.rows)
         if wrong:
-            log.warning(Event.MODEL_FAILED, extra={"model": self._model, "error": wrong})
-            raise ModelFailure(f"The model {self._model} answered {wrong}.", code="model_nonsense")
+            raise self._nonsense(wrong)
         return values
+
+    @property
+    def one(self) -> Callable[[Sequence[Scalar]], Sequence[float]] | None:
+        """Scores one row of values, as :meth:`predict` would; None where the format has no short way."""
+        take = getattr(self._predictor, "one", None)
+        if take is None:
+            return None
+
+        def score(values: Sequence[Scalar]) -> Sequence[float]:
+            array: Any = self._asked(take, values)
+            fits = isinstance(array, np.ndarray) and array.shape == self._one_row
+            outputs: Sequence[float] = array[0].tolist() if fits else ()
+            if not fits or not self._sound(outputs):
+                raise self._nonsense(self._wrong(array, 1))
+            return outputs
+
+        return score
+
+    def _sound(self, outputs: Sequence[float]) -> bool:
+        finite = math.isfinite(sum(outputs))
+        within = not self._probabilities or -TOLERANCE <= min(outputs) <= max(outputs) <= MOST
+        return finite and within
+
+    def _asked(self, call: Callable[[Any], FloatArray], what: Any) -> FloatArray:
+        try:
+            return call(what)
+        except Exception as error:
+            raise _failure("raised", self._model, error) from error
+
+    def _nonsense(self, wrong: str) -> ModelFailure:
+        log.warning(Event.MODEL_FAILED, extra={"model": self._model, "error": wrong})
+        return ModelFailure(f"The model {self._model} answered {wrong}.", code="model_nonsense")
 
     def _wrong(self, values: object, rows: int) -> str:
         if not isinstance(values, np.ndarray) or values.dtype != np.float64:

@@ -58,6 +58,7 @@ def check_model_format(
         _require(_near(answer, expected, tolerance), "the loaded model answers differently")
     single = np.vstack([predictor.predict(_row(columns, row)) for row in range(columns.rows)])
     _require(_near(single, answer, tolerance), "a batch differs from its rows one by one")
+    _check_one(predictor, columns)
     _require(_near(_in_threads(predictor, columns), answer, 0.0), "threads disturb each other")
     for old, new in zip(before, columns.arrays, strict=True):
         _require(all(map(_same, old, new)), "predict changed its input")
@@ -88,6 +89,21 @@ def _check_foreign(file_format: ModelFormat, directory: Path) -> None:
 def _row(columns: Columns, row: int) -> Columns:
     arrays = tuple(array[row : row + 1] for array in columns.arrays)
     return Columns(features=columns.features, arrays=arrays)
+
+
+def _check_one(predictor: Predictor, columns: Columns) -> None:
+    """Where a format has a short way for one row of values, it answers as ``predict`` does."""
+    one = getattr(predictor, "one", None)
+    if one is None:
+        return
+    for row in range(columns.rows):
+        values = [None if v != v else v for v in _values(columns, row)]  # noqa: PLR0124 - NaN
+        alike = np.array_equal(one(values), predictor.predict(_row(columns, row)))
+        _require(alike, "one row of values differs from one row of columns")
+
+
+def _values(columns: Columns, row: int) -> list[object]:
+    return [array[row : row + 1].tolist()[0] for array in columns.arrays]
 
 
 def _in_threads(predictor: Predictor, columns: Columns, threads: int = 4) -> FloatArray:

@@ -213,6 +213,7 @@ class ModelBuilder:
                 inputs=plan.inputs,
             ),
             pick=tuple(order[name] for name in version.signature.names),
+            one=getattr(loaded.predictor, "one", None),
         )
 
 

@@ -78,3 +78,51 @@ def test_an_exception_is_a_model_failure_that_names_it() -> None:
     assert failed.value.code == "model_raised"
     assert failed.value.message == "The model fraud:3 raised ZeroDivisionError: division by zero"
     assert failed.value.__cause__ is error
+
+
+class OneByOne(Answers):
+    """The same through the short way for one row."""
+
+    def one(self, values: object) -> FloatArray:  # noqa: ARG002
+        return self.predict(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "signature", "expected"),
+    [
+        (np.array([[0.25, 0.75]]), BINARY, [0.25, 0.75]),
+        (np.array([[1e9]]), REGRESSION, [1e9]),
+    ],
+)
+def test_one_row_of_values_answers_plain_numbers(
+    answer: FloatArray, signature: Signature, expected: list[float]
+) -> None:
+    one = Guarded(OneByOne(answer), signature, "fraud:3").one
+    assert one is not None
+    assert expected == one([1.0])
+
+
+@pytest.mark.parametrize(
+    ("answer", "signature"),
+    [
+        (np.zeros((2, 2)), BINARY),
+        (np.zeros((1, 3)), BINARY),
+        (np.zeros(2), BINARY),
+        (None, BINARY),
+        ([[0.5, 0.5]], BINARY),
+        (np.array([[0.5, np.nan]]), BINARY),
+        (np.array([[np.nan, 0.5]]), BINARY),
+        (np.array([[-0.1, 1.1]]), BINARY),
+        (np.array([[np.inf]]), REGRESSION),
+        (ValueError("boom"), REGRESSION),
+    ],
+)
+def test_one_row_of_values_is_guarded_as_columns_are(answer: object, signature: Signature) -> None:
+    one = Guarded(OneByOne(answer), signature, "fraud:3").one
+    assert one is not None
+    with pytest.raises(ModelFailure):
+        one([1.0])
+
+
+def test_a_format_without_the_short_way_has_none() -> None:
+    assert guarded(None, BINARY).one is None

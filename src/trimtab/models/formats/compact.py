@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from trimtab.compact.artifact import CompactModel, Draft, known, read, write
 from trimtab.errors import InvalidInput, Refused
-from trimtab.types import Columns, FloatArray, Signature, Task
+from trimtab.types import Columns, FloatArray, Scalar, Signature, Task
 
 
 class CompactFormat:
@@ -66,6 +67,14 @@ class CompactPredictor:
         own = [spec.name for spec in model.manifest.features]
         self._places = [signature.names.index(name) for name in own]
         self._straight = self._places == list(range(len(own)))
+
+    @property
+    def one(self) -> Callable[[Sequence[Scalar]], FloatArray] | None:
+        """Scores one row of values in the signature's order; None where that is no shorter way."""
+        answer, places = self._model.one, self._places
+        if answer is None or self._straight:
+            return answer
+        return lambda values: answer([values[place] for place in places])
 
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
