@@ -173,7 +173,7 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_outcomes_total", "counter", ("model", "status"), "Outcomes by receipt status."),
     MetricSpec("ml_rollout_share", "gauge", ("model", "arm"), "Share of an arm, 0 to 1."),
     MetricSpec(
-        "ml_guardrail_evidence", "gauge", ("model", "guardrail"), "E-value; harm at 1/alpha."
+        "ml_guardrail_evidence", "gauge", (*_MODEL, "guardrail"), "E-value; harm at 1/alpha."
     ),
     MetricSpec("ml_control_epoch", "gauge", (), "Control epoch that the worker serves.", "liveall"),
     MetricSpec("ml_alerts_total", "counter", ("model", "severity"), "Alerts opened."),

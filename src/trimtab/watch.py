@@ -74,6 +74,7 @@ def plain_facts(record: PredictionRecord) -> PredictionFacts:
         event_time=record.event_time,
         score=record.score,
         positive=record.positive,
+        shares=record.shares or None,
     )
 
 

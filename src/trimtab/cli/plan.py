@@ -30,7 +30,11 @@ _FLAGS = (
         "steps",
         multiple=True,
         metavar="SHARE:BAKE[:ROLE]",
-        help="A step, for example 10%:1h or 50%:1d:operator. Repeat; all steps are replaced.",
+        help="A step, for example 10%:1h or 50%:1d:operator, with a share for each of several "
+        "candidates 10%+20%:1h. Repeat; all steps are replaced.",
+    ),
+    click.option(
+        "--strategy", metavar="NAME", help="How candidates meet traffic, for example canary."
     ),
     click.option(
         "--guardrail",
@@ -128,7 +132,9 @@ def _steps(texts: Sequence[str]) -> dict[str, Any]:
         share, *rest = text.split(":")
         if len(rest) not in (1, 2):
             raise _malformed(text, path, "Write SHARE:BAKE or SHARE:BAKE:ROLE, for example 10%:1h.")
-        step = {"share": _share(share, path), "bake_seconds": seconds(rest[0], path)}
+        step: dict[str, Any] = {"bake_seconds": seconds(rest[0], path)}
+        each = [_share(part, path) for part in share.split("+")]
+        step |= {"shares": each} if len(each) > 1 else {"share": each[0]}
         steps.append(step | ({"approval": rest[1]} if len(rest) == 2 else {}))
     return {"steps": steps}
 
@@ -161,6 +167,7 @@ def _hours(text: str) -> dict[str, Any]:
 _PARTS: Mapping[str, Callable[[Any], dict[str, Any]]] = {
     "steps": _steps,
     "guardrails": _guardrails,
+    "strategy": lambda value: {"strategy": value},
     "alpha": lambda value: {"alpha": value},
     "outcome_delay": lambda t: {"outcome_delay_seconds": seconds(t, "outcome_delay_seconds")},
     "promote": lambda value: {"promote": value},

@@ -29,6 +29,12 @@ def show_route(route: Route) -> Callable[[Console], None]:
     return show
 
 
+def _of(rollout: Rollout) -> str:
+    """The candidates; one that was taken off stands in parentheses."""
+    versions = enumerate((rollout.candidate, *rollout.rivals), start=1)
+    return ", ".join(f"(v{v})" if arm in rollout.lost else f"v{v}" for arm, v in versions)
+
+
 def show_rollout(rollout: Rollout) -> Callable[[Console], None]:
     """How a rollout is printed."""
 
@@ -36,7 +42,7 @@ def show_rollout(rollout: Rollout) -> Callable[[Console], None]:
         steps = rollout.plan.steps
         at = words.percent(steps[rollout.step].share) if rollout.step < len(steps) else "100 %"
         console.print(
-            f"{rollout.model}: v{rollout.control} → v{rollout.candidate}  "
+            f"{rollout.model}: v{rollout.control} → {_of(rollout)}  "
             f"{rollout.state.value}, step {rollout.step + 1} of {len(steps)} at {at}  "
             f"(rollout {rollout.id})"
         )
@@ -51,6 +57,13 @@ def show_rollout(rollout: Rollout) -> Callable[[Console], None]:
 @click.argument("version")
 @reason
 @click.option("--force", multiple=True, help="A refusal, by its name, that is not to count.")
+@click.option(
+    "--and",
+    "rivals",
+    multiple=True,
+    metavar="VERSION",
+    help='A further candidate at the same time, where the plan says strategy = "ab".',
+)
 @plan_flags
 def deploy(
     session: Session,
@@ -58,6 +71,7 @@ def deploy(
     version: str,
     reason: str,
     force: tuple[str, ...],
+    rivals: tuple[str, ...],
     **flags: object,
 ) -> None:
     """Deploy VERSION (a number or alias) of MODEL.
@@ -66,14 +80,14 @@ def deploy(
     [models.MODEL.rollout] or of the options, guarded, and is rolled back by itself if it does harm.
     """
     with session.deployment() as deployment:
-        name = int(version) if version.isdecimal() else version
         begun = deployment.deploy_or_roll_out(
             model,
-            name,
+            _named(version),
             actor=session.actor,
             reason=reason,
             force=force,
             plan=read_plan(deployment.configured_plan(model), flags),
+            rivals=[_named(rival) for rival in rivals],
         )
         session.emit(begun, show_route(begun) if isinstance(begun, Route) else show_rollout(begun))
 
@@ -81,9 +95,11 @@ def deploy(
 @command()
 @click.argument("model")
 @reason
-def promote(session: Session, model: str, reason: str) -> None:
+@click.option("--version", "chosen", help="Which candidate, where several are left.")
+def promote(session: Session, model: str, reason: str, chosen: str | None) -> None:
     """Give the candidate of MODEL's running rollout all of the traffic."""
-    _move(session, lambda d: d.promote(model, actor=session.actor, reason=reason))
+    name = None if chosen is None else _named(chosen)
+    _move(session, lambda d: d.promote(model, actor=session.actor, reason=reason, version=name))
 
 
 @command()
@@ -121,11 +137,22 @@ def resume(session: Session, model: str, reason: str) -> None:
 @command()
 @click.argument("model")
 @reason
-def rollback(session: Session, model: str, reason: str) -> None:
+@click.option("--version", "chosen", help="Only this one of several candidates.")
+def rollback(session: Session, model: str, reason: str, chosen: str | None) -> None:
     """Take MODEL's candidate, or else its newest champion, off the traffic at once."""
     with session.deployment() as deployment:
+        if chosen is not None:
+            ended = deployment.drop(model, _named(chosen), actor=session.actor, reason=reason)
+            shown = show_route(ended) if isinstance(ended, Route) else show_rollout(ended)
+            session.emit(ended, shown)
+            return
         route = deployment.roll_back(model, actor=session.actor, reason=reason)
         session.emit(route, show_route(route))
+
+
+def _named(version: str) -> str | int:
+    """A version's number, or its alias."""
+    return int(version) if version.isdecimal() else version
 
 
 def _move(session: Session, change: Callable[[Deployment], Rollout]) -> None:

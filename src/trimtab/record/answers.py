@@ -124,4 +124,5 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
         latency_ms=answered.latency_ms,
         failed=answered.failed,
         entities=asked.entities,
+        shares=tuple([arm.share for arm in route.arms]) if len(route.arms) > 2 else (),
     )

@@ -34,6 +34,7 @@ _FIELDS = {
     "latency_ms": pa.float64(),
     "failed": pa.string(),
     "shadow": pa.bool_(),
+    "shares": pa.list_(pa.float64()),
 }
 
 _KINDS = {

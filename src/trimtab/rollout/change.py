@@ -11,13 +11,13 @@ from xxhash import xxh3_64_hexdigest
 from trimtab.errors import Conflict
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, slots
+from trimtab.rollout.arms import CONTROL_ARM, arm_name, candidates, shares_at
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.rollout.telling import alert_key, tell
 from trimtab.types import Alias, Arm, Rollout, RolloutState, Route
 
 OPEN = frozenset({RolloutState.RUNNING, RolloutState.HELD})
 CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
-CONTROL_ARM, CANDIDATE_ARM = "champion", "candidate"
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,18 +61,20 @@ class Change:
         return route
 
     def to_both(self, rollout: Rollout, table: bytes) -> None:
-        """The step's share of slots to the candidate."""
-        grown = slots.grow(table, (rollout.plan.steps[rollout.step].share,))
-        control, candidate = slots.shares(grown, 2)
+        """The step's shares of slots to the candidates; those that are lost keep none."""
+        given = shares_at(rollout, rollout.step)
+        grown = slots.grow(table, given)
+        owned = list(slots.shares(grown, len(given) + 1))
         if rollout.plan.strategy == Shadow.name:  # the champion answers everybody
-            control = 1.0
+            owned[0] = 1.0
+        versions = (rollout.control, *candidates(rollout))
         self.state.control.put_route(
             Route(
                 model=rollout.model,
                 epoch=self.raise_epoch(),
-                arms=(
-                    Arm(name=CONTROL_ARM, version=rollout.control, share=control),
-                    Arm(name=CANDIDATE_ARM, version=rollout.candidate, share=candidate),
+                arms=tuple(
+                    Arm(name=arm_name(arm), version=version, share=share)
+                    for arm, (version, share) in enumerate(zip(versions, owned, strict=True))
                 ),
                 slots=grown,
                 salt=rollout.salt,

@@ -7,14 +7,14 @@ Conflict if somebody has acted since. None stands for the epoch of the transacti
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from msgspec.structs import replace
 from xxhash import xxh3_64_hexdigest
 
 from trimtab.errors import Conflict, InvalidPlan, NotFound, Refused
 from trimtab.protocols import Clock, StateTx
-from trimtab.rollout import slots
+from trimtab.rollout import arms, slots
 from trimtab.rollout.change import CHALLENGER, CHAMPION, OPEN, PREVIOUS, Change
 from trimtab.rollout.plan import (
     APPROVING_ROLES,
@@ -60,7 +60,7 @@ def start(
     state: StateTx,
     model: str,
     plan: RolloutPlan,
-    candidate: int,
+    candidate: int | Sequence[int],
     *,
     actor: str,
     reason: str,
@@ -68,18 +68,30 @@ def start(
     force: Collection[str] = (),
     expected_epoch: int | None = None,
 ) -> Rollout:
-    """Begin to ramp a candidate up: its first step takes traffic at once.
+    """Begin to ramp candidates up: the first step takes traffic at once.
+
+    Args:
+        state: The transaction.
+        model: Whose rollout.
+        plan: How the candidates meet traffic.
+        candidate: The version to bring in, or several for the strategy ``ab``.
+        actor: Who begins it.
+        reason: Why.
+        clock: Wall time.
+        force: Codes of checks to leave out.
+        expected_epoch: The epoch that was decided on.
 
     Raises:
         NotFound: the model is not deployed, or there is no such version.
         Conflict: the model has a rollout under way, or the epoch has moved on.
-        InvalidPlan: the plan cannot be run, the candidate is the champion or does not fit.
+        InvalidPlan: the plan cannot be run, a candidate is the champion or does not fit.
         InvalidInput: no actor or no reason.
     """
     change = Change(state, actor, reason, clock, expected_epoch)
-    check_plan(plan, force)
+    first, *rivals = [candidate] if isinstance(candidate, int) else candidate
+    check_plan(plan, force, candidates=1 + len(rivals))
     route = _route(state, model)
-    version = _version(state, model, candidate)
+    versions = [_version(state, model, number) for number in (first, *rivals)]
     under_way = _open(state, model)
     if under_way is not None:
         raise Conflict(
@@ -87,34 +99,30 @@ def start(
             code="rollout_running",
             hint="Promote it or roll it back first.",
         )
-    if candidate == route.champion:
-        raise InvalidPlan(
-            f"Version {candidate} of {model!r} is the champion already.",
-            code="candidate_is_champion",
-            path="candidate",
-            hint="Name another version.",
-        )
+    _check_versions(model, route.champion, (first, *rivals))
     if SIGNATURE_DIFFERS not in force:
         champion = _version(state, model, route.champion)
-        check_signatures(champion.signature, version.signature, plan)
+        for version in versions:
+            check_signatures(champion.signature, version.signature, plan)
     number = len(state.control.rollouts(model)) + 1
     name = f"{model}-{number:04d}"
     rollout = Rollout(
         id=name,
         model=model,
         control=route.champion,
-        candidate=candidate,
+        candidate=first,
         plan=plan,
         state=RolloutState.RUNNING,
         step=0,
         salt=xxh3_64_hexdigest(name.encode()),
         started_at=clock.now(),
         reason=reason.strip(),
+        rivals=tuple(rivals),
     )
     change.to_both(rollout, slots.all_control())
     state.control.put_rollout(rollout)
     change.settle(model, "roll_back")
-    change.name(model, CHALLENGER, candidate)
+    change.name(model, CHALLENGER, first)
     change.log_rollout("start", rollout, share=plan.steps[0].share, forced=sorted(force))
     return rollout
 
@@ -150,7 +158,9 @@ def advance(
             code="last_step",
             hint="Promote the candidate to give it everybody.",
         )
-    moved = replace(rollout, step=rollout.step + 1, step_since=None, reason=reason.strip())
+    moved = replace(
+        rollout, step=rollout.step + 1, step_since=None, baked=(), reason=reason.strip()
+    )
     change.to_both(moved, _route(state, model).slots)
     state.control.put_rollout(moved)
     change.log_rollout("ramp", moved, share=moved.plan.steps[moved.step].share)
@@ -219,18 +229,31 @@ def promote(
     clock: Clock,
     expected_epoch: int | None = None,
     event_time: float | None = None,
+    version: int | None = None,
 ) -> Rollout:
-    """Make the candidate the champion, with 100 % of the traffic.
+    """Make a candidate the champion, with 100 % of the traffic.
+
+    Args:
+        state: The transaction.
+        model: Whose rollout.
+        actor: Who promotes.
+        reason: Why.
+        clock: Wall time.
+        expected_epoch: The epoch that was decided on.
+        event_time: The event time of what was decided on.
+        version: Which candidate; None stands for the only one that is left.
 
     Raises:
-        NotFound: no rollout is under way.
-        Conflict: the epoch has moved on.
+        NotFound: no rollout is under way, or it has no such candidate left.
+        Conflict: several candidates are left and none is named, or the epoch has moved on.
         InvalidInput: no actor or no reason.
     """
     change = Change(state, actor, reason, clock, expected_epoch, event_time)
     rollout = _under_way(state, model)
-    change.to_one(model, rollout.candidate)
-    rollout = change.end(rollout, RolloutState.PROMOTED)
+    chosen = arms.chosen(rollout, version)
+    change.to_one(model, chosen)
+    others = tuple(v for v in arms.candidates(rollout) if v != chosen)
+    rollout = change.end(replace(rollout, candidate=chosen, rivals=others), RolloutState.PROMOTED)
     change.name(model, CHAMPION, rollout.candidate)
     change.name(model, PREVIOUS, rollout.control)
     change.log_rollout("promote", rollout)
@@ -276,6 +299,42 @@ def roll_back(
     return route
 
 
+def drop(
+    state: StateTx,
+    model: str,
+    version: int,
+    *,
+    actor: str,
+    reason: str,
+    clock: Clock,
+    expected_epoch: int | None = None,
+    event_time: float | None = None,
+) -> Rollout | Route:
+    """Take one of several candidates off the traffic: its keys go back to control, nobody else's move.
+
+    The last candidate is rolled back.
+
+    Raises:
+        NotFound: no rollout is under way, or it has no such candidate left.
+        Conflict: the epoch has moved on.
+        InvalidInput: no actor or no reason.
+    """
+    rollout = _under_way(state, model)
+    arms.chosen(rollout, version)
+    if len(arms.left(rollout)) == 1:
+        return roll_back(
+            state, model, actor=actor, reason=reason, clock=clock,
+            expected_epoch=expected_epoch, event_time=event_time,
+        )  # fmt: skip
+    change = Change(state, actor, reason, clock, expected_epoch, event_time)
+    arm = 1 + arms.candidates(rollout).index(version)
+    fewer = replace(rollout, lost=(*rollout.lost, arm), reason=reason.strip())
+    change.to_both(fewer, slots.give_back(_route(state, model).slots, arm))
+    state.control.put_rollout(fewer)
+    change.log_rollout("drop", fewer, version=version)
+    return fewer
+
+
 def pause(
     state: StateTx,
     model: str,
@@ -319,6 +378,24 @@ def resume(
 
 def _rank(role: str) -> int:
     return APPROVING_ROLES.index(role) if role in APPROVING_ROLES else -1
+
+
+def _check_versions(model: str, champion: int, versions: Sequence[int]) -> None:
+    for at, version in enumerate(versions):
+        if version == champion:
+            raise InvalidPlan(
+                f"Version {version} of {model!r} is the champion already.",
+                code="candidate_is_champion",
+                path="candidate" if at == 0 else f"rivals[{at - 1}]",
+                hint="Name another version.",
+            )
+        if version in versions[:at]:
+            raise InvalidPlan(
+                f"Version {version} of {model!r} is named twice.",
+                code="candidate_named_twice",
+                path=f"rivals[{at - 1}]",
+                hint="Each candidate is a version of its own.",
+            )
 
 
 def _version(state: StateTx, model: str, version: int) -> Version:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from trimtab.rollout.arms import candidates, left, share_now
 from trimtab.rollout.readings import (
     OUTCOME_EVENTS,
     SAMPLE_RATIO,
@@ -130,7 +131,7 @@ def _go_on(rollout: Rollout, found: RolloutReadings) -> Decision:
     steps, guardrails = rollout.plan.steps, rollout.plan.guardrails
     step = steps[rollout.step]
     here = f"Step {rollout.step + 1} of {len(steps)} ({step.share:.2%})"
-    seen = found.at(step.share)
+    seen = found.at(share_now(rollout))
     if seen is None:
         return _wait(f"{here} waits for the first prediction with a routing key.")
     since = seen.since if rollout.step_since is None else rollout.step_since
@@ -156,11 +157,9 @@ def _go_on(rollout: Rollout, found: RolloutReadings) -> Decision:
 
 def _promotion(rollout: Rollout, found: RolloutReadings, here: str) -> Decision:
     plan, pairs = rollout.plan, _pairs(rollout, found)
-    if plan.strategy == Shadow.name:
-        return _wait(
-            f"{here} has baked without established harm. Answers that nobody got certify nothing: "
-            "roll it back, and start a canary."
-        )
+    undecided = _undecided(rollout)
+    if undecided:
+        return _wait(f"{here} has baked{undecided}")
     if any(crossed(spec, reading) for spec, reading in pairs):
         return _wait(f"{here} has baked; harm is established, so a person has to decide.")
     if plan.promote is PromotionPolicy.MANUAL:
@@ -177,6 +176,20 @@ def _promotion(rollout: Rollout, found: RolloutReadings, here: str) -> Decision:
         return _wait(f"{here} has baked; {margin} is not yet ruled out for {of}.")
     names = ", ".join(spec.name for spec, _ in needed)
     return Decision(move=Move.PROMOTE, reason=f"Certified: {margin} is ruled out for {names}.")
+
+
+def _undecided(rollout: Rollout) -> str:
+    """Why no evidence could promote, in words; empty if it can."""
+    if rollout.plan.strategy == Shadow.name:
+        return (
+            " without established harm. Answers that nobody got certify nothing: roll it back, and "
+            "start a canary."
+        )
+    if len(left(rollout)) > 1:
+        versions = candidates(rollout)
+        named = ", ".join(str(versions[arm - 1]) for arm in left(rollout))
+        return f"; a person has to choose among the versions {named}."
+    return ""
 
 
 def _must_certify(spec: GuardrailSpec, reading: GuardrailReading) -> bool:

@@ -26,7 +26,8 @@ import msgspec
 
 from trimtab.errors import Conflict
 from trimtab.protocols import StateTx
-from trimtab.rollout import eprocess
+from trimtab.rollout import eprocess, events
+from trimtab.rollout.arms import against_control, candidates
 from trimtab.rollout.eprocess import Evidence
 from trimtab.rollout.readings import (
     OUTCOME_EVENTS,
@@ -46,12 +47,10 @@ from trimtab.types import (
     Comparison,
     Exposure,
     GuardrailReading,
-    GuardrailSpec,
     Harm,
     Matured,
     PredictionFacts,
     PredictionRecord,
-    Provenance,
     Rollout,
     RolloutPlan,
     UnitEvent,
@@ -64,8 +63,6 @@ _Event = tuple[bool, float, float]
 
 _SHADOW_SHARE = 0.5
 """Both arms answer each shadowed unit."""
-
-_FALLBACKS = frozenset({Provenance.BATCH.code, Provenance.DEFAULT.code})
 
 
 class _Tally(msgspec.Struct):
@@ -100,16 +97,22 @@ class _Memory(msgspec.Struct):
 
 
 class GuardrailWindows:
-    """Folds what was recorded of one rollout; a window whenever something has changed.
+    """Folds what was recorded of one candidate and of control; a window whenever something has changed.
+
+    Where there are several candidates, each has windows of its own: others' answers are not in them, and
+    a share is the candidate's among what it and control have.
 
     Args:
-        rollout: The rollout; only its id, plan, model and candidate are used.
+        rollout: The rollout; only its id, plan, model and candidates are used.
+        arm: Which candidate, from 1 on.
     """
 
-    def __init__(self, rollout: Rollout) -> None:
+    def __init__(self, rollout: Rollout, arm: int = 1) -> None:
         self._rollout = rollout
+        self._arm = arm
+        self._key = rollout.id if arm == 1 else f"{rollout.id}/{arm}"
         self._shadow = rollout.plan.strategy == Shadow.name
-        self._limits = limits(rollout.plan)
+        self._limits = limits(rollout.plan, len(candidates(rollout)))
         self._bets = tuple(
             (
                 eprocess.harm(spec.harm, spec.margin),
@@ -132,23 +135,29 @@ class GuardrailWindows:
         answers = [record for record in predictions if self._counts(record)]
         self._expose(answers, state)
         outcomes = self._of_exposed(
-            [m for m in matured if m.facts.rollout == self._rollout.id], state
+            [
+                m
+                for m in matured
+                if m.facts.rollout == self._rollout.id and m.facts.arm in (0, self._arm)
+            ],
+            state,
         )
         for outcome in outcomes:
             self._see(outcome.facts.share, informed=True)
         ripe = self._ripe(outcomes)
         for index, spec in enumerate(self._rollout.plan.guardrails):
             if spec.event in OUTCOME_EVENTS:
-                happened = [m for m in ripe if _known(spec, m)]
-                events = {
-                    m.facts.unit: _event(m.facts, _amount(spec, m)) for m in reversed(happened)
+                happened = [m for m in ripe if events.known(spec, m)]
+                firsts = {
+                    m.facts.unit: self._event(m.facts, events.amount(spec, m))
+                    for m in reversed(happened)
                 }
                 units = [m.facts.unit for m in happened]
             else:
-                failed = [record for record in answers if _shown(spec, record)]
-                events = {r.unit: self._shown_event(r) for r in reversed(failed)}
+                failed = [record for record in answers if events.shown(spec, record)]
+                firsts = {r.unit: self._shown_event(r) for r in reversed(failed)}
                 units = [record.unit for record in failed]
-            self._count(index, units, events, state)
+            self._count(index, units, firsts, state)
         return [self._window()] if answers or outcomes else []
 
     def dump(self) -> bytes:
@@ -162,17 +171,20 @@ class GuardrailWindows:
             Conflict: the blob is another rollout's.
         """
         memory = msgspec.msgpack.decode(blob, type=_Memory)
-        if memory.rollout != self._rollout.id or len(memory.tallies) != len(self._bets):
+        if memory.rollout != self._key or len(memory.tallies) != len(self._bets):
             raise Conflict(
                 f"The saved readings are those of rollout {memory.rollout!r}, "
-                f"not of {self._rollout.id!r}.",
+                f"not of {self._key!r}.",
                 code="wrong_rollout",
             )
         self._memory = memory
 
     def _counts(self, record: PredictionRecord) -> bool:
         return (
-            record.rollout == self._rollout.id and record.sticky and record.shadow is self._shadow
+            record.rollout == self._rollout.id
+            and record.sticky
+            and record.shadow is self._shadow
+            and record.arm in (0, self._arm)
         )
 
     def _expose(self, answers: Sequence[PredictionRecord], state: StateTx) -> None:
@@ -190,14 +202,20 @@ class GuardrailWindows:
             memory.split = self._split.update(memory.split, [(e.arm > 0, e.share) for e in first])
 
     def _shown_event(self, record: PredictionRecord) -> _Event:
-        return (True, _SHADOW_SHARE, 1.0) if self._shadow else _event(record)
+        return (True, _SHADOW_SHARE, 1.0) if self._shadow else self._event(record)
+
+    def _event(self, answer: PredictionFacts | PredictionRecord, amount: float = 1.0) -> _Event:
+        return answer.arm > 0, self._share(answer), amount
+
+    def _share(self, answer: PredictionFacts | PredictionRecord) -> float:
+        return against_control(self._arm, answer.share, answer.shares or ())
 
     def _exposure(self, record: PredictionRecord) -> Exposure:
         return Exposure(
-            rollout=self._rollout.id,
+            rollout=self._key,
             unit=record.unit,
             arm=record.arm,
-            share=record.share,
+            share=self._share(record),
             event_time=record.event_time,
         )
 
@@ -211,8 +229,8 @@ class GuardrailWindows:
     def _of_exposed(self, matured: Sequence[Matured], state: StateTx) -> Sequence[Matured]:
         """Those of units that the split has assigned to the arm that answered."""
         units = list(dict.fromkeys(m.facts.unit for m in matured))
-        first = state.watch.exposures(self._rollout.id, units) if units else {}
-        return [m for m in matured if _assigned(m.facts, first)]
+        first = state.watch.exposures(self._key, units) if units else {}
+        return [m for m in matured if _assigned(m.facts, self._share(m.facts), first)]
 
     def _ripe(self, outcomes: Sequence[Matured]) -> Sequence[Matured]:
         """What may count now, in the order of the answers; the rest waits. Only events are kept."""
@@ -222,7 +240,7 @@ class GuardrailWindows:
         specs = [s for s in self._rollout.plan.guardrails if s.event in OUTCOME_EVENTS]
         kept = {m.facts.prediction_id: m for m in self._memory.waiting}
         for m in outcomes:
-            if any(_known(spec, m) for spec in specs):
+            if any(events.known(spec, m) for spec in specs):
                 kept.setdefault(m.facts.prediction_id, m)
         waiting = sorted(kept.values(), key=lambda m: (m.facts.event_time, m.facts.prediction_id))
         until = self._memory.now - delay
@@ -236,7 +254,7 @@ class GuardrailWindows:
         if not units:
             return
         name = self._rollout.plan.guardrails[index].name
-        first = [events[unit] for unit in state.watch.new_events(self._rollout.id, name, units)]
+        first = [events[unit] for unit in state.watch.new_events(self._key, name, units)]
         tally, (harm, certificate) = self._memory.tallies[index], self._bets[index]
         told = [(is_candidate, share) for is_candidate, share, _ in first]
         whole = self._rollout.plan.guardrails[index].event is not UnitEvent.OUTCOME_VALUE
@@ -261,11 +279,12 @@ class GuardrailWindows:
             readings=tuple(self._reading(i) for i in range(len(memory.tallies))),
             steps=tuple(memory.steps[slots] for slots in sorted(memory.steps)),
             split=self._split_reading(),
+            arm=self._arm,
         )
         return Window(
             subject="guardrail",
             model=self._rollout.model,
-            version=self._rollout.candidate,
+            version=candidates(self._rollout)[self._arm - 1],
             start=memory.now if memory.start is None else memory.start,
             end=memory.now,
             rows=sum(memory.units),
@@ -288,7 +307,7 @@ class GuardrailWindows:
 
     def _reading(self, index: int) -> GuardrailReading:
         spec, tally = self._rollout.plan.guardrails[index], self._memory.tallies[index]
-        unit = _span(spec)
+        unit = events.span(spec)
         more = (tally.amounts[1] - tally.expected) * unit
         excess = more if spec.harm is Harm.MORE else -more
         control, candidate = tally.amounts
@@ -353,50 +372,9 @@ class GuardrailComparer:
         return [*guarded, sample_ratio]
 
 
-def _event(answer: PredictionFacts | PredictionRecord, amount: float = 1.0) -> _Event:
-    return answer.arm > 0, answer.share, amount
-
-
-def _span(spec: GuardrailSpec) -> float:
-    """What a whole amount is in the outcome's unit."""
-    return 1.0 if spec.high is None else spec.high - spec.low
-
-
-def _amount(spec: GuardrailSpec, matured: Matured) -> float:
-    """How much of an event an outcome is, in [0, 1]."""
-    if spec.event is not UnitEvent.OUTCOME_VALUE:
-        return 1.0
-    return min(max((matured.value - spec.low) / _span(spec), 0.0), 1.0)
-
-
-def _assigned(facts: PredictionFacts, first: Mapping[str, Exposure]) -> bool:
+def _assigned(facts: PredictionFacts, share: float, first: Mapping[str, Exposure]) -> bool:
     """Whether the answer's arm is the split's: the unit's first one, or where a ramp has moved it."""
     exposure = first.get(facts.unit)
     if exposure is None:
         return False
-    return facts.arm == exposure.arm or (facts.arm > exposure.arm and facts.share > exposure.share)
-
-
-def _shown(spec: GuardrailSpec, record: PredictionRecord) -> bool:
-    """Whether the answer itself was the event."""
-    if spec.event is UnitEvent.ERROR:
-        return record.failed is not None
-    if spec.event is UnitEvent.FALLBACK:
-        return not _FALLBACKS.isdisjoint(record.sources)
-    return spec.slow_ms is not None and record.latency_ms > spec.slow_ms
-
-
-def _known(spec: GuardrailSpec, matured: Matured) -> bool:
-    """Whether the outcome makes the event."""
-    if spec.event is UnitEvent.OUTCOME_VALUE:
-        return True
-    positive, decided = matured.value > 0, matured.facts.positive
-    if spec.event is UnitEvent.POSITIVE_OUTCOME:
-        return positive
-    if decided is None:
-        return False
-    if spec.event is UnitEvent.WRONG_DECISION:
-        return positive != decided
-    if spec.event is UnitEvent.MISSED_POSITIVE:
-        return positive and not decided
-    return decided and not positive
+    return facts.arm == exposure.arm or (facts.arm > exposure.arm and share > exposure.share)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, controller
+from trimtab.rollout.arms import candidates, left, share_now
 from trimtab.rollout.change import OPEN
-from trimtab.rollout.decision import Move, decide
+from trimtab.rollout.decision import Decision, Move, decide
 from trimtab.rollout.readings import (
     SAMPLE_RATIO,
     RolloutReadings,
@@ -111,22 +113,26 @@ class RolloutActor:
         """Ramp, hold, roll back, promote or wait; of what else than the change people are to be told."""
         found: RolloutReadings = window.content
         rollout = state.control.rollout(found.rollout)
-        if rollout is None or rollout.state not in OPEN:
+        if rollout is None or rollout.state not in OPEN or found.arm in rollout.lost:
             return []
         rollout = _mark(rollout, found, state)
         decision = decide(rollout, found)
+        if decision.move is Move.RAMP:
+            rollout, decision = _together(rollout, found.arm, decision, state)
         if decision.move is Move.WAIT:
-            if decision.reason != rollout.reason:
+            if decision.reason != rollout.reason and found.arm == left(rollout)[0]:
                 state.control.put_rollout(msgspec.structs.replace(rollout, reason=decision.reason))
             return _warnings(rollout, verdict)
-        _MOVES[decision.move](
-            state,
-            rollout.model,
-            actor=audit.SYSTEM,
-            reason=decision.reason,
-            clock=self._clock,
-            event_time=verdict.end,
-        )
+        how: dict[str, Any] = {
+            "actor": audit.SYSTEM,
+            "reason": decision.reason,
+            "clock": self._clock,
+            "event_time": verdict.end,
+        }
+        if decision.move is Move.ROLL_BACK and decision.guardrail:
+            controller.drop(state, rollout.model, candidates(rollout)[found.arm - 1], **how)
+        else:
+            _MOVES[decision.move](state, rollout.model, **how)
         ended = decision.move in (Move.ROLL_BACK, Move.PROMOTE)
         return [] if ended else _warnings(rollout, verdict)
 
@@ -141,12 +147,28 @@ _MOVES: Mapping[Move, Callable[..., object]] = {
 
 def _mark(rollout: Rollout, found: RolloutReadings, state: StateTx) -> Rollout:
     """Keep when the step began, once its first unit has been seen."""
-    seen = found.at(rollout.plan.steps[rollout.step].share)
+    seen = found.at(share_now(rollout))
     if rollout.step_since is not None or seen is None:
         return rollout
-    marked = msgspec.structs.replace(rollout, step_since=seen.since)
+    # When a candidate was lost, what is left may have had this share at an earlier step.
+    since = found.now if rollout.lost else seen.since
+    marked = msgspec.structs.replace(rollout, step_since=since)
     state.control.put_rollout(marked)
     return marked
+
+
+def _together(
+    rollout: Rollout, arm: int, decision: Decision, state: StateTx
+) -> tuple[Rollout, Decision]:
+    """Candidates go on together: keep that one is done with the step until all that are left are."""
+    if arm not in rollout.baked:
+        rollout = msgspec.structs.replace(rollout, baked=(*rollout.baked, arm))
+        state.control.put_rollout(rollout)
+    waiting = [str(candidates(rollout)[a - 1]) for a in left(rollout) if a not in rollout.baked]
+    if not waiting:
+        return rollout, decision
+    reason = f"The step has baked but for the versions {', '.join(waiting)}."
+    return rollout, Decision(move=Move.WAIT, reason=reason)
 
 
 def _warnings(rollout: Rollout, verdict: Verdict) -> list[Alert]:

@@ -8,8 +8,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from trimtab import plugins
 from trimtab.errors import InvalidPlan
+from trimtab.rollout.arms import step_slots
 from trimtab.rollout.readings import OUTCOME_EVENTS
 from trimtab.rollout.slots import whole_slots
+from trimtab.rollout.split import SLOTS
+from trimtab.rollout.strategies.ab import Ab
 from trimtab.rollout.strategies.champion_only import ChampionOnly
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import (
@@ -28,12 +31,15 @@ APPROVING_ROLES = ("operator", "admin")
 FORCEABLE = frozenset({STEP_TOO_SHORT, SIGNATURE_DIFFERS})
 
 
-def check_plan(plan: RolloutPlan, force: Collection[str] = ()) -> None:
+def check_plan(
+    plan: RolloutPlan, force: Collection[str] = (), *, candidates: int | None = None
+) -> None:
     """Refuse a plan that cannot be run as stated.
 
     Args:
         plan: Steps, guardrails, alpha and margins.
         force: Codes of checks to leave out, of ``FORCEABLE``.
+        candidates: How many versions it is to bring in; None if that is not known yet.
 
     Raises:
         InvalidPlan: naming the value and its path.
@@ -51,6 +57,7 @@ def check_plan(plan: RolloutPlan, force: Collection[str] = ()) -> None:
     delay = plan.outcome_delay_seconds
     _within(delay, "outcome_delay_seconds", delay >= 0, "0 or more")
     _check_strategy(plan)
+    _check_candidates(plan, candidates)
     _check_steps(plan)
     if STEP_TOO_SHORT not in force:
         _check_delay(plan)
@@ -109,6 +116,49 @@ def _check_strategy(plan: RolloutPlan) -> None:
                 code="shadow_guardrail",
                 path=f"guardrails[{i}].event",
                 hint="Guard error; outcomes and latencies are a canary's.",
+            )
+
+
+def _check_candidates(plan: RolloutPlan, candidates: int | None) -> None:
+    if candidates is not None and candidates > 1 and plan.strategy != Ab.name:
+        raise InvalidPlan(
+            f"The strategy {plan.strategy!r} takes one candidate, not {candidates}.",
+            code="one_candidate",
+            path="strategy",
+            hint=f"Say strategy = {Ab.name!r} to compare several.",
+        )
+    before: tuple[int, ...] = ()
+    for i, step in enumerate(plan.steps):
+        if step.shares and candidates not in (None, len(step.shares)):
+            raise InvalidPlan(
+                f"Step {i + 1} states {len(step.shares)} shares for {candidates} candidates.",
+                code="shares_and_candidates",
+                path=f"steps[{i}].shares",
+                hint="State a share for each candidate, in their order, control left out.",
+            )
+        if candidates is None and not step.shares:
+            continue
+        given = step_slots(step, candidates or len(step.shares))
+        _check_growth(i, before, given)
+        before = given
+
+
+def _check_growth(step: int, before: tuple[int, ...], given: tuple[int, ...]) -> None:
+    if sum(given) > SLOTS:
+        raise InvalidPlan(
+            f"The shares of step {step + 1} add up to {sum(given) / SLOTS:.2%}.",
+            code="shares_over_one",
+            path=f"steps[{step}].shares",
+            hint="Shares are of all traffic; control gets the rest and is not listed.",
+        )
+    for arm, (had, has) in enumerate(zip(before, given, strict=False)):
+        if has < had:
+            raise InvalidPlan(
+                f"Step {step + 1} shrinks candidate {arm + 1} from {had / SLOTS:.2%} to "
+                f"{has / SLOTS:.2%}: users would flip between versions.",
+                code="arm_shrinks",
+                path=f"steps[{step}].shares[{arm}]",
+                hint="A candidate only grows, out of control.",
             )
 
 

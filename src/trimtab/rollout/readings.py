@@ -40,7 +40,7 @@ class RolloutReadings(Record, frozen=True):
     """A rollout's evidence at event time ``now``: one reading a guardrail, in the plan's order.
 
     ``split`` is about the split itself: whether units reach the arms in the stated shares. Its
-    ``excess`` are the candidate's units beyond those.
+    ``excess`` are the candidate's units beyond those. ``arm`` is the candidate's.
     """
 
     rollout: str
@@ -48,6 +48,7 @@ class RolloutReadings(Record, frozen=True):
     readings: tuple[GuardrailReading, ...]
     steps: tuple[StepFacts, ...]
     split: GuardrailReading
+    arm: int = 1
 
     def at(self, share: float) -> StepFacts | None:
         """What was seen at a share, None before its first unit."""
@@ -55,13 +56,13 @@ class RolloutReadings(Record, frozen=True):
         return next((step for step in self.steps if step.slots == slots), None)
 
 
-def limits(plan: RolloutPlan) -> tuple[float, ...]:
-    """The e-value at which each guardrail is crossed: ``sum(weights) / (alpha * weight)``.
+def limits(plan: RolloutPlan, candidates: int = 1) -> tuple[float, ...]:
+    """The e-value at which each guardrail is crossed: ``candidates * sum(weights) / (alpha * weight)``.
 
-    The plan's alpha is split by weight; by the union bound it holds over all guardrails, however
-    they depend on each other.
+    The plan's alpha is split over the candidates that began, and by weight over the guardrails; by the
+    union bound it holds over all of them, however they depend on each other.
     """
-    total = sum(guardrail.weight for guardrail in plan.guardrails)
+    total = candidates * sum(guardrail.weight for guardrail in plan.guardrails)
     return tuple(total / (plan.alpha * guardrail.weight) for guardrail in plan.guardrails)
 
 

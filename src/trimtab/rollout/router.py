@@ -8,13 +8,14 @@ from trimtab.errors import NotFound
 from trimtab.protocols import RolloutStrategy
 from trimtab.rollout import slots
 from trimtab.rollout.split import HASH_NAME, check_hash, slot
+from trimtab.rollout.strategies.ab import Ab
 from trimtab.rollout.strategies.canary import Canary
 from trimtab.rollout.strategies.champion_only import ChampionOnly
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import Assignment, Route
 
 BUILT_IN: Mapping[str, RolloutStrategy] = {
-    strategy.name: strategy for strategy in (ChampionOnly(), Canary(), Shadow())
+    strategy.name: strategy for strategy in (ChampionOnly(), Canary(), Ab(), Shadow())
 }
 _STICKY = tuple(Assignment(arm=arm, sticky=True) for arm in range(slots.MAX_ARMS))
 _LOOSE = tuple(Assignment(arm=arm, sticky=False) for arm in range(slots.MAX_ARMS))

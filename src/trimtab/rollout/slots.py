@@ -86,6 +86,11 @@ def grow(slots: bytes, shares: Sequence[float]) -> bytes:
     return bytes(table)
 
 
+def give_back(slots: bytes, arm: int) -> bytes:
+    """Everything that an arm owns, to control; nobody else's slot changes its owner."""
+    return slots.replace(bytes([arm]), bytes([CONTROL]))
+
+
 def shares(slots: bytes, arms: int) -> tuple[float, ...]:
     """The share of each arm, control first."""
     return tuple(slots.count(arm) / SLOTS for arm in range(arms))

@@ -21,6 +21,7 @@ _TITLES: Mapping[str, str] = {
     "resume": "The rollout of version {candidate} of {model} goes on",
     "promote": "Version {candidate} of {model} is the new champion",
     "roll_back": "Version {candidate} of {model} was rolled back",
+    "drop": "Version {candidate} of {model} was taken off the rollout",
 }
 _STANDING: Mapping[str, str] = {"pause": "hold", "roll_back": "roll_back"}
 
@@ -39,7 +40,7 @@ def tell(alerts: AlertTx, entry: AuditEntry, event_time: float) -> None:
         event_time: When, on the clock of what it was decided on.
     """
     standing = _STANDING.get(entry.action) if entry.actor == SYSTEM else None
-    candidate = entry.detail.get("candidate", entry.detail.get("version"))
+    candidate = entry.detail.get("version", entry.detail.get("candidate"))
     title = _TITLES[entry.action].format(
         candidate=candidate, model=entry.model, step=entry.detail.get("step", 0) + 1
     )

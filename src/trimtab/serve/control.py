@@ -29,14 +29,15 @@ CHANGING_ROLES = frozenset({"operator", "admin"})
 class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a change is made, and the version or alias it is about.
 
-    Of a deployment, ``force`` names refusals that are not to count, and ``plan`` stands in for the
-    configured one.
+    Of a deployment, ``force`` names refusals that are not to count, ``plan`` stands in for the
+    configured one, and ``rivals`` are further candidates.
     """
 
     reason: str
     version: int | str | None = None
     force: tuple[str, ...] = ()
     plan: RolloutPlan | None = None
+    rivals: tuple[int | str, ...] = ()
 
 
 _change = msgspec.json.Decoder(ChangeBody)
@@ -72,10 +73,12 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
     changes: dict[str, Change] = {
         "deploy": _deploy,
         "approve": _approve,
-        "promote": lambda d, model, b, who: d.promote(model, actor=who.name, reason=b.reason),
+        "promote": lambda d, model, b, who: d.promote(
+            model, actor=who.name, reason=b.reason, version=b.version
+        ),
         "pause": lambda d, model, b, who: d.pause(model, actor=who.name, reason=b.reason),
         "resume": lambda d, model, b, who: d.resume(model, actor=who.name, reason=b.reason),
-        "rollback": lambda d, model, b, who: d.roll_back(model, actor=who.name, reason=b.reason),
+        "rollback": _roll_back,
     }
 
     def models(_: Request) -> Response:
@@ -132,7 +135,14 @@ def _deploy(deployment: Deployment, model: str, asked: ChangeBody, who: TokenCon
         reason=asked.reason,
         force=asked.force,
         plan=asked.plan,
+        rivals=asked.rivals,
     )
+
+
+def _roll_back(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:
+    if asked.version is None:
+        return deployment.roll_back(model, actor=who.name, reason=asked.reason)
+    return deployment.drop(model, asked.version, actor=who.name, reason=asked.reason)
 
 
 def _approve(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:

@@ -154,6 +154,7 @@ predictions = Table(
     Column("outputs", Json(tuple[float, ...])),
     Column("request_id", Text),
     Column("segments", Json(dict[str, Scalar])),
+    Column("shares", Json(tuple[float, ...])),
     Column("value", Double),
     Column("outcome_time", Double),
     Column("received_at", Double),

@@ -71,7 +71,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     exposed, ``sources`` one provenance code a feature, ``latency_ms`` the time of the whole request.
     ``failed`` counts the candidate's failure when the champion had to answer in its place: then
     ``arm`` and ``share`` are the candidate's, ``version`` is the champion's. ``entities`` are the keys by
-    which views were looked up.
+    which views were looked up. ``shares`` are all arms' shares, control first, where there are several
+    candidates.
     """
 
     prediction_id: str
@@ -97,6 +98,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     failed: str | None = None
     shadow: bool = False
     entities: dict[str, str] = msgspec.field(default_factory=dict)
+    shares: tuple[float, ...] = ()
 
 
 class OutcomeRecord(Record, frozen=True):
@@ -122,7 +124,8 @@ class PredictionFacts(Record, frozen=True):
     """What the outcome join keeps of a prediction. ``positive`` is the decision of a classifier.
 
     What few models need is None for the others: ``outputs`` are kept of a model of several classes,
-    ``request_id`` of a ranking, ``segments`` (values by feature) where performance has some.
+    ``request_id`` of a ranking, ``segments`` (values by feature) where performance has some, ``shares`` of
+    all arms where there are several candidates.
     """
 
     prediction_id: str
@@ -138,6 +141,7 @@ class PredictionFacts(Record, frozen=True):
     outputs: tuple[float, ...] | None = None
     request_id: str | None = None
     segments: dict[str, Scalar] | None = None
+    shares: tuple[float, ...] | None = None
 
 
 class Matured(Record, frozen=True):

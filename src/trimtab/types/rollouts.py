@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
+from msgspec.structs import force_setattr
+
 from trimtab.types.record import Record
 
 
@@ -68,13 +70,20 @@ class GuardrailSpec(Record, frozen=True, forbid_unknown_fields=True):
 class RampStep(Record, frozen=True, forbid_unknown_fields=True):
     """Hold ``share`` of the traffic for at least ``bake_seconds`` of event time.
 
+    With several candidates ``share`` is theirs together, in equal parts, unless ``shares`` states each
+    one's; then ``share`` is the sum.
     ``approval`` names the role, ``operator`` or ``admin``, that has to confirm the step before it
     begins; empty if nobody has to.
     """
 
-    share: float
     bake_seconds: float
+    share: float = 0.0
     approval: str = ""
+    shares: tuple[float, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.shares:
+            force_setattr(self, "share", round(sum(self.shares), 9))
 
 
 class RampHours(Record, frozen=True, forbid_unknown_fields=True):
@@ -108,6 +117,7 @@ class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
     event time after its first unit is held or rolled back, as ``on_time_limit`` says.
 
     ``strategy`` says how the candidate meets traffic: ``canary`` answers its share of the routing keys;
+    ``ab`` does so with any number of candidates at once, each judged against control by itself;
     ``shadow`` answers beside the champion, and nobody gets its answers.
     """
 
@@ -136,7 +146,8 @@ class Rollout(Record, frozen=True):
     """One candidate on its way.
 
     ``step_since`` is the event time at which its step began, ``approved`` the steps that the named
-    role has confirmed.
+    role has confirmed. ``rivals`` are further candidates, the versions of the arms from 2 on; ``lost`` are
+    the arms that were taken off the traffic, ``baked`` those that are done with this step.
     """
 
     id: str
@@ -152,6 +163,9 @@ class Rollout(Record, frozen=True):
     ended_at: float | None = None
     reason: str = ""
     approved: tuple[int, ...] = ()
+    rivals: tuple[int, ...] = ()
+    lost: tuple[int, ...] = ()
+    baked: tuple[int, ...] = ()
 
 
 class GuardrailReading(Record, frozen=True):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -134,14 +134,14 @@ class Deployment:
     def start_rollout(
         self,
         model: str,
-        candidate: int,
+        candidate: int | Sequence[int],
         plan: RolloutPlan,
         *,
         actor: str,
         reason: str,
         force: Collection[str] = (),
     ) -> Rollout:
-        """Begin to ramp a candidate up; ``force`` names refusals that are not to count.
+        """Begin to ramp a candidate up, or several; ``force`` names refusals that are not to count.
 
         Raises:
             InvalidPlan: the plan cannot be run.
@@ -169,24 +169,52 @@ class Deployment:
         reason: str,
         force: Collection[str] = (),
         plan: RolloutPlan | None = None,
+        rivals: Sequence[str | int] = (),
     ) -> Route | Rollout:
         """Deploy at once if nothing is deployed yet, else start a rollout by ``plan``.
 
-        None stands for the configured plan.
+        None stands for the configured plan; ``rivals`` are further candidates.
+
+        Raises:
+            InvalidPlan: there are rivals, and nothing to compare them with.
         """
-        number = self.version(model, version).version
+        number, *others = (self.version(model, name).version for name in (version, *rivals))
         with self.state.reading() as state:
             deployed = state.control.route(model) is not None
         if deployed:
             plan = plan or self.plan_for(model)
-            return self.start_rollout(model, number, plan, actor=actor, reason=reason, force=force)
+            return self.start_rollout(
+                model, [number, *others], plan, actor=actor, reason=reason, force=force
+            )
+        if others:
+            raise InvalidPlan(
+                f"{model!r} has no champion yet to compare candidates with.",
+                code="not_deployed",
+                hint="Deploy the first version alone.",
+            )
         return self.deploy(model, number, actor=actor, reason=reason)
 
-    def promote(self, model: str, *, actor: str, reason: str) -> Rollout:
-        """Give the candidate of the running rollout all of the traffic."""
+    def promote(
+        self, model: str, *, actor: str, reason: str, version: str | int | None = None
+    ) -> Rollout:
+        """Give a candidate of the running rollout all of the traffic; the only one if none is named.
+
+        Raises:
+            Conflict: several are left, and none is named.
+        """
+        number = None if version is None else self.version(model, version).version
         return self._change(
             lambda state: controller.promote(
-                state, model, actor=actor, reason=reason, clock=self.clock
+                state, model, actor=actor, reason=reason, clock=self.clock, version=number
+            )
+        )
+
+    def drop(self, model: str, version: str | int, *, actor: str, reason: str) -> Rollout | Route:
+        """Take one candidate off the traffic; the others stay where they are."""
+        number = self.version(model, version).version
+        return self._change(
+            lambda state: controller.drop(
+                state, model, number, actor=actor, reason=reason, clock=self.clock
             )
         )
 

@@ -26,6 +26,7 @@ from trimtab.judge import DriftJudge
 from trimtab.protocols import AlertChannel, Comparer, StateTx
 from trimtab.quality import DATA_QUALITY, QualityComparer
 from trimtab.record.reader import SegmentReader
+from trimtab.rollout.arms import candidates, left
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
 from trimtab.rollout.strategies.shadow import Shadow
@@ -74,8 +75,9 @@ class SubjectBook:
                     wanted[subject.key] = subject
             for rollout in state.control.rollouts(model):
                 if rollout.state in (RolloutState.RUNNING, RolloutState.HELD):
-                    subject = self._of_rollout(rollout)
-                    wanted[subject.key] = subject
+                    for arm in left(rollout):
+                        subject = self._of_rollout(rollout, arm)
+                        wanted[subject.key] = subject
         self._subjects = wanted
         return tuple(wanted.values())
 
@@ -88,7 +90,8 @@ class SubjectBook:
             if alias.alias in WATCHED_ALIASES
         }
         # A candidate's outcomes go on arriving after it was rolled back.
-        numbers |= {rollout.candidate for rollout in state.control.rollouts(model)[-1:]}
+        for rollout in state.control.rollouts(model)[-1:]:
+            numbers.update(candidates(rollout))
         found = (state.registry.version(model, number) for number in sorted(numbers))
         return [version for version in found if version is not None]
 
@@ -155,11 +158,11 @@ class SubjectBook:
             subjects += self._of_profile(version, one.load(), prefix, config, segment)
         return subjects
 
-    def _of_rollout(self, rollout: Rollout) -> Subject:
-        key = f"{rollout.model}/rollout/{rollout.id}"
+    def _of_rollout(self, rollout: Rollout, arm: int) -> Subject:
+        key = f"{rollout.model}/rollout/{rollout.id}{'' if arm == 1 else f'/{arm}'}"
         return self._subjects.get(key) or Subject(
             key=key,
-            windower=GuardrailWindows(rollout),
+            windower=GuardrailWindows(rollout, arm),
             comparer=GuardrailComparer(rollout.plan),
             judge=RolloutJudge(rollout.plan),
             actor=RolloutActor(self.deployment.clock),
@@ -254,5 +257,6 @@ class Watching:
                 "ml_guardrail_evidence",
                 reading.current_value or 0.0,
                 model=verdict.model,
+                model_version=verdict.version,
                 guardrail=reading.name,
             )

@@ -112,6 +112,13 @@ def test_what_is_malformed_is_named_by_its_path(flags: dict[str, Any], path: str
     assert path == refused.value.path
 
 
+def test_steps_state_a_share_for_each_of_several_candidates() -> None:
+    made = read_plan(CONFIGURED, {"strategy": "ab", "steps": ("10%+20%:1h",)})
+    assert made is not None
+    assert ("ab", (0.1, 0.2)) == (made.strategy, made.steps[0].shares)
+    assert 0.3 == made.steps[0].share
+
+
 @pytest.mark.parametrize("flags", [{"steps": ("10%:1h",)}, {"guardrails": ("error",)}])
 def test_a_plan_needs_steps_and_guardrails(flags: dict[str, Any]) -> None:
     with pytest.raises(InvalidPlan, match="The plan has no"):

@@ -44,6 +44,7 @@ def test_a_record_becomes_a_row_and_names_never_collide(make_record: Make) -> No
             "_latency_ms": 1.0,
             "_failed": None,
             "_shadow": False,
+            "_shares": [],
             "score": 1.5,
             "seats": 3,
             "holiday": True,

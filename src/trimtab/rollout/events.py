@@ -1,0 +1,44 @@
+"""What counts as a guardrail's event, and how much of one."""
+
+from __future__ import annotations
+
+from trimtab.types import GuardrailSpec, Matured, PredictionRecord, Provenance, UnitEvent
+
+_FALLBACKS = frozenset({Provenance.BATCH.code, Provenance.DEFAULT.code})
+
+
+def span(spec: GuardrailSpec) -> float:
+    """What a whole amount is in the outcome's unit."""
+    return 1.0 if spec.high is None else spec.high - spec.low
+
+
+def amount(spec: GuardrailSpec, matured: Matured) -> float:
+    """How much of an event an outcome is, in [0, 1]."""
+    if spec.event is not UnitEvent.OUTCOME_VALUE:
+        return 1.0
+    return min(max((matured.value - spec.low) / span(spec), 0.0), 1.0)
+
+
+def shown(spec: GuardrailSpec, record: PredictionRecord) -> bool:
+    """Whether the answer itself was the event."""
+    if spec.event is UnitEvent.ERROR:
+        return record.failed is not None
+    if spec.event is UnitEvent.FALLBACK:
+        return not _FALLBACKS.isdisjoint(record.sources)
+    return spec.slow_ms is not None and record.latency_ms > spec.slow_ms
+
+
+def known(spec: GuardrailSpec, matured: Matured) -> bool:
+    """Whether the outcome makes the event."""
+    if spec.event is UnitEvent.OUTCOME_VALUE:
+        return True
+    positive, decided = matured.value > 0, matured.facts.positive
+    if spec.event is UnitEvent.POSITIVE_OUTCOME:
+        return positive
+    if decided is None:
+        return False
+    if spec.event is UnitEvent.WRONG_DECISION:
+        return positive != decided
+    if spec.event is UnitEvent.MISSED_POSITIVE:
+        return positive and not decided
+    return decided and not positive
