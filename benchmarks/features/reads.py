@@ -84,10 +84,8 @@ def _ours(
         found = await store.read("numbers", asked)
         answers = []
         for entity in asked:
-            row = found.get(entity)
-            held = {} if row is None else row.values
-            values = [held.get(name) for name in NAMES]
-            answers.append(tuple(v if type(v) is float and isfinite(v) else None for v in values))
+            row = found[entity].values.row  # type: ignore[attr-defined]  # a line, as the store packs it
+            answers.append(row if all(map(isfinite, row)) else None)
         return answers
 
     return {"trimtab": resolve, "checked": checked}

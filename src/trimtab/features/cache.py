@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from sys import getsizeof
 
 from trimtab.config import CacheConfig
+from trimtab.features.line import Line
 from trimtab.types import StoredRow
 
 _OVERHEAD_BYTES = 200
@@ -90,4 +91,6 @@ class RowCache:
 
 def _size(row: StoredRow) -> int:
     values = row.values
+    if isinstance(values, Line):  # its head is shared
+        return getsizeof(values) + getsizeof(values.row) + sum(map(getsizeof, values.row))
     return getsizeof(values) + sum(map(getsizeof, values)) + sum(map(getsizeof, values.values()))

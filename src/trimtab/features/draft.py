@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from operator import ge, le
+from operator import ge, itemgetter, le
 from sys import float_info
+from typing import Any
 
+from trimtab.features.line import Head, Line
 from trimtab.features.values import PlannedFeature
 from trimtab.features.views import PlannedView
 from trimtab.types import FeatureKind, Provenance, Resolved, Scalar, StoredRow
@@ -14,6 +16,10 @@ from trimtab.types import FeatureKind, Provenance, Resolved, Scalar, StoredRow
 REQUEST = Provenance.REQUEST.code
 REALTIME = Provenance.REALTIME.code
 _FLOATS = {float}
+_MOST_PICKS = 1_000
+
+Pick = Callable[[Any], tuple[float, ...]]
+"""Takes a line's values and gives a view's, in its order."""
 
 Refuse = Callable[[PlannedView, PlannedFeature], None]
 
@@ -21,23 +27,34 @@ Refuse = Callable[[PlannedView, PlannedFeature], None]
 class Draft:
     """A row's values, with their sources and ages; ``""`` is the source of what is missing.
 
-    ``answer`` is there at once for a row that one stored row fills whole.
+    ``answer`` is there at once for a row that one stored row fills whole; such a row is never opened.
     """
 
-    __slots__ = ("ages", "answer", "empty", "event_time", "sources", "values")
+    __slots__ = ("_row", "ages", "answer", "empty", "event_time", "sources", "values")
+
+    values: list[Scalar]
+    sources: list[str]
+    ages: list[float | None]
 
     def __init__(self, row: Sequence[Scalar], event_time: float) -> None:
-        size = len(row)
-        self.empty = row.count(None) == size
+        self.answer: Resolved | None = None
+        self.event_time = event_time
+        self.empty = row.count(None) == len(row)
+        self._row: Sequence[Scalar] | None = row
+        if not self.empty:
+            self.open()
+
+    def open(self) -> None:
+        """Make room for values one by one; once."""
+        row, self._row = self._row, None
+        if row is None:
+            return
         if self.empty:
-            self.values: list[Scalar] = [None] * size
-            self.sources = [""] * size
+            self.values, self.sources = [None] * len(row), [""] * len(row)
         else:
             self.values = [None if value != value else value for value in row]  # noqa: PLR0124 - NaN
             self.sources = ["" if value is None else REQUEST for value in self.values]
-        self.ages: list[float | None] = [None] * size
-        self.answer: Resolved | None = None
-        self.event_time = event_time
+        self.ages = [None] * len(row)
 
     def put(self, index: int, value: Scalar, source: str, age: float | None) -> None:
         """Fill one place."""
@@ -65,10 +82,11 @@ class Layout:
 
     Args:
         view: The view.
+        size: How many values a row of the model has.
         refuse: Told of each stored value that is not what its feature allows.
     """
 
-    def __init__(self, view: PlannedView, refuse: Refuse) -> None:
+    def __init__(self, view: PlannedView, size: int, refuse: Refuse) -> None:
         features = view.features
         places = [feature.index for feature in features]
         first = places[0] if places else 0
@@ -78,6 +96,7 @@ class Layout:
         self._refuse = refuse
         self._names = tuple(feature.name for feature in features)
         self._span = slice(first, first + len(places)) if together else None
+        self._all = together and len(places) == size
         self._whole = len(ttls) == 1 and all(
             feature.kind is FeatureKind.NUMERIC and not feature.allowed for feature in features
         )
@@ -85,30 +104,91 @@ class Layout:
         self._highs = tuple(feature.maximum for feature in features)
         self._open = {*map(abs, self._lows), *map(abs, self._highs)} == {float_info.max}
         self._ttl = next(iter(ttls)) if len(ttls) == 1 else view.ttl_seconds
+        self._picks: dict[Head, Pick] = {}
 
-    def wanted(self, draft: Draft) -> Sequence[PlannedFeature]:
-        """The view's features that the row lacks; ``view.features`` itself if it lacks all."""
-        if draft.empty:
-            return self.view.features
+    def wants(
+        self, drafts: Mapping[int, Draft], entities: Sequence[Mapping[str, str]]
+    ) -> list[Want]:
+        """What rows lack of the view, as far as they name an entity of it."""
+        entity_of, features = self.view.entity_of, self.view.features
+        found = []
+        for index, draft in drafts.items():
+            missing = features if draft.empty else self._missing(draft)
+            entity = entity_of(entities[index]) if missing else None
+            if entity is not None:
+                found.append(Want(draft, entity, missing))
+        return found
+
+    def take(
+        self, wants: Sequence[Want], rows: Mapping[str, StoredRow], source: str
+    ) -> tuple[list[Want], float | None]:
+        """Fill drafts from stored rows; what still lacks something, and the oldest row's age."""
+        rest: list[Want] = []
+        oldest: float | None = None
+        ttl = self._ttl if source == REALTIME else None
+        everything = source * len(self._names)
+        for want in wants:
+            row = rows.get(want.entity)
+            if row is None:
+                rest.append(want)
+                continue
+            age = want.draft.event_time - row.event_time
+            age = max(age, 0.0)
+            if oldest is None or age > oldest:
+                oldest = age
+            if ttl is not None and age > ttl:
+                rest.append(want)
+            elif not self._put_whole(want, row.values, everything, age):
+                want.features = self._put(want, row, source, age)
+                if want.features:
+                    rest.append(want)
+        return rest, oldest
+
+    def _missing(self, draft: Draft) -> Sequence[PlannedFeature]:
+        """The view's features that a row lacks; ``view.features`` itself if it lacks all."""
         sources = draft.sources
         missing = [feature for feature in self.view.features if not sources[feature.index]]
         return self.view.features if len(missing) == len(self.view.features) else missing
 
-    def put(self, want: Want, row: StoredRow, source: str) -> Sequence[PlannedFeature]:
-        """Fill a draft from a stored row; what it still lacks."""
+    def _put_whole(self, want: Want, values: Any, sources: str, age: float) -> bool:
+        """Place a stored row's values as a whole, if they can be: a mapping, or a line."""
+        if not self._whole or want.features is not self.view.features:
+            return False
+        floats: tuple[float, ...]
+        if type(values) is Line:
+            pick = self._picks.get(values.head) or self._learn(values.head)
+            floats = pick(values.row)
+        else:
+            floats = tuple(map(values.get, self._names))
+            if set(map(type, floats)) != _FLOATS:
+                return False
+        if not floats or not self._within(floats):
+            return False
+        self._place(want.draft, floats, sources, age)
+        return True
+
+    def _learn(self, head: Head) -> Pick:
+        """How to take the view's values from a line of floats with this head; nothing if it cannot be."""
+        pick: Pick = _nothing
+        if head.floats and all(name in head.places for name in self._names):
+            places = [head.places[name] for name in self._names]
+            if places == list(range(len(head.names))):
+                pick = tuple
+            elif len(places) > 1:
+                pick = itemgetter(*places)
+        if len(self._picks) < _MOST_PICKS:
+            self._picks[head] = pick
+        return pick
+
+    def _put(self, want: Want, row: StoredRow, source: str, age: float) -> Sequence[PlannedFeature]:
+        """Fill a draft value by value; what it still lacks."""
         draft = want.draft
-        age = max(0.0, draft.event_time - row.event_time)
-        if source == REALTIME and self._ttl is not None and age > self._ttl:
-            return want.features
-        if want.features is self.view.features and self._whole:
-            values = list(map(row.values.get, self._names))
-            if set(map(type, values)) == _FLOATS and self._within(values):  # type: ignore[arg-type]  # floats
-                self._place(draft, values, source, age)
-                return ()
+        draft.open()
         lacking = []
+        get, realtime = row.values.get, source == REALTIME
         for feature in want.features:
-            value = self._conformed(feature, row.values.get(feature.name))
-            ttl = feature.ttl_seconds if source == REALTIME else None
+            value = self._conformed(feature, get(feature.name))
+            ttl = feature.ttl_seconds if realtime else None
             if value is None or (ttl is not None and age > ttl):
                 lacking.append(feature)
             else:
@@ -121,19 +201,19 @@ class Layout:
             return isfinite(sum(values))
         return all(map(le, self._lows, values)) and all(map(ge, self._highs, values))
 
-    def _place(self, draft: Draft, values: list[Scalar], source: str, age: float) -> None:
+    def _place(self, draft: Draft, values: tuple[float, ...], sources: str, age: float) -> None:
         size = len(values)
-        if draft.empty and self._span is not None and size == len(draft.values):
-            draft.answer = Resolved(
-                values=tuple(values), sources=source * size, ages_seconds=(age,) * size
-            )
-        elif self._span is not None:
+        if self._all and draft.empty:
+            draft.answer = Resolved(values=values, sources=sources, ages_seconds=(age,) * size)
+            return
+        draft.open()
+        if self._span is not None:
             draft.values[self._span] = values
-            draft.sources[self._span] = [source] * len(values)
-            draft.ages[self._span] = [age] * len(values)
+            draft.sources[self._span] = sources
+            draft.ages[self._span] = [age] * size
         else:
             for feature, value in zip(self.view.features, values, strict=True):
-                draft.put(feature.index, value, source, age)
+                draft.put(feature.index, value, sources[0], age)
 
     def _conformed(self, feature: PlannedFeature, value: object) -> Scalar:
         try:
@@ -141,3 +221,8 @@ class Layout:
         except ValueError:
             self._refuse(self.view, feature)
             return None
+
+
+def _nothing(row: object) -> tuple[float, ...]:
+    del row
+    return ()

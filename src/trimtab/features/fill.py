@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from trimtab.features.draft import REALTIME, Layout, Want
-from trimtab.features.flight import NO_ROWS, Asked, Bell, Flight, Flock, Rows
+from trimtab.features.flight import Asked, Bell, Flight, Flock
 from trimtab.types import Provenance
 
 BATCH = Provenance.BATCH.code
@@ -121,18 +121,8 @@ class Fill:
         if not flight.done:
             self.missed = self.missed or last
             flight.leave(self._bell)
-        rows: Rows = flight.rows or NO_ROWS
-        if not rows:
-            return
-        rest = []
-        for want in self._wants:
-            row = rows.get(want.entity)
-            if row is None:
-                rest.append(want)
-                continue
-            self.oldest = max(want.draft.event_time - row.event_time, self.oldest or 0.0)
-            lacking = self.layout.put(want, row, source)
-            if lacking:
-                want.features = lacking
-                rest.append(want)
-        self._wants = rest
+        rows = flight.rows
+        if rows:
+            self._wants, oldest = self.layout.take(self._wants, rows, source)
+            if oldest is not None and (self.oldest is None or oldest > self.oldest):
+                self.oldest = oldest

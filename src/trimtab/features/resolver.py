@@ -8,7 +8,7 @@ from operator import ne
 
 from trimtab.config import FeaturesConfig
 from trimtab.errors import InvalidRow
-from trimtab.features.draft import REQUEST, Draft, Layout, Want
+from trimtab.features.draft import REQUEST, Draft, Layout
 from trimtab.features.fill import Fill
 from trimtab.features.flight import Bell
 from trimtab.features.guard import Guard
@@ -60,7 +60,7 @@ class Resolver:
         self._clock = clock
         self._complete = (REQUEST * len(self._specs), (None,) * len(self._specs))
         self._defaults = {f.index: f.default for view in plan.views for f in view.features}
-        self._layouts = [Layout(view, self._refuse) for view in plan.views]
+        self._layouts = [Layout(view, len(self._specs), self._refuse) for view in plan.views]
         self._tallies = [Tally(model, view, metrics) for view in plan.views]
 
     async def resolve(
@@ -97,8 +97,10 @@ class Resolver:
             else Resolved(values=tuple(row), sources=sources, ages_seconds=ages)
             for index, row in enumerate(rows)
         ]
-        for tally in self._tallies:
-            tally.count(answers)
+        if self._tallies:
+            found = _counted(answers)
+            for tally in self._tallies:
+                tally.count(found)
         return answers
 
     async def _read(
@@ -113,7 +115,7 @@ class Resolver:
         fills = {
             at: Fill(layout, wants, bell, started, until)
             for at, layout in enumerate(self._layouts)
-            if (wants := _wants(layout, drafts, entities))
+            if (wants := layout.wants(drafts, entities))
         }
         waiting = list(fills.values())
         turns = _LAST_TURNS
@@ -155,6 +157,7 @@ class Resolver:
     def _finish(self, draft: Draft, index: int) -> Resolved:
         if draft.answer is not None:
             return draft.answer
+        draft.open()
         if "" in draft.sources:
             self._complete_draft(draft, index)
         return Resolved(
@@ -194,13 +197,12 @@ class Resolver:
         )
 
 
-def _wants(
-    layout: Layout, drafts: Mapping[int, Draft], entities: Sequence[Mapping[str, str]]
-) -> list[Want]:
-    wants = []
-    for index, draft in drafts.items():
-        missing = layout.wanted(draft)
-        entity = layout.view.entity_of(entities[index]) if missing else None
-        if entity is not None:
-            wants.append(Want(draft, entity, missing))
-    return wants
+def _counted(answers: Sequence[Resolved]) -> Mapping[str, int]:
+    """How many rows have which sources."""
+    if len(answers) == 1:
+        return {answers[0].sources: 1}
+    found: dict[str, int] = {}
+    for answer in answers:
+        sources = answer.sources
+        found[sources] = found.get(sources, 0) + 1
+    return found

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping
 
 from trimtab.features.views import PlannedView
 from trimtab.telemetry import Metrics
-from trimtab.types import Provenance, Resolved
+from trimtab.types import Provenance
 
 Counts = tuple[tuple[Callable[[float], None], int], ...]
 
@@ -31,12 +31,8 @@ class Tally:
         self._known: dict[str, Counts] = {}
         self._age = metrics.observer("ml_feature_age_seconds", model=model, view=view.name)
 
-    def count(self, answers: Sequence[Resolved]) -> None:
-        """Count where the view's values came from."""
-        if len(answers) == 1:
-            found = {answers[0].sources: 1}
-        else:
-            found = Counter([answer.sources for answer in answers])
+    def count(self, found: Mapping[str, int]) -> None:
+        """Count where the view's values came from, of so many rows with these sources."""
         for sources, rows in found.items():
             for counter, values in self._known.get(sources) or self._learn(sources):
                 counter(rows * values)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from trimtab.config import CacheConfig
 from trimtab.features.cache import RowCache
+from trimtab.features.stores.packed import pack, unpack
 from trimtab.types import StoredRow
 
 CONFIG = CacheConfig(bytes=4_000, fresh_ms=1_000.0, absent_ms=500.0, stale_seconds=10.0)
@@ -61,3 +62,11 @@ def test_a_row_read_again_takes_no_more_memory() -> None:
     cache.keep("v", ["a"], {"a": row(2.0)}, 101.0)
     assert cache.bytes == held
     assert cache.stale("v", ["a"], 102.0) == {"a": row(2.0)}
+
+
+def test_a_packed_row_is_measured_with_its_values() -> None:
+    cache = RowCache(CONFIG)
+    packed = unpack(pack(StoredRow(values={"text": "x" * 2_000, "n": 1.0}, event_time=0.0)))
+    assert packed is not None
+    cache.keep("v", ["a"], {"a": packed}, 100.0)
+    assert cache.bytes > 2_000
