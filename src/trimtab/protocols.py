@@ -76,6 +76,15 @@ class ModelFormat(Protocol):
         ...
 
 
+@runtime_checkable
+class FolderFormat(Protocol):
+    """A format whose models are folders, which may hold a file that another format serves."""
+
+    def within(self, folder: Path) -> Path | None:
+        """The file in the folder that is the model by itself; None if there is none."""
+        ...
+
+
 class FeatureStore(Protocol):
     """Where feature values wait, by view and entity. The caller owns the deadline."""
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import atexit
 import pickle
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
+from shutil import rmtree
+from tempfile import mkdtemp
 from typing import Any
 
 import catboost
 import joblib
 import lightgbm
+import mlflow
 import numpy as np
 import pandas as pd
 import pytest
@@ -40,6 +44,7 @@ from trimtab.models.formats.catboost import CatboostFormat
 from trimtab.models.formats.compact import CompactFormat
 from trimtab.models.formats.compact_joblib import CompactJoblibFormat
 from trimtab.models.formats.lightgbm import LightgbmFormat
+from trimtab.models.formats.mlflow import MlflowFormat
 from trimtab.models.formats.onnx import OnnxFormat
 from trimtab.models.formats.sklearn_frame import SklearnPredictor
 from trimtab.models.formats.sklearn_joblib import JoblibFormat
@@ -51,6 +56,12 @@ from trimtab.protocols import ModelFormat
 from trimtab.schema import columns_from_frame, infer_signature
 from trimtab.testing import FakeClock, FolderBlobs, RegistryState, check_model_format
 from trimtab.types import Array, FloatArray, Signature, Task
+
+# What MLflow tells about its own classes when it is imported, and about every pyfunc without hints.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:.*inferred as AnyType:UserWarning"),
+    pytest.mark.filterwarnings("ignore:.*Add type hints to the `predict`:UserWarning"),
+]
 
 RNG = np.random.default_rng(7)
 ROWS = 120
@@ -202,6 +213,53 @@ def of_catboost() -> list[Case]:
     ]
 
 
+FOLDERS = mkdtemp(prefix="trimtab-test-mlflow-")
+atexit.register(rmtree, FOLDERS)
+PYFUNC = """
+import mlflow
+import numpy as np
+
+
+class Own(mlflow.pyfunc.PythonModel):
+    def predict(self, context, model_input, params=None):
+        return {answer}
+
+
+mlflow.models.set_model(Own())
+"""
+
+
+def pyfunc(name: str, answer: str) -> Path:
+    """A folder with a model that is its own source."""
+    source, folder = Path(FOLDERS, f"{name}.py"), Path(FOLDERS, name)
+    source.write_text(PYFUNC.format(answer=answer))
+    mlflow.pyfunc.save_model(folder, python_model=str(source), pip_requirements=["mlflow"])
+    return folder
+
+
+def of_mlflow() -> list[Case]:
+    late = lightgbm.LGBMClassifier(**QUIET).fit(GAPS, LATE)
+    faced = Path(FOLDERS, "faced")
+    mlflow.lightgbm.save_model(late, faced, pip_requirements=["lightgbm"])
+    kind = MlflowFormat()
+    return [
+        Case(
+            kind,
+            pyfunc("one", "1 / (1 + np.exp(-model_input.distance.fillna(0) - model_input.seats))"),
+            MIXED,
+            lambda f: two(1 / (1 + np.exp(-f.distance.fillna(0).to_numpy() - f.seats.to_numpy()))),
+        ),
+        Case(
+            kind,
+            pyfunc("value", "model_input[['a']] * 2"),
+            NUMBERS,
+            lambda f: f[["a"]].to_numpy() * 2,
+            Task.REGRESSION,
+        ),
+        Case(kind, faced, GAPS, late.predict_proba),
+    ]
+
+
 def of_onnx() -> list[Case]:
     trees = RandomForestClassifier(5, random_state=0).fit(NUMBERS.to_numpy(), LATE)
     line = LinearRegression().fit(NUMBERS.to_numpy(), NUMBERS.b)
@@ -279,6 +337,7 @@ MAKERS: dict[str, Callable[[], list[Case]]] = {
     "skops": lambda: of_sklearn(SkopsFormat()),
     "lightgbm": of_lightgbm,
     "xgboost": of_xgboost,
+    "mlflow": of_mlflow,
     "onnx": of_onnx,
     "callable": of_callable,
     "catboost": of_catboost,
@@ -339,6 +398,7 @@ BUILT_IN: dict[str, Callable[[], ModelFormat]] = {
     "skops": SkopsFormat,
     "lightgbm": LightgbmFormat,
     "xgboost": XgboostFormat,
+    "mlflow": MlflowFormat,
     "onnx": OnnxFormat,
     "callable": CallableFormat,
     "catboost": CatboostFormat,
@@ -423,6 +483,72 @@ def test_catboost_on_texts_is_refused(registry: Registry) -> None:
     model = catboost.CatBoostClassifier(**FEW).fit(texts, LATE, text_features=["carrier"])
     with pytest.raises(InvalidInput, match="texts or embeddings"):
         registry.preview(model, infer_signature(texts, task=Task.BINARY))
+
+
+def test_a_folder_of_mlflow_is_kept_as_its_native_file_where_that_is_the_model(
+    registry: Registry, tmp_path: Path
+) -> None:
+    line = LogisticRegression(max_iter=1000).fit(NUMBERS, LATE)
+    trees = xgboost.XGBClassifier(n_estimators=5, n_jobs=1).fit(NUMBERS, LATE)
+    mlflow.sklearn.save_model(line, tmp_path / "line", pip_requirements=["scikit-learn"])
+    mlflow.xgboost.save_model(trees, tmp_path / "trees", pip_requirements=["xgboost"])
+    kept = [
+        registry.register(name, tmp_path / name, signature=numbers()) for name in ("line", "trees")
+    ]
+    assert [version.format for version in kept] == ["skops", "xgboost"]
+    rows = columns_from_frame(numbers(), NUMBERS)
+    assert np.array_equal(
+        registry.load(kept[0]).predictor.predict(rows), line.predict_proba(NUMBERS)
+    )
+
+
+def test_a_folder_of_mlflow_with_code_is_opened_for_somebody_who_vouches(
+    registry: Registry,
+) -> None:
+    folder = pyfunc("vouched", "model_input.a * 0 + 0.25")
+    with pytest.raises(Refused) as refused:
+        registry.preview(folder, numbers())
+    assert refused.value.code == "untrusted_artifact"
+    first = registry.register("own", folder, signature=numbers(), trust="ada")
+    again = registry.register("own", folder, signature=numbers(), trust="ada")
+    assert (first.format, again.version) == ("mlflow", first.version)
+    answer = registry.load(first).predictor.predict(columns_from_frame(numbers(), NUMBERS))
+    assert answer.tolist() == [[0.75, 0.25]] * ROWS
+
+
+@pytest.mark.parametrize(
+    ("told", "says"),
+    [
+        ("flavors: {xgboost: {data: model.ubj}}", "names 'model.ubj', which is no file"),
+        ("flavors: {xgboost: {data: ../../secret}}", "which is no file in the folder"),
+        ("flavors: 3", "names no flavors"),
+        ("{", "is not YAML"),
+    ],
+)
+def test_a_malformed_folder_of_mlflow_is_refused(
+    told: str, says: str, registry: Registry, tmp_path: Path
+) -> None:
+    (tmp_path / "secret").write_text("")
+    folder = tmp_path / "a" / "b"
+    folder.mkdir(parents=True)
+    (folder / "MLmodel").write_text(told)
+    with pytest.raises(InvalidInput, match="MLmodel") as refused:
+        registry.register("own", folder, signature=numbers())
+    assert refused.value.code == "artifact_malformed"
+    assert says in str(refused.value)
+
+
+def test_a_pyfunc_that_answers_classes_is_told_so(registry: Registry) -> None:
+    folder = pyfunc("classes", "(model_input.a > 0).astype(int)")
+    version = registry.register("own", folder, signature=numbers(), trust="ada")
+    with pytest.raises(ModelFailure, match=r"answers classes .* where probabilities are wanted"):
+        registry.load(version).predictor.predict(columns_from_frame(numbers(), NUMBERS))
+
+
+def test_a_folder_that_is_no_model_is_named(registry: Registry, tmp_path: Path) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        registry.register("own", tmp_path, signature=numbers())
+    assert refused.value.code == "unknown_format"
 
 
 class OwnEstimator(BaseEstimator):  # type: ignore[misc]

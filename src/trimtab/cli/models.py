@@ -23,7 +23,7 @@ file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
 @command()
 @click.argument("model")
-@click.argument("artifact", type=file)
+@click.argument("artifact", type=click.Path(path_type=Path, exists=True))
 @click.option("--reference", type=file, required=True, help="Rows the model was trained on.")
 @click.option("--holdout", type=file, help="Rows it was not trained on, with outcomes.")
 @click.option("--outcome", help="Column of outcomes in those files.")
@@ -57,7 +57,7 @@ def register(
     description: str,
     trust: bool,
 ) -> None:
-    """Register ARTIFACT (a model file) as the next version of MODEL."""
+    """Register ARTIFACT (a model file, or a model folder of MLflow) as the next version of MODEL."""
     training = Training(
         reference=read_frame(reference),
         holdout=None if holdout is None else read_frame(holdout),

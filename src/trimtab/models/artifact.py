@@ -9,7 +9,7 @@ from pathlib import Path
 
 from trimtab import plugins
 from trimtab.errors import InvalidConfig, InvalidInput, NotFound
-from trimtab.protocols import ModelFormat
+from trimtab.protocols import FolderFormat, ModelFormat
 
 GROUP = "trimtab.formats"
 
@@ -71,6 +71,15 @@ class Formats:
             code="unknown_format",
             path=str(path),
         )
+
+    def within(self, folder: Path) -> Path | None:
+        """The file of a model folder that is served by itself; None if the whole folder is the model."""
+        for candidate in self._usable():
+            if isinstance(candidate, FolderFormat):
+                found = candidate.within(folder)
+                if found is not None:
+                    return found
+        return None
 
     def save(self, model: object, path: Path, name: str | None = None) -> str:
         """Write an in-memory model.

@@ -105,7 +105,7 @@ class Registry:
 
         Args:
             model: The model's name: letters, digits, ``_`` and ``-``, at most 63.
-            artifact: A path to a file, or a fitted model in memory.
+            artifact: A path to a file or to a model folder, or a fitted model in memory.
             signature: What it takes and answers.
             profile: The reference profile of its training data.
             promise: What its held-out rows promise of its performance.
@@ -329,8 +329,10 @@ class Registry:
     def _written(
         self, artifact: object, file_format: str | None, directory: Path
     ) -> tuple[Path, ModelFormat]:
-        """The artifact as a file, and its format; a model in memory is written to ``directory``."""
-        if isinstance(artifact, Path):
+        """The artifact as a file, and its format; a folder or a model in memory is written to ``directory``."""
+        if isinstance(artifact, Path) and artifact.is_dir() and file_format is None:
+            artifact = self._formats.within(artifact) or artifact
+        if isinstance(artifact, Path) and not artifact.is_dir():
             return artifact, self._formats.named(file_format or self._formats.sniff(artifact))
         path = directory / "model"
         return path, self._formats.named(self._formats.save(artifact, path, file_format))

@@ -49,7 +49,7 @@ class CatboostPredictor:
     """
 
     def __init__(self, model: catboost.CatBoost, signature: Signature) -> None:
-        self.original = model
+        self._model = model
         self._task = signature.task
         self._places = _places(list(model.feature_names_), signature)
         self._categories = frozenset(model.get_cat_feature_indices())
@@ -65,9 +65,7 @@ class CatboostPredictor:
 
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
-        raw = self.original.predict(
-            self._matrix(columns), prediction_type=self._kind, thread_count=1
-        )
+        raw = self._model.predict(self._matrix(columns), prediction_type=self._kind, thread_count=1)
         return outputs(np.asarray(raw), self._task)
 
     def _matrix(self, columns: Columns) -> Array:

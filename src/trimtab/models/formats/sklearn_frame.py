@@ -44,8 +44,8 @@ class SklearnInput:
     def _frame(self, columns: Columns) -> pd.DataFrame:
         return pd.DataFrame(
             {
-                columns.features[place].name: self._typed(
-                    columns.features[place], columns.arrays[place]
+                columns.features[place].name: typed(
+                    columns.features[place], columns.arrays[place], nones=self._nones
                 )
                 for place in self._places
             },
@@ -54,18 +54,6 @@ class SklearnInput:
 
     def _matrix(self, columns: Columns) -> Array:
         return np.column_stack([columns.arrays[place] for place in self._places])
-
-    def _typed(self, spec: FeatureSpec, array: Array) -> Any:
-        if spec.kind is FeatureKind.CATEGORICAL:
-            if self._nones:
-                return pd.Series(array, dtype=object)
-            if str(_TEXT) == "object":
-                return pd.Series([np.nan if v is None else v for v in array], dtype=object)
-            return pd.Series(array, dtype=_TEXT)
-        # A nullable column has one type whether or not a value is missing in this very batch.
-        if spec.kind is FeatureKind.NUMERIC or spec.nullable or np.isnan(array).any():
-            return array
-        return array.astype(np.int64 if spec.kind is FeatureKind.INTEGER else np.bool_)
 
 
 class SklearnPredictor:
@@ -107,6 +95,26 @@ class SklearnPredictor:
     def before_last(self, columns: Columns) -> Any:
         """The matrix, dense or sparse, that a pipeline's last step is given."""
         return self.original[:-1].transform(self._input.of(columns))
+
+
+def typed(spec: FeatureSpec, array: Array, *, nones: bool = False) -> Any:
+    """A feature's values as a column of a frame.
+
+    Args:
+        spec: The feature.
+        array: Its values.
+        nones: Whether the missing category is None, and not NaN.
+    """
+    if spec.kind is FeatureKind.CATEGORICAL:
+        if nones:
+            return pd.Series(array, dtype=object)
+        if str(_TEXT) == "object":
+            return pd.Series([np.nan if v is None else v for v in array], dtype=object)
+        return pd.Series(array, dtype=_TEXT)
+    # A nullable column has one type whether or not a value is missing in this very batch.
+    if spec.kind is FeatureKind.NUMERIC or spec.nullable or np.isnan(array).any():
+        return array
+    return array.astype(np.int64 if spec.kind is FeatureKind.INTEGER else np.bool_)
 
 
 def _places(model: Any, signature: Signature) -> list[int]:
