@@ -18,6 +18,7 @@ from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk, PushBody
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.status import STATUS, STATUS_BY_CODE
+from trimtab.serve.v2.repository import Repository, repository_routes
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.serve.wire import OutcomeBody, PredictBody
 from trimtab.telemetry import Metrics
@@ -63,6 +64,7 @@ def served() -> set[str]:
         metrics=lambda: b"",
         routes=[
             *inference_routes(data_plane, cast("Any", Nothing()), 1),
+            *repository_routes(cast("Repository", Nothing()), 1),
             openapi_route(tuple),
             *control_routes(deployment),
             *FeatureDesk(deployment, Metrics()).routes,

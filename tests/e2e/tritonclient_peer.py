@@ -46,7 +46,20 @@ def main(address: str) -> None:
         text.decode() if isinstance(text, bytes) else text for text in json["decision"]
     ]
     assert "No model 'nope' is deployed" in refused(client)
+    if len(sys.argv) > 2:
+        reloaded(client, {"authorization": f"Bearer {sys.argv[2]}"})
     sys.stdout.write("tritonclient is served\n")
+
+
+def reloaded(client: triton.InferenceServerClient, headers: dict[str, str]) -> None:
+    entry = {"name": "risk", "version": "1", "state": "READY", "reason": ""}
+    assert entry in client.get_model_repository_index()
+    client.unload_model("risk", headers=headers)
+    assert not client.is_model_ready("risk")
+    client.load_model("risk", headers=headers)
+    assert client.is_model_ready("risk")
+    assert entry in client.get_model_repository_index()
+    asked(client, binary=True)
 
 
 def refused(client: triton.InferenceServerClient) -> str:

@@ -22,6 +22,8 @@ _TITLES: Mapping[str, str] = {
     "promote": "Version {candidate} of {model} is the new champion",
     "roll_back": "Version {candidate} of {model} was rolled back",
     "drop": "Version {candidate} of {model} was taken off the rollout",
+    "load": "{model} is in service again",
+    "unload": "{model} is out of service",
 }
 _STANDING: Mapping[str, str] = {"pause": "hold", "roll_back": "roll_back"}
 

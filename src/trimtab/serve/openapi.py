@@ -18,6 +18,7 @@ from trimtab.serve.dataplane import JSON, OutcomesAnswer
 from trimtab.serve.features import PushBody
 from trimtab.serve.invocations import InvocationBody, Predictions
 from trimtab.serve.status import ErrorBody, InferenceErrorBody
+from trimtab.serve.v2.repository import IndexBody, IndexEntry, RepositoryBody
 from trimtab.serve.v2.request import InferBody
 from trimtab.serve.v2.routes import ModelMetadata, ModelReady, ServerMetadata
 from trimtab.serve.wire import OutcomesBody, PredictBody
@@ -32,6 +33,9 @@ _TAKES: dict[str, Any] = {
     "/models/{model}/outcomes": OutcomesBody,
     _INFER: InferBody,
     "/v2/models/{model}/versions/{version}/infer": InferBody,
+    "/v2/repository/index": IndexBody,
+    "/v2/repository/models/{model}/load": RepositoryBody,
+    "/v2/repository/models/{model}/unload": RepositoryBody,
     "/api/v1/features/{view}": PushBody,
 }
 _ANSWERS: dict[str, Any] = {
@@ -46,6 +50,7 @@ _ANSWERS: dict[str, Any] = {
 }
 _TYPES = (
     *{*_TAKES.values(), *_ANSWERS.values()},
+    IndexEntry,
     ChangeBody,
     ErrorBody,
     InferenceErrorBody,
@@ -110,7 +115,7 @@ def _is_api(path: str) -> bool:
 
 def _operation(path: str, method: str) -> dict[str, Any]:
     named = re.findall(r"\{(\w+)\}", path)
-    error = InferenceErrorBody if path.startswith("/v2/models") else ErrorBody
+    error = InferenceErrorBody if path.startswith(("/v2/models", "/v2/repository")) else ErrorBody
     answer = _ANSWERS.get(path)
     media = "text/plain" if path == "/metrics" else JSON
     found: dict[str, Any] = {
@@ -131,7 +136,7 @@ def _operation(path: str, method: str) -> dict[str, Any]:
     if method == "post":
         body = _TAKES.get(path, ChangeBody)
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(body)}}}
-    if method == "post" and path.startswith("/api/"):
+    if method == "post" and path.startswith(("/api/", "/v2/repository/models/")):
         found["security"] = [{"token": []}]
     return found
 

@@ -19,6 +19,7 @@ from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk
 from trimtab.serve.lane import lane
 from trimtab.serve.openapi import openapi_route
+from trimtab.serve.v2.repository import Repository, repository_routes
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics, exposition
 from trimtab.ui.pages import page_routes
@@ -61,6 +62,9 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
         metrics=partial(exposition, metrics.registry, child.metrics_dir),
         routes=[
             *inference_routes(data_plane, serving.board.live, max_body_bytes),
+            *repository_routes(
+                Repository(deployment, serving.board.models, serving.board.refresh), max_body_bytes
+            ),
             openapi_route(serving.board.models),
             *control_routes(deployment),
             *desk.routes,

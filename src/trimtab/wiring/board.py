@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from trimtab.errors import NotFound, TrimtabError
 from trimtab.protocols import EpochCell, LiveModel, StateStore
+from trimtab.rollout.residence import resident
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import Route
 
@@ -32,6 +33,7 @@ class LiveBoard:
         rebuild: Makes a route's live model of one whose arms it needs, None if it needs others. Only
             for a state that can be read in less than a millisecond, since requests wait for it; None
             leaves every switch to ``refresh``.
+        release: Called with the name of a model that is out of service, to free its memory.
     """
 
     def __init__(
@@ -42,6 +44,7 @@ class LiveBoard:
         stale: Callable[[], None],
         metrics: Metrics,
         rebuild: Callable[[LiveModel, Route], LiveModel | None] | None = None,
+        release: Callable[[str], None] | None = None,
     ) -> None:
         self._state = state
         self._cell = cell
@@ -49,6 +52,7 @@ class LiveBoard:
         self._stale = stale
         self._metrics = metrics
         self._rebuild = rebuild
+        self._release = release
         self._tried = -1
         self._models: dict[str, LiveModel] = {}
         self._epoch = -1
@@ -94,8 +98,8 @@ class LiveBoard:
             self._tried = epoch
             with self._state.reading() as state:
                 found = state.control.epoch()
-                routes = state.control.routes()
-            models, complete = dict(self._models), True
+                routes = resident(state)
+            models, complete = self._kept(routes), True
             for route in routes:
                 known = models.get(route.model)
                 if known is not None and known.route == route:
@@ -122,10 +126,10 @@ class LiveBoard:
         with self._refreshing:
             with self._state.reading() as state:
                 epoch = state.control.epoch()
-                routes = state.control.routes()
+                routes = resident(state)
             if epoch == self._epoch:
                 return True
-            models, complete = dict(self._models), True
+            models, complete = self._kept(routes), True
             for route in routes:
                 known = models.get(route.model)
                 if known is not None and known.route == route:
@@ -140,6 +144,15 @@ class LiveBoard:
             self._show(models, epoch if complete else None)
             self._cell.publish(epoch)
             return complete
+
+    def _kept(self, routes: Sequence[Route]) -> dict[str, LiveModel]:
+        """The models that answer now and still have a route in service."""
+        names = {route.model for route in routes}
+        gone = self._models.keys() - names
+        if self._release is not None:
+            for name in gone:
+                self._release(name)
+        return {name: live for name, live in self._models.items() if name in names}
 
     def _show(self, models: dict[str, LiveModel], epoch: int | None) -> None:
         """Answer with these from now on; ``epoch`` is None if a route is not as it should be yet."""

@@ -13,7 +13,7 @@ from trimtab.config import Config
 from trimtab.errors import InvalidPlan, NotFound
 from trimtab.models.registry import Registry
 from trimtab.protocols import BlobStore, Clock, EpochCell, StateStore, StateTx
-from trimtab.rollout import controller
+from trimtab.rollout import controller, residence
 from trimtab.rollout.epoch import MmapEpoch
 from trimtab.store.blobs import LocalBlobs
 from trimtab.store.state import open_state
@@ -255,6 +255,24 @@ class Deployment:
         """
         return self._change(
             lambda state: controller.roll_back(
+                state, model, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
+    def load(self, model: str, *, actor: str, reason: str) -> None:
+        """Bring a deployed model that was unloaded back into service."""
+        self._change(
+            lambda state: residence.load(state, model, actor=actor, reason=reason, clock=self.clock)
+        )
+
+    def unload(self, model: str, *, actor: str, reason: str) -> None:
+        """Take a deployed model out of service; its route is kept.
+
+        Raises:
+            Conflict: it has a rollout under way.
+        """
+        self._change(
+            lambda state: residence.unload(
                 state, model, actor=actor, reason=reason, clock=self.clock
             )
         )

@@ -152,6 +152,11 @@ class ModelBuilder:
         arms = tuple(loaded[version] for version in wanted)
         return dataclasses.replace(live, route=route, arms=arms)
 
+    def release(self, model: str) -> None:
+        """Let go of a model's versions; requests in flight finish on what they hold."""
+        for key in [key for key in self._warm if key[0] == model]:
+            del self._warm[key]
+
     def plan(self, version: Version) -> FeaturePlan:
         """The feature views of a version, matched to its signature."""
         return compile_plan(served_features(self.deployment), version.signature, version.views)
@@ -246,8 +251,9 @@ class Serving:
         # A state in SQLite is on this host, so a request may wait for a read of it.
         rebuild = None if config.state.url.startswith("postgres") else builder.rebuild
         board = LiveBoard(
-            deployment.state, deployment.epoch, builder.build, stale.set, metrics, rebuild
-        )
+            deployment.state, deployment.epoch, builder.build, stale.set, metrics, rebuild,
+            builder.release,
+        )  # fmt: skip
         writer = journal or Journal(deployment.journal_dir, config.journal, metrics, clock)
         issuer = IdIssuer(deployment.id_seed(), clock)
         flow = PredictFlow(

@@ -13,8 +13,10 @@ from msgspec.structs import replace
 from trimtab.errors import ModelFailure, NotFound, Unavailable
 from trimtab.protocols import StateStore
 from trimtab.rollout.epoch import MmapEpoch
+from trimtab.rollout.residence import load, unload
 from trimtab.store.state import open_state
 from trimtab.telemetry import Metrics
+from trimtab.testing import FakeClock
 from trimtab.types import Arm, Route
 from trimtab.wiring.board import LiveBoard
 
@@ -205,3 +207,41 @@ class Broken:
         if self.down:
             raise Unavailable("the database is gone", code="state_unavailable")
         return self.state.reading()
+
+
+def test_a_model_out_of_service_is_let_go_and_comes_back_by_itself_or_with_a_new_route(
+    state: StateStore, tmp_path: Path
+) -> None:
+    gone: list[str] = []
+    cell, builder = MmapEpoch(tmp_path / "epoch"), Builder()
+    board = LiveBoard(
+        state, cell, builder, lambda: None, Metrics(), cast("Any", Rebuilder()), gone.append
+    )
+    by = {"actor": "ann", "reason": "night", "clock": FakeClock()}
+
+    def shift(change: Any) -> None:
+        with state.transaction() as tx:
+            change(tx, "a", **by)
+            epoch = tx.control.epoch()
+        cell.publish(epoch)
+
+    deploy(state, "a", 1)
+    cell.publish(deploy(state, "b", 1))
+    board.refresh()
+    shift(unload)
+    shift(unload)
+    assert 1 == board.live("b").route.champion
+    with pytest.raises(NotFound):
+        board.live("a")
+    assert ["a"] == gone
+    shift(load)
+    assert board.refresh()
+    assert 1 == board.live("a").route.champion
+    shift(unload)
+    cell.publish(deploy(state, "a", 2))
+    assert board.refresh()
+    assert 2 == board.live("a").route.champion
+    with state.reading() as tx:
+        assert ["unload", "load", "unload"] == [entry.action for entry in tx.audit.entries("a")]
+    with pytest.raises(NotFound, match="not deployed"), state.transaction() as tx:
+        unload(tx, "c", **cast("Any", by))

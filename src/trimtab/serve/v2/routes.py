@@ -19,6 +19,7 @@ from trimtab.serve.v2.reply import TensorInfo, outputs_of
 from trimtab.serve.wire import DEADLINE
 from trimtab.types import FeatureKind
 
+EXTENSIONS = ("binary_tensor_data", "model_repository", "model_repository(unload_dependents)")
 HEADER_LENGTH = "inference-header-content-length"
 _DATATYPE = {
     FeatureKind.NUMERIC: "FP64",
@@ -67,7 +68,7 @@ def inference_routes(data_plane: DataPlane, live: Live, max_body_bytes: int) -> 
     """
 
     async def server(_: Request) -> Response:
-        about = ServerMetadata("trimtab", trimtab.__version__, ("binary_tensor_data",))
+        about = ServerMetadata("trimtab", trimtab.__version__, EXTENSIONS)
         return Response(_encode(about), media_type=JSON)
 
     def told(describe: Describe) -> Callable[[Request], Awaitable[Response]]:
