@@ -140,7 +140,11 @@ def floors(
     raw = os.open(folder / "raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     data = frame(b"x" * 700) if record is None else frame(msgspec.msgpack.encode(record))
     return {
-        "the model alone": lambda body: arm.predictor.predict(columns[body]),
+        "the model alone": (
+            (lambda body: arm.one(rows[body]))
+            if arm.one is not None
+            else (lambda body: arm.predictor.predict(columns[body]))
+        ),
         "decoding such a body": decode,
         "one write to the kernel": lambda _: os.write(raw, data),
     }

@@ -82,6 +82,8 @@ class PredictFlow:
         """
         started, now = self._clock.monotonic(), self._clock.now()
         live = self._board.live(model)
+        if len(request.rows) == 1:
+            return await self._one(live, request, started, now)
         times = [self._event_time(row, now, i) for i, row in enumerate(request.rows)]
         check = live.champion.checker.check
         checked = [check(row, f"rows[{i}]") for i, row in enumerate(request.rows)]
@@ -90,7 +92,7 @@ class PredictFlow:
             [values for values, _ in checked],
             [entities for _, entities in checked],
             times,
-            min(live.feature_deadline_ms, request.deadline_ms or live.feature_deadline_ms),
+            _feature_deadline(live, request),
         )
         rows = [
             Asked(name, when, self._unit(row.key or name), arm, features, request.request_id, keys)
@@ -118,6 +120,34 @@ class PredictFlow:
         self._count(live.route, records)
         ordered = tuple(given[i] for i in range(len(rows)))
         return PredictAnswer(model=model, epoch=live.route.epoch, predictions=ordered)
+
+    async def _one(
+        self, live: LiveModel, request: PredictRequest, started: float, now: float
+    ) -> PredictAnswer:
+        """The same for a single row, without lists: most requests are one."""
+        row = request.rows[0]
+        when = self._event_time(row, now, 0)
+        values, keys = live.champion.checker.check(row, "rows[0]")
+        name, assigned = self._route(live, row, request.version)
+        (features,) = await live.resolver.resolve(
+            (values,), (keys,), (when,), _feature_deadline(live, request)
+        )
+        unit = self._unit(row.key or name)
+        asked = Asked(name, when, unit, assigned, features, request.request_id, keys)
+        answering, failed = live.champion, None
+        if assigned.arm == 0:
+            outputs = _outputs(answering, (features,))
+        else:
+            answering, outputs, failed = await self._score(live, assigned.arm, (asked,))
+        answered = Answered(
+            live.route, assigned.arm, answering.version, answering.digest, answering.signature,
+            answering.pick, now, (self._clock.monotonic() - started) * 1e3, failed,
+        )  # fmt: skip
+        given = answers.prediction(asked, answered, outputs[0], provenance=request.provenance)
+        records = (answers.record(asked, answered, given),)
+        self._journal.append(records)
+        self._count(live.route, records)
+        return PredictAnswer(model=live.route.model, epoch=live.route.epoch, predictions=(given,))
 
     def _event_time(self, row: RowRequest, now: float, index: int) -> float:
         if row.event_time is None:
@@ -158,20 +188,20 @@ class PredictFlow:
                 except ModelFailure as failure:
                     failed = failure.code
         champion = live.champion
-        if champion.one is not None and len(resolved) == 1:
-            return champion, (champion.one(_values(champion, resolved[0])),), failed
-        outputs = champion.predictor.predict(_columns(champion, resolved))
-        return champion, outputs.tolist(), failed
+        return champion, _outputs(champion, resolved), failed
 
     def _count(self, route: Route, records: Sequence[PredictionRecord]) -> None:
-        if len(records) == 1:
-            self._counter("ml_predictions_total", route.model, records[0].version)(1.0)
-        else:
-            for version, rows in Counter(record.version for record in records).items():
-                self._counter("ml_predictions_total", route.model, version)(rows)
-        failures = Counter([route.arms[each.arm].version for each in records if each.failed])
-        for version, rows in failures.items():
-            self._counter("ml_candidate_failures_total", route.model, version)(rows)
+        self._add("ml_predictions_total", route.model, [each.version for each in records])
+        failed = [route.arms[each.arm].version for each in records if each.failed]
+        if failed:
+            self._add("ml_candidate_failures_total", route.model, failed)
+
+    def _add(self, name: str, model: str, versions: Sequence[int]) -> None:
+        if len(versions) == 1:
+            self._counter(name, model, versions[0])(1.0)
+            return
+        for version, rows in Counter(versions).items():
+            self._counter(name, model, version)(rows)
 
     def _counter(self, name: str, model: str, version: int) -> Callable[[float], None]:
         """A counter of a version, looked up once."""
@@ -194,13 +224,24 @@ def _pinned(live: LiveModel, version: int) -> int:
     )
 
 
-def _by_arm(rows: Sequence[Asked]) -> Mapping[int, Sequence[int]]:
-    if len(rows) == 1:
-        return {rows[0].assignment.arm: (0,)}
+def _by_arm(rows: Sequence[Asked]) -> Mapping[int, list[int]]:
     members: dict[int, list[int]] = defaultdict(list)
     for i, row in enumerate(rows):
         members[row.assignment.arm].append(i)
     return members
+
+
+def _feature_deadline(live: LiveModel, request: PredictRequest) -> float:
+    most = live.feature_deadline_ms
+    return most if request.deadline_ms is None else min(most, request.deadline_ms)
+
+
+def _outputs(arm: LiveArm, rows: Sequence[Resolved]) -> Sequence[Sequence[float]]:
+    """What an arm answers, the short way where there is one row and the arm has such a way."""
+    if arm.one is not None and len(rows) == 1:
+        return (arm.one(_values(arm, rows[0])),)
+    outputs: list[list[float]] = arm.predictor.predict(_columns(arm, rows)).tolist()
+    return outputs
 
 
 def _columns(arm: LiveArm, rows: Sequence[Resolved]) -> Columns:

@@ -88,3 +88,47 @@ def test_whatever_is_sent_is_taken_or_refused(features: dict[str, Any]) -> None:
     else:
         arrays = Checker(SIGNATURE).columns([found]).arrays
         assert [array.dtype.kind for array in arrays] == ["f", "f", "f", "O"]
+
+
+MIXED = Signature(
+    features=tuple(
+        FeatureSpec(
+            name=name,
+            kind=FeatureKind.CATEGORICAL if name in "xyz" else FeatureKind.NUMERIC,
+            nullable=True,
+        )
+        for name in "axbycz"
+    ),
+    task=Task.REGRESSION,
+)
+SENT = st.one_of(
+    st.floats(), st.integers(-(2**60), 2**60), st.text(max_size=5), st.none(), st.booleans(),
+    st.just("x" * 9_999), st.just("\ud800"),
+)  # fmt: skip
+
+
+@given(
+    st.dictionaries(st.sampled_from("axbyczu"), SENT)
+    | st.fixed_dictionaries(
+        {name: st.floats(-1e300, 1e300) for name in "abc"},
+        optional={name: st.text("g\ud800é", max_size=3) for name in "xyz"},
+    ),
+    st.booleans(),
+)
+def test_a_row_taken_whole_is_what_it_is_value_by_value(
+    features: dict[str, Scalar], nullable: bool
+) -> None:
+    specs = tuple(
+        FeatureSpec(name=spec.name, kind=spec.kind, nullable=nullable or spec.name != "a")
+        for spec in MIXED.features
+    )
+    signature = Signature(features=specs, task=Task.REGRESSION)
+    # A model that looks entities up checks value by value.
+    checkers = (Checker(signature), Checker(signature, entities=("never",)))
+    told = []
+    for checker in checkers:
+        try:
+            told.append(repr(checker.check(RowRequest(features=features), "rows[0]")))
+        except InvalidRow as refused:
+            told.append(f"{refused.code} {refused.path}")
+    assert told[0] == told[1]

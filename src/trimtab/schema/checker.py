@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from math import isfinite
 from operator import itemgetter
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from trimtab.errors import InvalidRow
 from trimtab.schema.refusals import feature_path, listed, meant, missing, refusal, short
-from trimtab.schema.values import CONVERT, WrongValue, entity_key
+from trimtab.schema.values import CONVERT, MAX_TEXT, WrongValue, entity_key
 from trimtab.types import Array, Columns, FeatureKind, FeatureSpec, RowRequest, Scalar, Signature
 
 _ABSENT = object()
-_FLOAT = frozenset({float})
+_FLOATS = frozenset({float, type(None)})
+_TEXTS = frozenset({str, type(None)})
 
 
 class Checker:
@@ -49,8 +50,13 @@ class Checker:
         self._refuse = unknown == "refuse"
         kinds = {spec.kind for spec in signature.features}
         self._numbers = FeatureKind.CATEGORICAL not in kinds
-        plain = kinds == {FeatureKind.NUMERIC} and len(self._plan) > 1 and not self._entities
-        self._pick = itemgetter(*(name for name, _, _ in self._plan)) if plain else None
+        self._whole: _Whole | None = None
+        if kinds <= {FeatureKind.NUMERIC, FeatureKind.CATEGORICAL} and not (entities or inputs):
+            self._whole = _Whole(
+                signature.names,
+                [spec.kind is FeatureKind.CATEGORICAL for spec in signature.features],
+                gaps=not any(required for _, _, required in self._plan),
+            )
 
     def check(self, row: RowRequest, path: str) -> tuple[list[Scalar], dict[str, str]]:
         """Values in signature order (None is missing), then inputs, and entity keys by name.
@@ -65,10 +71,8 @@ class Checker:
                 ``unknown_feature``, ``missing_feature``.
         """
         features = row.features
-        if self._pick is not None and len(features) == len(self._plan):
-            whole = _floats(self._pick, features)
-            if whole is not None:
-                return whole, {}
+        if self._whole is not None and (whole := self._whole(features)) is not None:
+            return whole, {}
         values: list[Scalar] = []
         seen = 0
         for name, convert, required in self._plan:
@@ -121,18 +125,55 @@ class Checker:
         )
 
 
-def _floats(
-    pick: Callable[[Mapping[str, Scalar]], tuple[Scalar, ...]], features: Mapping[str, Scalar]
-) -> list[Scalar] | None:
-    """The values of a row of finite floats; None where one is absent or anything else."""
-    try:
-        values = pick(features)
-    except KeyError:
+class _Whole:
+    """Takes a row in one go where nothing about it is unusual; None leaves it to the checks by value.
+
+    Usual are finite floats and short ASCII texts, with values absent only where they may be.
+
+    Args:
+        names: The row's values, in order.
+        text: For each of them, whether it is text; the others are numbers.
+        gaps: Whether all of them may be missing.
+    """
+
+    def __init__(self, names: Sequence[str], text: Sequence[bool], *, gaps: bool) -> None:
+        self._names = names
+        self._width = len(names)
+        self._gaps = gaps
+        numbers = [i for i, is_text in enumerate(text) if not is_text]
+        texts = [i for i, is_text in enumerate(text) if is_text]
+        self._numbers = _several(numbers) if texts else None
+        self._texts = _several(texts)
+
+    def __call__(self, features: Mapping[str, Scalar]) -> list[Scalar] | None:
+        values = list(map(features.get, self._names))
+        gaps = values.count(None)
+        # Unequal where a name is unknown, or a null was sent.
+        if len(features) + gaps != self._width or (gaps and not self._gaps):
+            return None
+        numbers: Iterable[Any] = values if self._numbers is None else self._numbers(values)
+        if not _FLOATS.issuperset(map(type, numbers)):
+            return None
+        # A sum is finite if all are; one that overflows leaves the row to the checks by value.
+        if not isfinite(sum(filter(None, numbers))):
+            return None
+        if self._texts is not None:
+            texts: Any = self._texts(values)
+            if not _TEXTS.issuperset(map(type, texts)):
+                return None
+            joined = "".join(filter(None, texts))
+            if len(joined) > MAX_TEXT or not joined.isascii():
+                return None
+        return values
+
+
+def _several(places: Sequence[int]) -> Callable[[Sequence[Scalar]], tuple[Scalar, ...]] | None:
+    """Picks values at several places; None if there are none."""
+    if not places:
         return None
-    # A sum is finite if all are; one that overflows leaves the row to the checks value by value.
-    if _FLOAT.issuperset(map(type, values)) and isfinite(sum(values)):  # type: ignore[arg-type]  # floats
-        return list(values)
-    return None
+    if len(places) == 1:
+        return lambda values: (values[places[0]],)
+    return itemgetter(*places)
 
 
 def column(spec: FeatureSpec, values: Sequence[Scalar]) -> Array:

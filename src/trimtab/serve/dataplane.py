@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
-from dataclasses import dataclass
 
 import msgspec
 
@@ -31,8 +30,7 @@ _TENSORS = frozenset({JSON, BINARY, ""})
 _FRAMES = frozenset({JSON, CSV, ""})
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """A status, a body and its type, and extra headers."""
 
     status: int
@@ -179,7 +177,10 @@ class DataPlane:
                 code="overloaded",
                 hint="Wait as Retry-After says, and try again.",
             )
-        if content_type.partition(";")[0].strip().lower() not in taken:
+        if (
+            content_type not in taken
+            and content_type.partition(";")[0].strip().lower() not in taken
+        ):
             raise InvalidRequest(
                 f"The content type {content_type!r} is not understood here.",
                 code="unsupported_media_type",
