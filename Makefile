@@ -17,7 +17,7 @@ ifeq (demo,$(firstword $(MAKECMDGOALS)))
   $(eval $(filter-out demo,$(MAKECMDGOALS)):;@:)
 endif
 
-.PHONY: help demo install system test check bench bench-drift bench-features bench-optimize bench-rollout bench-serving docs lock clean
+.PHONY: help demo install system test test-torch check bench bench-drift bench-features bench-optimize bench-rollout bench-serving docs lock clean
 
 help:  ## Print this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-15s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -30,6 +30,11 @@ install: $(VENV)/.test  ## Create .venv with the locked test tools and the built
 # The compiler comes before the wheel, which has a kernel in C where there is one.
 test: system install  ## Run every check and every test
 	@$(BIN)/python scripts/run_checks.py all
+
+# PyTorch takes 5 GB from the registry, so its format is not checked by `make test` (docs/adr/0028).
+test-torch: install  ## Check PyTorch's format in an environment of its own (5 GB)
+	@folder=$$(mktemp -d); trap 'rm -rf "$$folder"' EXIT; \
+	    PYTHONPATH=src "$$(scripts/peer-env.sh torch)" -W ignore tests/integration/torch_peer.py "$$folder"
 
 system:
 	@scripts/system-packages.sh
