@@ -90,6 +90,9 @@ class WatchConfig(Section, frozen=True):
     windows on average. An alarm of data drift whose score is ``retrain_threshold`` or more calls for
     retraining. Every ``poll_ms`` the watcher takes at most ``batch_rows`` records. ``statistics`` names
     the drift statistics, built in or installed, that features and scores are compared by.
+
+    ``replica`` is this machine's name where several share one database: their windows are merged then.
+    One that is ``replica_wait_seconds`` behind the others is not waited for.
     """
 
     poll_ms: Positive = 200.0
@@ -113,6 +116,8 @@ class WatchConfig(Section, frozen=True):
         "new_category",
         "constant_changed",
     )
+    replica: Annotated[str, Meta(pattern="^[A-Za-z0-9_.-]*$", max_length=64)] = ""
+    replica_wait_seconds: NonNegative = 3_600.0
 
 
 class CacheConfig(Section, frozen=True):

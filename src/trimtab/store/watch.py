@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import msgspec
 from sqlalchemy import Connection, select
 
-from trimtab.store.statements import chunks, insert, upsert
+from trimtab.store.statements import chunks, insert, lock, upsert
 from trimtab.store.tables import blobs, events, exposures, offsets, verdicts
 from trimtab.types import Exposure, Verdict
 
@@ -39,6 +39,18 @@ class SqlWatch:
     def save_blob(self, key: str, blob: bytes) -> None:
         """Keep bytes under a key in place of those before."""
         upsert(self.connection, blobs, [{"key": key, "blob": blob}])
+
+    def blobs(self, prefix: str) -> Mapping[str, bytes]:
+        """What was saved under keys that begin so, by key."""
+        matching = blobs.c.key.startswith(prefix, autoescape=True)
+        rows = self.connection.execute(
+            select(blobs.c.key, blobs.c.blob).where(matching).order_by(blobs.c.key)
+        )
+        return {row.key: row.blob for row in rows if row.key.startswith(prefix)}
+
+    def lock(self, name: str) -> None:
+        """Hold a named lock until the transaction ends."""
+        lock(self.connection, f"watch:{name}")
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Keep a verdict; one on the same subject and window is replaced."""

@@ -5,6 +5,7 @@ from trimtab.windows.clock import CONFIRM_RECORDS
 from trimtab.windows.feature_windows import FeatureWindows
 from trimtab.windows.judging import WindowJudge
 from trimtab.windows.segment import Segment
+from trimtab.windows.shared import SharedWindows
 from trimtab.windows.summary import WindowSketch, merge_windows
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "Batch",
     "FeatureWindows",
     "Segment",
+    "SharedWindows",
     "WindowJudge",
     "WindowSketch",
     "merge_windows",

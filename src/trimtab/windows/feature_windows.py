@@ -21,9 +21,10 @@ from trimtab.windows.segment import Segment
 from trimtab.windows.summary import merge_windows, summarise
 
 Key = tuple[int, int]
+NEVER = -(2**62)
 
 
-class _Saved(msgspec.Struct, frozen=True, kw_only=True):
+class Saved(msgspec.Struct, frozen=True, kw_only=True):
     """All that has been folded and not yet yielded."""
 
     watermark: float | None
@@ -36,7 +37,7 @@ class _Saved(msgspec.Struct, frozen=True, kw_only=True):
     skewed: int
 
 
-class _Closing(NamedTuple):
+class Closing(NamedTuple):
     """A pane that is complete, by the place of the record that completed it."""
 
     place: int
@@ -94,6 +95,7 @@ class FeatureWindows:
         self._held: dict[int, tuple[int, int]] = {}
         self._recent: list[Pane] = []
         self._uncounted = 0
+        self._closed = NEVER
         self.late = 0
 
     @property
@@ -120,7 +122,7 @@ class FeatureWindows:
     def dump(self) -> bytes:
         """All that has been folded and not yet yielded."""
         return to_bytes(
-            _Saved(
+            Saved(
                 watermark=self._clock.watermark,
                 suspects=list(self._clock.suspects),
                 open=[self._open[key] for key in sorted(self._open)],
@@ -134,7 +136,7 @@ class FeatureWindows:
 
     def load(self, blob: bytes) -> None:
         """Take up where ``dump`` left off."""
-        saved = from_bytes(blob, _Saved)
+        saved = from_bytes(blob, Saved)
         self._clock.watermark = saved.watermark
         self._clock.suspects.clear()
         self._clock.suspects.extend(saved.suspects)
@@ -145,21 +147,22 @@ class FeatureWindows:
         self._uncounted = saved.uncounted
         self.late = saved.late
 
-    def _take(self, admitted: Admitted) -> list[_Closing]:
+    def _take(self, admitted: Admitted) -> list[Closing]:
         """Put the version's rows into their panes; the panes that they fill."""
         rows = admitted.rows.of(self._version)
         places = np.arange(len(rows.rows)) if self._segment is None else self._segment.places(rows)
         cells = self._cut.cells(admitted.rows.times[rows.rows[places]])
         before = admitted.watermarks[rows.rows[places]]
-        in_time = cells >= self._cut.closed_before(before, self._lateness)
+        open_from = np.maximum(self._cut.closed_before(before, self._lateness), self._closed)
+        in_time = cells >= open_from
         self.late += int(np.count_nonzero(~in_time))
-        filled: list[_Closing] = []
+        filled: list[Closing] = []
         for part in self._cut.parts(cells[in_time], places[in_time], self._held):
             key = (part.cell, part.chunk)
             self._open[key] = self._grown(self._open.get(key), key, rows, part.places)
             if part.full:
                 last = int(rows.rows[part.places[-1]])
-                filled.append(_Closing(last, self._open.pop(key), full=True))
+                filled.append(Closing(last, self._open.pop(key), full=True))
         return filled
 
     def _grown(self, known: Pane | None, key: Key, rows: VersionRows, places: IntArray) -> Pane:
@@ -180,18 +183,18 @@ class FeatureWindows:
             content=merge_windows(known.content, new.content),
         )
 
-    def _expired(self, admitted: Admitted) -> list[_Closing]:
+    def _expired(self, admitted: Admitted) -> list[Closing]:
         """The panes whose time is over, each with the record whose event time says so."""
         reached = np.maximum(admitted.watermarks, admitted.rows.times)
         limits = self._cut.closed_before(reached, self._lateness)
         closing = []
         for key in [key for key in self._open if key[0] < limits[-1]]:
             place = int(np.searchsorted(limits, key[0], side="right"))
-            closing.append(_Closing(place, self._open.pop(key), full=False))
+            closing.append(Closing(place, self._open.pop(key), full=False))
         self._held = {cell: held for cell, held in self._held.items() if cell >= limits[-1]}
         return closing
 
-    def _window(self, closed: _Closing) -> Window:
+    def _window(self, closed: Closing) -> Window:
         """The window that ends with this pane."""
         pane = self._bounded(closed)
         most = self._panes - 1
@@ -216,7 +219,7 @@ class FeatureWindows:
             overlaps=overlaps,
         )
 
-    def _bounded(self, closed: _Closing) -> Pane:
+    def _bounded(self, closed: Closing) -> Pane:
         """The pane with its span ``[first, last)``: that of its cell where this began or ended it."""
         pane, seconds = closed.pane, self._cut.seconds
         by_cell = not math.isinf(seconds)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from functools import partial
 
 from msgspec.structs import replace
@@ -23,7 +24,7 @@ from trimtab.drift.segments import load_segments
 from trimtab.features.fallbacks import FEATURE_FALLBACK
 from trimtab.features.skew import FEATURE_SKEW
 from trimtab.judge import DriftJudge
-from trimtab.protocols import AlertChannel, Comparer, StateTx
+from trimtab.protocols import AlertChannel, Comparer, Judge, StateTx
 from trimtab.quality import DATA_QUALITY, QualityComparer
 from trimtab.record.reader import SegmentReader
 from trimtab.rollout.arms import candidates, left
@@ -33,7 +34,7 @@ from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.telemetry import Metrics
 from trimtab.types import Rollout, RolloutState, Verdict, Version
 from trimtab.watch import Subject, Tick, WatchFlow
-from trimtab.windows import FeatureWindows, Segment, WindowJudge
+from trimtab.windows import FeatureWindows, Segment, SharedWindows, WindowJudge
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.fallbacks import fallback_subjects
 from trimtab.wiring.performance import (
@@ -44,6 +45,7 @@ from trimtab.wiring.performance import (
     show_performance,
 )
 from trimtab.wiring.references import SEGMENTS_DIGEST, references_of, sketcher_of
+from trimtab.wiring.replicas import SharedActor, SharedJudges, check_shared, own_key
 from trimtab.wiring.skew import skew_subjects
 
 SCORES = {
@@ -108,9 +110,13 @@ class SubjectBook:
             profile = ReferenceProfile.load(blob)
             subjects += self._of_profile(version, profile, prefix, config)
             subjects += self._of_segments(version, prefix)
-        subjects += performance_subjects(self.deployment, version, DriftActor(config))
-        subjects += skew_subjects(self.deployment, version, DriftActor(config))
-        subjects += fallback_subjects(self.deployment, version)
+        if not config.replica:
+            subjects += performance_subjects(self.deployment, version, DriftActor(config))
+        alone = [
+            *skew_subjects(self.deployment, version, DriftActor(config)),
+            *fallback_subjects(self.deployment, version),
+        ]
+        subjects += [replaced(one, key=own_key(config, one.key)) for one in alone]
         return subjects
 
     def _of_profile(
@@ -123,9 +129,6 @@ class SubjectBook:
     ) -> Sequence[Subject]:
         """What is read from one window's sketches: all share it, so that it is folded once."""
         statistics = [plugins.load("trimtab.statistics", s)() for s in config.statistics]
-        windower = FeatureWindows(
-            DATA_DRIFT, version.model, version.version, sketcher_of(profile), config, segment
-        )
         actor = DriftActor(config)
         suffix = "" if segment is None else f"/{segment.name}"
         comparers: tuple[tuple[str, Comparer], ...] = (
@@ -133,15 +136,27 @@ class SubjectBook:
             (PREDICTION_DRIFT, ScoreComparer(profile, statistics)),
             (DATA_QUALITY, QualityComparer(references_of(profile), profile.repeated)),
         )
+        judges: dict[str, Judge] = {
+            f"{prefix}/{subject}{suffix}": WindowJudge(DriftJudge(subject, config))
+            for subject, _ in comparers
+        }
+        of = (DATA_DRIFT, version.model, version.version, sketcher_of(profile), config, segment)
+        windower = (
+            SharedWindows(
+                *of, key=f"{prefix}/{DATA_DRIFT}{suffix}", restore=SharedJudges(judges).restore
+            )
+            if config.replica
+            else FeatureWindows(*of)
+        )
         return [
             Subject(
-                key=f"{prefix}/{subject}{suffix}",
+                key=own_key(config, key),
                 windower=windower,
                 comparer=comparer,
-                judge=WindowJudge(DriftJudge(subject, config)),
-                actor=actor,
+                judge=judge,
+                actor=SharedActor(actor, judge, key) if config.replica else actor,
             )
-            for subject, comparer in comparers
+            for (key, judge), (_, comparer) in zip(judges.items(), comparers, strict=True)
         ]
 
     def _of_segments(self, version: Version, prefix: str) -> Sequence[Subject]:
@@ -190,7 +205,12 @@ class Watching:
 
     @classmethod
     def open(cls, deployment: Deployment, metrics: Metrics) -> Watching:
-        """Compose the flow; saved state is loaded at the first tick."""
+        """Compose the flow; saved state is loaded at the first tick.
+
+        Raises:
+            InvalidConfig: windows of several machines are to be merged and cannot be.
+        """
+        check_shared(deployment.config.watch)
         channels = deployment.config.alerts.channels
         flow = WatchFlow(
             state=deployment.state,

@@ -72,6 +72,11 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     if request.param == "sqlite":
         return f"sqlite:///{tmp_path}/state.db"
     server: str = request.getfixturevalue("postgresql")
+    return new_database(server)
+
+
+def new_database(server: str) -> str:
+    """The URL of an empty database."""
     name = f"state{next(_numbers)}"
     with psycopg.connect(server + "postgres", autocommit=True) as connection:
         connection.execute(f"CREATE DATABASE {name}".encode())

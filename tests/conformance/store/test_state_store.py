@@ -542,6 +542,23 @@ def test_offsets_and_blobs(store: StateStore) -> None:
         assert b"\x00\xff\x01" == tx.watch.blob("windows")
 
 
+def test_blobs_are_found_by_how_their_keys_begin(store: StateStore) -> None:
+    names = (
+        "m/1/data_drift@a",
+        "m/1/data_drift@b",
+        "m/1/dataXdrift@c",
+        "M/1/data_drift@d",
+        "m/1/data_%@e",
+    )
+    with store.transaction() as tx:
+        for name in names:
+            tx.watch.save_blob(name, name.encode())
+        tx.watch.lock("m/1/data_drift")
+        assert list(names[:2]) == list(tx.watch.blobs("m/1/data_drift@"))
+        assert {names[4]: names[4].encode()} == tx.watch.blobs("m/1/data_%")
+        assert {} == tx.watch.blobs("m/2/")
+
+
 def test_verdicts_are_listed_by_their_window(store: StateStore) -> None:
     kept = [verdict(20.0), verdict(30.0, version=2), verdict(40.0, subject="performance")]
     with store.transaction() as tx:

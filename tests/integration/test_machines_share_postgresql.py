@@ -1,0 +1,125 @@
+"""Two state directories on one PostgreSQL conclude what one does that recorded everything."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+import msgspec
+import numpy as np
+import pyarrow as pa
+import pytest
+from sklearn.linear_model import LogisticRegression
+from tests.conformance.store.conftest import new_database, postgresql
+from tests.unit.performance.recorded import prediction
+
+from trimtab.config import Config, JournalConfig, StateConfig, WatchConfig
+from trimtab.errors import InvalidConfig
+from trimtab.record.journal import Journal
+from trimtab.telemetry import Metrics
+from trimtab.types import PredictionRecord, Task, Verdict
+from trimtab.wiring.clock import SystemClock
+from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.registration import Training, register
+from trimtab.wiring.watching import Watching
+
+__all__ = ["postgresql"]
+SUBJECTS = ("data_drift", "prediction_drift", "data_quality")
+HOUR = 3_600.0
+
+
+@contextmanager
+def opened(folder: Path, url: str, replica: str) -> Iterator[Deployment]:
+    watch = WatchConfig(
+        window_seconds=HOUR, lateness_seconds=600.0, replica=replica, batch_rows=100
+    )
+    deployment = Deployment.open(Config(state=StateConfig(dir=str(folder), url=url), watch=watch))
+    try:
+        yield deployment
+    finally:
+        deployment.close()
+
+
+def registered(deployment: Deployment) -> None:
+    rng = np.random.default_rng(0)
+    x, z = rng.normal(size=2_000), rng.choice(["a", "b"], 2_000)
+    frame = pa.table({"x": x, "z": z, "y": (x > 0) * 1})
+    training = Training(reference=frame, outcome="y", task=Task.BINARY, ignore=("z",))
+    model = LogisticRegression().fit(x[:, None], x > 0)
+    version = register(deployment, "flights_late", model, training, author="test")
+    deployment.deploy("flights_late", version.version, actor="test", reason="first")
+
+
+def stream() -> list[PredictionRecord]:
+    """Twelve hours, the last six of them drifted."""
+    rng = np.random.default_rng(5)
+    made = []
+    for at in range(3_000):
+        moment = 1_700_000_000.0 // HOUR * HOUR + at * 14.4
+        x = float(rng.normal(loc=1.0 if at >= 1_500 else 0.0))
+        score = 1 / (1 + np.exp(-3 * x))
+        made.append(msgspec.structs.replace(prediction(f"p{at}", moment, score), values=(x,)))
+    return made
+
+
+def recorded(deployment: Deployment, records: Sequence[PredictionRecord]) -> None:
+    journal = Journal(deployment.journal_dir, JournalConfig(), Metrics(), SystemClock())
+    journal.append(records)
+    journal.close()
+
+
+def verdicts(deployment: Deployment) -> dict[str, Sequence[Verdict]]:
+    with deployment.state.reading() as state:
+        return {name: state.watch.verdicts("flights_late", name) for name in SUBJECTS}
+
+
+def watched(*deployments: Deployment) -> None:
+    """Tick by turns until nothing is left to read; each machine starts anew half way."""
+    watchings = [Watching.open(one, Metrics()) for one in deployments]
+    busy, ticks = True, 0
+    while busy:
+        busy = sum(one.tick().records for one in watchings) > 0
+        ticks += 1
+        if ticks == 5:
+            watchings = [Watching.open(one, Metrics()) for one in deployments]
+
+
+def test_two_machines_conclude_what_one_does(postgresql: str, tmp_path: Path) -> None:
+    records = stream()
+    with opened(tmp_path / "one", f"sqlite:///{tmp_path}/one.db", "") as alone:
+        registered(alone)
+        recorded(alone, records)
+        watched(alone)
+        expected = verdicts(alone)
+        with alone.state.reading() as state:
+            told = [alert.key for alert, _, _ in state.alerts.alerts()]
+    url = new_database(postgresql)
+    with opened(tmp_path / "a", url, "a") as a:
+        registered(a)
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+        with opened(tmp_path / "b", url, "b") as b:
+            recorded(a, records[::2])
+            recorded(b, records[1::2])
+            watched(a, b)
+        actual = verdicts(a)
+        with a.state.reading() as state:
+            assert told == [alert.key for alert, _, _ in state.alerts.alerts()]
+    assert told
+    for name in SUBJECTS:
+        assert 11 == len(expected[name])
+        assert msgspec.msgpack.encode(expected[name]) == msgspec.msgpack.encode(actual[name])
+    assert 250 == expected["data_drift"][0].rows
+    assert expected["data_drift"][-1].alarmed
+
+
+def test_windows_by_rows_of_several_machines_are_refused(tmp_path: Path) -> None:
+    config = Config(
+        state=StateConfig(dir=str(tmp_path)), watch=WatchConfig(replica="a", window_by="rows")
+    )
+    deployment = Deployment.open(config)
+    with pytest.raises(InvalidConfig, match="each machine has its own rows") as refused:
+        Watching.open(deployment, Metrics())
+    assert "watch.window_by" == refused.value.path
+    deployment.close()
