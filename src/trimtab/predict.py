@@ -10,11 +10,12 @@ from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
 from trimtab.errors import InvalidRow, ModelFailure, NotFound
-from trimtab.protocols import Board, Clock, JournalWriter, LiveArm, LiveModel, Predictor
+from trimtab.protocols import Board, Clock, CrashBoard, JournalWriter, LiveArm, LiveModel, Predictor
 from trimtab.record import answers
 from trimtab.record.answers import Answered, Asked
 from trimtab.telemetry import Metrics
 from trimtab.types import (
+    PROCESS_EXIT,
     Assignment,
     Columns,
     FloatArray,
@@ -45,9 +46,10 @@ class PredictFlow:
         clock: Wall and monotonic time.
         metrics: Counters.
         max_future_seconds: How far an event time may lie ahead of the clock.
+        crashes: Which candidates end processes; None where that is nobody's business.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - each is a seam
         self,
         *,
         board: Board,
@@ -59,6 +61,7 @@ class PredictFlow:
         clock: Clock,
         metrics: Metrics,
         max_future_seconds: float,
+        crashes: CrashBoard | None = None,
     ) -> None:
         self._board = board
         self._assign = assign
@@ -69,6 +72,7 @@ class PredictFlow:
         self._clock = clock
         self._metrics = metrics
         self._max_future_seconds = max_future_seconds
+        self._crashes = crashes
         self._counters: dict[tuple[str, str, int], Callable[[float], None]] = {}
 
     async def predict(self, model: str, request: PredictRequest) -> PredictAnswer:
@@ -179,16 +183,26 @@ class PredictFlow:
             arm = live.arms[index]
             if arm is None:
                 failed = "not_loaded"
+            elif self._crashes is not None and self._crashes.blocked(live.route.model, arm.version):
+                failed = PROCESS_EXIT
             else:
                 try:
                     limit = live.deadline_ms / 1e3
                     columns = _columns(arm, resolved)
-                    outputs = await self._isolate(arm.predictor, columns, limit)
+                    predictor = self._noted(live.route, index, arm, rows[0])
+                    outputs = await self._isolate(predictor, columns, limit)
                     return arm, outputs.tolist(), None
                 except ModelFailure as failure:
                     failed = failure.code
         champion = live.champion
         return champion, _outputs(champion, resolved), failed
+
+    def _noted(self, route: Route, index: int, arm: LiveArm, row: Asked) -> Predictor:
+        """The candidate, which leaves its first row behind should it end the process."""
+        if self._crashes is None:
+            return arm.predictor
+        record = answers.unfinished(row, route, index, arm.signature, arm.digest)
+        return self._crashes.noted(arm.predictor, record)
 
     def _count(self, route: Route, records: Sequence[PredictionRecord]) -> None:
         self._add("ml_predictions_total", route.model, [each.version for each in records])

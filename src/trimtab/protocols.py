@@ -260,6 +260,18 @@ class LiveModel:
     feature_deadline_ms: float
 
 
+class CrashBoard(Protocol):
+    """Candidates that end the process they run in."""
+
+    def blocked(self, model: str, version: int) -> bool:
+        """Whether a version has ended so many processes that it is not run any more."""
+        ...
+
+    def noted(self, predictor: Predictor, record: PredictionRecord) -> Predictor:
+        """The predictor, which leaves the record behind should it end the process."""
+        ...
+
+
 class Board(Protocol):
     """The models that are live in this process now."""
 

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from trimtab.config import Config, JournalConfig, convert
 from trimtab.record.journal import Journal
 from trimtab.record.reader import SegmentReader
+from trimtab.record.unfinished import Unfinished
 from trimtab.rollout.split import slot, unit_hash
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
 from trimtab.types import (
+    PROCESS_EXIT,
     FeatureKind,
     FeatureSpec,
     PredictionRecord,
@@ -22,6 +26,7 @@ from trimtab.types import (
     Signature,
     Task,
 )
+from trimtab.wiring.crashes import CrashDesk, CrashNotes
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.shadowing import Shadowing
 
@@ -76,7 +81,11 @@ class Stage:
         self.folder = self.deployment.journal_dir
         self.journal = self.writer()
         self.shadowing = Shadowing(
-            self.deployment, SegmentReader(self.folder, self.metrics), self.writer(), self.metrics
+            self.deployment,
+            SegmentReader(self.folder, self.metrics),
+            self.writer(),
+            self.metrics,
+            CrashNotes(self.deployment.run_dir),
         )
         self.shadowing.step()
 
@@ -103,6 +112,10 @@ class Stage:
         while self.shadowing.step():
             pass
         return [r for r in SegmentReader(self.folder, Metrics()).records() if r.shadow]
+
+    def exits(self) -> list[PredictionRecord]:
+        found = SegmentReader(self.folder, Metrics()).records()
+        return [record for record in found if record.failed == PROCESS_EXIT]
 
     def counted(self, name: str) -> float:
         found = self.metrics.registry.get_sample_value(
@@ -183,3 +196,38 @@ def test_what_is_too_old_is_dropped_and_counted(stage: Callable[..., Stage]) -> 
     assert 80 < dropped < 160
     scene.answer()
     assert dropped == len(scene.shadows())
+
+
+def test_a_candidate_that_ended_processes_is_not_run_again(
+    stage: Callable[..., Stage],
+) -> None:
+    scene = stage()
+    notes = CrashNotes(scene.deployment.run_dir)
+    desk = CrashDesk(scene.deployment.run_dir, scene.folder, JournalConfig(), scene.clock)
+    (lost,) = [r for r in scene.answer() if r.prediction_id == "p7"]
+    gone = msgspec.structs.replace(lost, version=2, arm=1, shadow=True, failed=PROCESS_EXIT)
+    pid = 4_194_999
+    for death in range(3):
+        assert not notes.blocked("risk", 2)
+        left = Unfinished(scene.deployment.run_dir / "executing" / str(pid))
+        left.begin(gone)
+        assert [gone] == desk.note(pid)
+        assert [] == desk.note(pid)
+        assert death + 1 == len(scene.exits())
+    assert notes.blocked("risk", 2)
+    assert not notes.blocked("risk", 1)
+    made = [r for r in scene.shadows() if r.prediction_id != "p7"]
+    assert {PROCESS_EXIT} == {record.failed for record in made}
+
+
+def test_a_death_while_loading_blocks_at_once(stage: Callable[..., Stage]) -> None:
+    scene = stage()
+    notes = CrashNotes(scene.deployment.run_dir)
+    with scene.deployment.state.reading() as state:
+        route = state.control.route("risk")
+    assert route is not None
+    desk = CrashDesk(scene.deployment.run_dir, scene.folder, JournalConfig(), scene.clock)
+    with notes.loading(route, 2):
+        assert ["load/risk/2"] == [r.prediction_id for r in desk.note(os.getpid())]
+    assert notes.blocked("risk", 2)
+    assert [] == desk.note(os.getpid())

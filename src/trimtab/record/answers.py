@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import msgspec
 
 from trimtab.types import (
+    PROCESS_EXIT,
     Assignment,
     FeatureOrigin,
     Prediction,
@@ -92,6 +94,43 @@ def _origins(resolved: Resolved, answered: Answered) -> dict[str, FeatureOrigin]
     }
 
 
+def unfinished(
+    asked: Asked, route: Route, arm: int, signature: Signature, digest: str
+) -> PredictionRecord:
+    """What is left of a row whose candidate ends the process: its unit and share, and no answer."""
+    width = len(signature.features)
+    return PredictionRecord(
+        prediction_id=asked.id,
+        request_id=asked.request_id,
+        event_time=asked.event_time,
+        wall_time=asked.event_time,
+        model=route.model,
+        version=route.arms[arm].version,
+        digest=digest,
+        epoch=route.epoch,
+        rollout=route.rollout,
+        arm=arm,
+        share=1.0 - route.arms[0].share,
+        unit=asked.unit,
+        sticky=asked.assignment.sticky,
+        values=(None,) * width,
+        sources=Provenance.MISSING.code * width,
+        ages_seconds=(None,) * width,
+        score=math.nan,
+        outputs=(),
+        positive=None,
+        latency_ms=0.0,
+        failed=PROCESS_EXIT,
+        shadow=True,
+        shares=_shares(route),
+    )
+
+
+def _shares(route: Route) -> tuple[float, ...]:
+    """All arms' shares where there are several candidates."""
+    return tuple([arm.share for arm in route.arms]) if len(route.arms) > 2 else ()
+
+
 def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRecord:
     """What the journal keeps of one row, in the answering version's feature order."""
     route, resolved, pick = answered.route, asked.resolved, answered.pick
@@ -124,5 +163,5 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
         latency_ms=answered.latency_ms,
         failed=answered.failed,
         entities=asked.entities,
-        shares=tuple([arm.share for arm in route.arms]) if len(route.arms) > 2 else (),
+        shares=_shares(route),
     )

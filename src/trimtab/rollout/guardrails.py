@@ -9,6 +9,7 @@ What counts, and for whom:
   to the candidate, counting its events for control would make the arms look alike and certify harm.
   Under the null hypothesis the slot of a key is independent of its events, so the share at the answer
   is the chance that the event is the candidate's, whichever answer led to it.
+- A candidate that ends its process has failed, though nobody was answered.
 - In a shadow rollout the candidate's answers count, which nobody got; as champions that fail are not
   journalled, its errors are bet on as if control had answered the same units without any.
 - A guardrail on values counts a unit's first outcome, with its amount.
@@ -44,6 +45,7 @@ from trimtab.rollout.readings import (
 from trimtab.rollout.split import SLOTS
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import (
+    PROCESS_EXIT,
     Comparison,
     Exposure,
     GuardrailReading,
@@ -183,7 +185,7 @@ class GuardrailWindows:
         return (
             record.rollout == self._rollout.id
             and record.sticky
-            and record.shadow is self._shadow
+            and (record.shadow is self._shadow or record.failed == PROCESS_EXIT)
             and record.arm in (0, self._arm)
         )
 

@@ -18,6 +18,7 @@ from trimtab.record.journal import Journal
 from trimtab.record.reader import SegmentReader
 from trimtab.serve.child import Child, run
 from trimtab.telemetry import Event, Metrics
+from trimtab.wiring.crashes import CrashDesk, CrashNotes
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.shadowing import BATCH_ROWS, Shadowing
 
@@ -38,6 +39,7 @@ class ShadowKeeper:
     """
 
     run_dir: Path
+    desk: CrashDesk
     _process: subprocess.Popen[bytes] | None = None
     _alive: int = -1
     _deaths: int = 0
@@ -66,6 +68,7 @@ class ShadowKeeper:
     def _died(self, process: subprocess.Popen[bytes]) -> None:
         os.close(self._alive)
         self._process = None
+        self.desk.note(process.pid)
         pause = min(FIRST_BACKOFF_SECONDS * 2**self._deaths, MAX_BACKOFF_SECONDS)
         self._deaths += 1
         self._due = time.monotonic() + pause
@@ -106,9 +109,9 @@ def serve(child: Child, metrics: Metrics) -> None:
     os.nice(NICE)  # workers come first
     deployment = Deployment.open(child.config)
     writer = Journal(deployment.journal_dir, child.config.journal, metrics, deployment.clock)
-    shadowing = Shadowing(
-        deployment, SegmentReader(deployment.journal_dir, metrics), writer, metrics
-    )
+    reader = SegmentReader(deployment.journal_dir, metrics)
+    crashes = CrashNotes(child.run_dir)
+    shadowing = Shadowing(deployment, reader, writer, metrics, crashes)
     try:
         while not stop.is_set():
             try:

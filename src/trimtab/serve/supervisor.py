@@ -25,6 +25,7 @@ import msgspec
 from trimtab.config import Config
 from trimtab.errors import Unavailable
 from trimtab.telemetry import Event, forget
+from trimtab.wiring.crashes import FOLDER, crash_desk
 
 logger = logging.getLogger(__name__)
 
@@ -114,6 +115,7 @@ class Supervisor:
         metrics_dir = self.run_dir / "metrics"
         shutil.rmtree(metrics_dir, ignore_errors=True)
         metrics_dir.mkdir(parents=True)
+        shutil.rmtree(self.run_dir / FOLDER, ignore_errors=True)
         (self.run_dir / "config.json").write_bytes(msgspec.json.encode(self.config))
         return metrics_dir
 
@@ -186,6 +188,7 @@ class Supervisor:
     def _note_death(self, child: _Child, metrics_dir: Path) -> float:
         """When to replace a child that has died: at once, or later if it keeps dying."""
         forget(child.process.pid, metrics_dir)
+        crash_desk(self.config, self.run_dir).note(child.process.pid)
         now = time.monotonic()
         lived = now - child.started
         child.failures = 0 if lived > HEALTHY_SECONDS else child.failures + 1

@@ -15,6 +15,7 @@ from trimtab.errors import Conflict, TrimtabError
 from trimtab.serve.child import Child, run
 from trimtab.serve.shadow import ShadowKeeper
 from trimtab.telemetry import Event, Metrics
+from trimtab.wiring.crashes import crash_desk
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.watching import Watching
 
@@ -92,7 +93,7 @@ def serve(child: Child, metrics: Metrics) -> None:
     child.on_orphaned(stop.set)
     deployment = Deployment.open(child.config)
     lock = WatcherLock(deployment.run_dir / "watcher.lock")
-    shadow = ShadowKeeper(child.run_dir)
+    shadow = ShadowKeeper(child.run_dir, crash_desk(child.config, child.run_dir))
     try:
         child.say_ready()
         logger.info(Event.WATCHER_STARTED)

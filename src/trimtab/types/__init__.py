@@ -25,6 +25,7 @@ from trimtab.types.models import (
 from trimtab.types.optimizing import Certificate, Footprint, MetricChange, SegmentChange
 from trimtab.types.planning import Ground, ModelFile, Rows
 from trimtab.types.predictions import (
+    PROCESS_EXIT,
     FeatureOrigin,
     Matured,
     OutcomeReceipt,
@@ -56,6 +57,7 @@ from trimtab.types.watching import Comparison, State, Verdict, Window
 
 __all__ = [
     "EVERY_CHANNEL",
+    "PROCESS_EXIT",
     "Alert",
     "Alias",
     "AppliedView",

@@ -9,6 +9,9 @@ import msgspec
 from trimtab.types.features import Provenance
 from trimtab.types.record import Record, Scalar
 
+PROCESS_EXIT = "process_exit"
+"""The failure of a candidate that ended the process it ran in."""
+
 
 class RowRequest(Record, frozen=True):
     """One row to be scored. ``key`` is the routing key; ``entities`` are taken from ``features``."""
@@ -70,7 +73,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     ``unit`` is the hex hash of the routing key, ``share`` the candidate's share when this unit was
     exposed, ``sources`` one provenance code a feature, ``latency_ms`` the time of the whole request.
     ``failed`` counts the candidate's failure when the champion had to answer in its place: then
-    ``arm`` and ``share`` are the candidate's, ``version`` is the champion's. ``entities`` are the keys by
+    ``arm`` and ``share`` are the candidate's, ``version`` is the champion's. With ``shadow`` nobody got the
+    answer: a shadow's, or none at all where the candidate ended its process. ``entities`` are the keys by
     which views were looked up. ``shares`` are all arms' shares, control first, where there are several
     candidates.
     """

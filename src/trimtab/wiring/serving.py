@@ -6,6 +6,7 @@ import dataclasses
 import logging
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 
 from msgspec.structs import replace
@@ -31,6 +32,7 @@ from trimtab.schema import Checker
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import Alert, Route, Severity, Version
 from trimtab.wiring.board import LiveBoard
+from trimtab.wiring.crashes import CrashNotes
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.views import served_features
 
@@ -105,12 +107,14 @@ class ModelBuilder:
         stores: Guarded feature stores by name.
         metrics: For the resolvers.
         router: Checks routes before they take traffic.
+        crashes: Which candidates end processes; None where that is nobody's business.
     """
 
     deployment: Deployment
     stores: Mapping[str, Guard]
     metrics: Metrics
     router: Router
+    crashes: CrashNotes | None = None
     _warm: dict[tuple[str, int], LoadedModel] = field(default_factory=dict)
 
     def build(self, route: Route) -> LiveModel:
@@ -187,8 +191,13 @@ class ModelBuilder:
     def _candidate(
         self, route: Route, number: int, champion: Version, plan: FeaturePlan
     ) -> LiveArm | None:
+        crashes = self.crashes
+        if crashes is not None and crashes.blocked(route.model, number):
+            return None
         try:
-            return self._arm(self._load(route.model, number), champion, plan)
+            with nullcontext() if crashes is None else crashes.loading(route, number):
+                loaded = self._load(route.model, number)
+            return self._arm(loaded, champion, plan)
         except TrimtabError as error:
             logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
                 Event.CANDIDATE_FAILED,
@@ -247,7 +256,8 @@ class Serving:
         stale = threading.Event()
         guards = open_guards(deployment, metrics)
         router = open_router()
-        builder = ModelBuilder(deployment, guards, metrics, router)
+        crashes = CrashNotes(deployment.run_dir)
+        builder = ModelBuilder(deployment, guards, metrics, router, crashes)
         # A state in SQLite is on this host, so a request may wait for a read of it.
         rebuild = None if config.state.url.startswith("postgres") else builder.rebuild
         board = LiveBoard(
@@ -266,6 +276,7 @@ class Serving:
             clock=clock,
             metrics=metrics,
             max_future_seconds=config.serve.max_future_seconds,
+            crashes=crashes,
         )
         desk = OutcomeDesk(deployment.state, issuer.issued, clock, metrics)
         return cls(flow, desk, board, writer, guards, stale, deployment.state.listen)

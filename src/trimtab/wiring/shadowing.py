@@ -27,7 +27,8 @@ from trimtab.record.answers import decide
 from trimtab.rollout.strategies.shadow import Shadow, shown_to
 from trimtab.schema import Checker
 from trimtab.telemetry import Event, Metrics
-from trimtab.types import PredictionRecord, Route, Task
+from trimtab.types import PROCESS_EXIT, PredictionRecord, Route, Task
+from trimtab.wiring.crashes import CrashNotes
 from trimtab.wiring.deployment import Deployment
 
 logger = logging.getLogger(__name__)
@@ -55,6 +56,7 @@ class Shadowing:
         journal: What was recorded.
         writer: Where shadow answers go.
         metrics: Counts what was scored, what failed, and what was too old.
+        crashes: Which candidates end processes.
         max_lag_seconds: Older answers are left out.
     """
 
@@ -62,6 +64,7 @@ class Shadowing:
     journal: JournalReader
     writer: JournalWriter
     metrics: Metrics
+    crashes: CrashNotes
     max_lag_seconds: float = MAX_LAG_SECONDS
     _offsets: Mapping[str, int] | None = None
     _since: float = 0.0
@@ -108,16 +111,19 @@ class Shadowing:
 
     def _load(self, route: Route) -> LiveArm | None:
         number = route.arms[1].version
+        if self.crashes.blocked(route.model, number):
+            return None
         try:
             version = self.deployment.version(route.model, number)
-            loaded = self.deployment.registry.load(version)
+            with self.crashes.loading(route, number):
+                loaded = self.deployment.registry.load(version)
+                warm(loaded)
         except TrimtabError as error:
             logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
                 Event.CANDIDATE_FAILED,
                 extra={"model": route.model, "version": number, "reason": str(error)},
             )
             return None
-        warm(loaded)
         champion = self.deployment.version(route.model, route.champion)
         order = {name: at for at, name in enumerate(champion.signature.names)}
         return LiveArm(
@@ -168,10 +174,14 @@ class Shadowing:
     ) -> tuple[Sequence[Sequence[float]], str | None, float]:
         began, arm = self.deployment.clock.monotonic(), shade.arm
         failed, outputs = "not_loaded", [()] * len(records)
-        if arm is not None:
+        if self.crashes.blocked(shade.route.model, shade.route.arms[1].version):
+            failed = PROCESS_EXIT
+        elif arm is not None:
             rows = [[record.values[i] for i in arm.pick] for record in records]
             columns = arm.checker.columns(rows)
-            work = self._isolation.run(arm.predictor, columns, shade.deadline_seconds)
+            lost = self._record(shade, records[0], (), PROCESS_EXIT, 0.0)
+            predictor = self.crashes.noted(arm.predictor, lost)
+            work = self._isolation.run(predictor, columns, shade.deadline_seconds)
             try:
                 scored: Sequence[Sequence[float]] = asyncio.run(work).tolist()
             except ModelFailure as failure:
