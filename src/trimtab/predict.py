@@ -171,7 +171,7 @@ class PredictFlow:
         name = row.prediction_id or self._new_id()
         if pin is None:
             return name, self._assign(live.route, row.key, name)
-        return name, Assignment(arm=_pinned(live, pin), sticky=False)
+        return name, Assignment(arm=_pinned(live, pin), sticky=False, drawn=False)
 
     async def _score(
         self, live: LiveModel, index: int, rows: Sequence[Asked]

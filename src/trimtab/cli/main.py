@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pause": ("rollouts:pause", "Hold the running rollout at its share."),
     "resume": ("rollouts:resume", "Let a held rollout go on."),
     "rollback": ("rollouts:rollback", "Take the candidate, or the newest champion, off at once."),
+    "override": ("overrides:override", "Send a tester's key to a stated version."),
     "score": ("scoring:score", "Score a file through the serving path."),
     "drift": ("drift:drift", "Compare two files: verdict, and HTML if asked."),
     "optimize": ("optimize:optimize", "Make a model smaller and faster, with a certificate."),

@@ -82,12 +82,12 @@ def deploy(
     with session.deployment() as deployment:
         begun = deployment.deploy_or_roll_out(
             model,
-            _named(version),
+            named(version),
             actor=session.actor,
             reason=reason,
             force=force,
             plan=read_plan(deployment.configured_plan(model), flags),
-            rivals=[_named(rival) for rival in rivals],
+            rivals=[named(rival) for rival in rivals],
         )
         session.emit(begun, show_route(begun) if isinstance(begun, Route) else show_rollout(begun))
 
@@ -98,7 +98,7 @@ def deploy(
 @click.option("--version", "chosen", help="Which candidate, where several are left.")
 def promote(session: Session, model: str, reason: str, chosen: str | None) -> None:
     """Give the candidate of MODEL's running rollout all of the traffic."""
-    name = None if chosen is None else _named(chosen)
+    name = None if chosen is None else named(chosen)
     _move(session, lambda d: d.promote(model, actor=session.actor, reason=reason, version=name))
 
 
@@ -142,7 +142,7 @@ def rollback(session: Session, model: str, reason: str, chosen: str | None) -> N
     """Take MODEL's candidate, or else its newest champion, off the traffic at once."""
     with session.deployment() as deployment:
         if chosen is not None:
-            ended = deployment.drop(model, _named(chosen), actor=session.actor, reason=reason)
+            ended = deployment.drop(model, named(chosen), actor=session.actor, reason=reason)
             shown = show_route(ended) if isinstance(ended, Route) else show_rollout(ended)
             session.emit(ended, shown)
             return
@@ -150,7 +150,7 @@ def rollback(session: Session, model: str, reason: str, chosen: str | None) -> N
         session.emit(route, show_route(route))
 
 
-def _named(version: str) -> str | int:
+def named(version: str) -> str | int:
     """A version's number, or its alias."""
     return int(version) if version.isdecimal() else version
 

@@ -68,6 +68,7 @@ class Change:
         if rollout.plan.strategy == Shadow.name:  # the champion answers everybody
             owned[0] = 1.0
         versions = (rollout.control, *candidates(rollout))
+        before = self.state.control.route(rollout.model)
         self.state.control.put_route(
             Route(
                 model=rollout.model,
@@ -80,6 +81,7 @@ class Change:
                 salt=rollout.salt,
                 rollout=rollout.id,
                 strategy=rollout.plan.strategy,
+                overrides=before.overrides if before is not None else None,
             )
         )
 

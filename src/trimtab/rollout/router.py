@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from trimtab.errors import NotFound
 from trimtab.protocols import RolloutStrategy
 from trimtab.rollout import slots
-from trimtab.rollout.split import HASH_NAME, check_hash, slot
+from trimtab.rollout.split import HASH_NAME, check_hash, slot, unit_hash
 from trimtab.rollout.strategies.ab import Ab
 from trimtab.rollout.strategies.canary import Canary
 from trimtab.rollout.strategies.champion_only import ChampionOnly
@@ -61,7 +61,8 @@ class Router:
             fallback_id: The request's or prediction's id, which spreads rows without a key.
 
         Returns:
-            The arm; not sticky without a key, since the next request may go elsewhere.
+            The arm; not sticky without a key, since the next request may go elsewhere. A key with an
+            override gets its version's, and is not drawn.
 
         Raises:
             Conflict: the route's hash is unknown.
@@ -69,10 +70,23 @@ class Router:
         """
         if route.hash_name != HASH_NAME:
             check_hash(route)
+        if route.overrides and key:
+            chosen = _chosen(route, key)
+            if chosen is not None:
+                return chosen
         strategy = self._strategies[route.strategy]
         if key:
             return _STICKY[strategy.route(slot(route.salt, key), route)]
         return _LOOSE[strategy.route(slot(route.salt, fallback_id), route)]
+
+
+def _chosen(route: Route, key: str) -> Assignment | None:
+    """Where an override sends a key; None without one, or once its version does not answer."""
+    version = (route.overrides or {}).get(unit_hash(key))
+    for arm, each in enumerate(route.arms):
+        if each.version == version:
+            return Assignment(arm=arm, sticky=True, drawn=False)
+    return None
 
 
 assign = Router().assign

@@ -21,6 +21,8 @@ _TITLES: Mapping[str, str] = {
     "resume": "The rollout of version {candidate} of {model} goes on",
     "promote": "Version {candidate} of {model} is the new champion",
     "roll_back": "Version {candidate} of {model} was rolled back",
+    "override": "A key of {model} is sent to version {candidate}",
+    "override_end": "A key of {model} is back in the split",
     "drop": "Version {candidate} of {model} was taken off the rollout",
     "load": "{model} is in service again",
     "unload": "{model} is out of service",

@@ -30,7 +30,7 @@ class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Why a change is made, and the version or alias it is about.
 
     Of a deployment, ``force`` names refusals that are not to count, ``plan`` stands in for the
-    configured one, and ``rivals`` are further candidates.
+    configured one, and ``rivals`` are further candidates. ``key`` is the one that an override is about.
     """
 
     reason: str
@@ -38,6 +38,7 @@ class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     force: tuple[str, ...] = ()
     plan: RolloutPlan | None = None
     rivals: tuple[int | str, ...] = ()
+    key: str = ""
 
 
 _change = msgspec.json.Decoder(ChangeBody)
@@ -79,6 +80,9 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
         "pause": lambda d, model, b, who: d.pause(model, actor=who.name, reason=b.reason),
         "resume": lambda d, model, b, who: d.resume(model, actor=who.name, reason=b.reason),
         "rollback": _roll_back,
+        "override": lambda d, model, b, who: d.override(
+            model, b.key, b.version, actor=who.name, reason=b.reason
+        ),
     }
 
     def models(_: Request) -> Response:

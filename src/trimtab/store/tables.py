@@ -105,6 +105,7 @@ routes = Table(
     Column("hash_name", Text, nullable=False),
     Column("rollout", Text),
     Column("strategy", Text, nullable=False),
+    Column("overrides", Json(dict[str, int])),
 )
 
 rollouts = Table(

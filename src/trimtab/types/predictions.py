@@ -74,7 +74,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     exposed, ``sources`` one provenance code a feature, ``latency_ms`` the time of the whole request.
     ``failed`` counts the candidate's failure when the champion had to answer in its place: then
     ``arm`` and ``share`` are the candidate's, ``version`` is the champion's. With ``shadow`` nobody got the
-    answer: a shadow's, or none at all where the candidate ended its process. ``entities`` are the keys by
+    answer: a shadow's, or none at all where the candidate ended its process. ``rollout`` is None where
+    none was under way, or where somebody chose the arm. ``entities`` are the keys by
     which views were looked up. ``shares`` are all arms' shares, control first, where there are several
     candidates.
     """

@@ -18,6 +18,7 @@ class Route(Record, frozen=True):
 
     ``arms[0]`` is the champion. ``slots`` has 10,000 bytes, each the index of the arm that owns the
     slot. ``hash_name`` is stored so that a later release can never re-bucket a running experiment.
+    ``overrides`` are testers' units, each with the version that answers it.
     """
 
     model: str
@@ -28,6 +29,7 @@ class Route(Record, frozen=True):
     hash_name: str = "xxh3_64/multiply-shift/1"
     rollout: str | None = None
     strategy: str = "champion_only"
+    overrides: dict[str, int] | None = None
 
     @property
     def champion(self) -> int:
@@ -36,7 +38,11 @@ class Route(Record, frozen=True):
 
 
 class Assignment(Record, frozen=True):
-    """Where a routing key goes. ``sticky`` is false when no key was given."""
+    """Where a row goes. ``sticky`` is false when the next row of the same sender may go elsewhere.
+
+    ``drawn`` is false when somebody chose the arm: then the row is in no rollout's statistics.
+    """
 
     arm: int
     sticky: bool
+    drawn: bool = True

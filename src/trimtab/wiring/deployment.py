@@ -13,7 +13,7 @@ from trimtab.config import Config
 from trimtab.errors import InvalidPlan, NotFound
 from trimtab.models.registry import Registry
 from trimtab.protocols import BlobStore, Clock, EpochCell, StateStore, StateTx
-from trimtab.rollout import controller, residence
+from trimtab.rollout import controller, overrides, residence
 from trimtab.rollout.epoch import MmapEpoch
 from trimtab.store.blobs import LocalBlobs
 from trimtab.store.state import open_state
@@ -217,6 +217,33 @@ class Deployment:
                 state, model, number, actor=actor, reason=reason, clock=self.clock
             )
         )
+
+    def override(
+        self, model: str, key: str, version: str | int | None, *, actor: str, reason: str
+    ) -> Route:
+        """Send a key to a version that is live; None lets the split decide again.
+
+        Raises:
+            NotFound: the version does not answer, or the key has no override.
+        """
+        if version is None:
+            return self._change(
+                lambda state: overrides.clear_override(
+                    state, model, key, actor=actor, reason=reason, clock=self.clock
+                )
+            )
+        number = self.version(model, version).version
+        return self._change(
+            lambda state: overrides.set_override(
+                state, model, key, number, actor=actor, reason=reason, clock=self.clock
+            )
+        )
+
+    def overrides(self, model: str) -> dict[str, int]:
+        """The units of a model that have an override, and their versions."""
+        with self.state.reading() as state:
+            route = state.control.route(model)
+        return dict((route and route.overrides) or {})
 
     def approve(self, model: str, *, role: str, actor: str, reason: str) -> Rollout:
         """Confirm the next step that needs an approval.
