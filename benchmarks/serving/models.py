@@ -79,3 +79,13 @@ def bodies(model: str, count: int, seed: int) -> list[bytes]:
         json.dumps({"features": {k: v for k, v in row.items() if not pd.isna(v)}}).encode()
         for row in records
     ]
+
+
+def tensors(model: str, count: int, seed: int) -> list[bytes]:
+    """The same rows as requests of the Open Inference Protocol, a tensor of one row each."""
+    return [
+        json.dumps(
+            {"inputs": [{"name": "x", "shape": [1, len(row)], "datatype": "FP64", "data": row}]}
+        ).encode()
+        for row in rows(model, count, seed)[NUMBERS].to_numpy().tolist()
+    ]

@@ -1,7 +1,7 @@
 """`make bench-serving`: servers of one model, each on one core, the load generator on the other, in turns.
 
-``run.py [peers=trimtab,fastapi-sklearn,fastapi-onnx,fastapi-empty] [models=lr,hgb,rf,columns]
-[connections=16] [rounds=3] [seconds=3] [folder=DIR]``. Trained models, deployments and results
+``run.py [peers=trimtab,fastapi-sklearn,fastapi-onnx,fastapi-empty,mlserver,bentoml,litserve]
+[models=lr,hgb,rf,columns] [connections=16] [rounds=3] [seconds=3] [folder=DIR]``. Trained models, deployments and results
 (``results.jsonl``, a line each round) are kept in the folder, which is outside the repository.
 A first word without ``=`` names another part, a file beside this one: ``cost``.
 """
@@ -9,6 +9,8 @@ A first word without ``=`` names another part, a file beside this one: ``cost``.
 from __future__ import annotations
 
 import json
+import os
+import signal
 import socket
 import subprocess
 import sys
@@ -16,11 +18,12 @@ import tempfile
 import time
 from collections import defaultdict
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from statistics import median
 
-from models import MODELS, bodies, outcome, rows, trained
+from models import MODELS, bodies, outcome, rows, tensors, trained
 
 from trimtab.config import Config, StateConfig
 from trimtab.types import Task
@@ -28,7 +31,21 @@ from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import Training, register
 
 HERE = Path(__file__).parent
-PEERS = ("trimtab", "fastapi-sklearn", "fastapi-onnx", "fastapi-empty")
+PEERS = (
+    "trimtab",
+    "fastapi-sklearn",
+    "fastapi-onnx",
+    "fastapi-empty",
+    "mlserver",
+    "bentoml",
+    "litserve",
+)
+NUMBERS_ONLY = frozenset({"fastapi-onnx", "mlserver", "bentoml", "litserve"})
+ROUTES = {
+    "mlserver": "/v2/models/{model}/infer",
+    "bentoml": "/predict",
+    "litserve": "/predict",
+}
 SERVER_CORE, LOAD_CORE = "0", "1"
 READY_SECONDS = 60.0
 BODIES = 5_000
@@ -39,8 +56,17 @@ class Running:
     """A server that answers, and how long it took from its start until it did."""
 
     process: subprocess.Popen[bytes]
-    port: int
+    asked: Asked
     start_seconds: float
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Where a server is asked, and with what."""
+
+    port: int
+    route: str
+    bodies: Path
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -55,7 +81,7 @@ def main(arguments: Sequence[str]) -> None:
         measure(
             folder,
             model,
-            [peer for peer in peers if (peer, model) != ("fastapi-onnx", "columns")],
+            [peer for peer in peers if model != "columns" or peer not in NUMBERS_ONLY],
             [int(number) for number in given.get("connections", "16").split(",")],
             int(given.get("rounds", "3")),
             given.get("seconds", "3"),
@@ -72,17 +98,23 @@ def measure(
 ) -> None:
     """One model behind all servers, turn by turn; a server that waits takes no processor time."""
     path = trained(folder, model)
-    sent = folder / f"{model}.bodies"
-    sent.write_bytes(b"\n".join(bodies(model, BODIES, seed=1)))
+    plain, v2 = folder / f"{model}.bodies", folder / f"{model}.tensors"
+    plain.write_bytes(b"\n".join(bodies(model, BODIES, seed=1)))
+    if model != "columns":
+        v2.write_bytes(b"\n".join(tensors(model, BODIES, seed=1)))
     running: dict[str, Running] = {}
     results: dict[tuple[str, int], list[dict[str, float]]] = defaultdict(list)
     try:
         for peer in peers:
-            running[peer] = started(command(folder, peer, model, path), model, sent)
+            port = free_port()
+            route = ROUTES.get(peer, "/models/{model}/predict").format(model=model)
+            asked = Asked(port, route, v2 if peer == "mlserver" else plain)
+            words = command(folder, peer, model, path, port)
+            running[peer] = started(words, asked, folder / f"{model}-{peer}.log")
         for _ in range(rounds):
             for peer, server in running.items():
                 for count in connections:
-                    taken = loaded(server.port, model, count, seconds, sent)
+                    taken = loaded(server.asked, count, seconds)
                     results[peer, count].append(taken)
                     note(folder, peer=peer, model=model, connections=count,
                          start_seconds=server.start_seconds, **taken)  # fmt: skip
@@ -90,22 +122,22 @@ def measure(
         for server in running.values():
             server.process.terminate()
         for server in running.values():
-            server.process.wait()
+            stopped(server.process)
     show(model, running, results)
 
 
-def command(folder: Path, peer: str, model: str, path: Path) -> tuple[list[str], int]:
-    port = free_port()
+def command(folder: Path, peer: str, model: str, path: Path, port: int) -> list[str]:
     if peer == "trimtab":
         config = deployed(folder, model, path)
         return [sys.executable, "-m", "trimtab.cli", "serve",
-                "--config", str(config), "--port", str(port)], port  # fmt: skip
+                "--config", str(config), "--port", str(port)]  # fmt: skip
+    framework, _, kind = peer.partition("-")
     python = subprocess.run(
-        [HERE.parents[1] / "scripts" / "peer-env.sh", "serving-fastapi"],
+        [HERE.parents[1] / "scripts" / "peer-env.sh", f"serving-{framework}"],
         check=True, capture_output=True, text=True,
     ).stdout.strip()  # fmt: skip
-    kind = peer.removeprefix("fastapi-")
-    return [python, str(HERE / "fastapi_peer.py"), kind, model, str(path), str(port)], port
+    kinds = [kind] if kind else []
+    return [python, str(HERE / f"{framework}_peer.py"), *kinds, model, str(path), str(port)]
 
 
 def deployed(folder: Path, model: str, path: Path) -> Path:
@@ -125,31 +157,41 @@ def deployed(folder: Path, model: str, path: Path) -> Path:
     return config
 
 
-def started(how: tuple[list[str], int], model: str, sent: Path) -> Running:
+def started(words: list[str], asked: Asked, told: Path) -> Running:
     """Start a server on its core and wait until it has answered a prediction."""
-    words, port = how
     began = time.perf_counter()
-    with sent.with_suffix(".log").open("ab") as log:
+    with told.open("ab") as log:
         process = subprocess.Popen(
-            ["/usr/bin/taskset", "-c", SERVER_CORE, *words], stdout=log, stderr=log
-        )
+            ["/usr/bin/taskset", "-c", SERVER_CORE, *words],
+            stdout=log, stderr=log, start_new_session=True,
+        )  # fmt: skip
     while time.perf_counter() - began < READY_SECONDS and process.poll() is None:
         try:
-            socket.create_connection(("127.0.0.1", port), timeout=1).close()
-        except OSError:
+            socket.create_connection(("127.0.0.1", asked.port), timeout=1).close()
+            taken = time.perf_counter() - began
+            loaded(asked, 1, "0.2")
+        except (OSError, subprocess.CalledProcessError):
             time.sleep(0.01)  # noqa: TID251 - another process's start
             continue
-        taken = time.perf_counter() - began
-        loaded(port, model, 1, "0.2", sent)
-        return Running(process, port, taken)
+        return Running(process, asked, taken)
+    stopped(process)
+    raise SystemExit(f"{' '.join(words)} did not answer; see {told}.")
+
+
+def stopped(process: subprocess.Popen[bytes]) -> None:
+    """End a server that was told to stop, and whatever of its processes is left."""
     process.terminate()
-    raise SystemExit(f"{' '.join(words)} did not answer; see {sent.with_suffix('.log')}.")
+    with suppress(subprocess.TimeoutExpired):
+        process.wait(10)
+    with suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
 
 
-def loaded(port: int, model: str, connections: int, seconds: str, sent: Path) -> dict[str, float]:
+def loaded(asked: Asked, connections: int, seconds: str) -> dict[str, float]:
     run = subprocess.run(
-        ["/usr/bin/taskset", "-c", LOAD_CORE, sys.executable, str(HERE / "load.py"), str(port),
-         f"/models/{model}/predict", str(connections), seconds, str(sent)],
+        ["/usr/bin/taskset", "-c", LOAD_CORE, sys.executable, str(HERE / "load.py"), str(asked.port),
+         asked.route, str(connections), seconds, str(asked.bodies)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     taken: dict[str, float] = json.loads(run.stdout)
