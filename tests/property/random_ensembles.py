@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -45,6 +46,16 @@ def random_tree(rng: Any, shape: dict[str, Any], columns: int, sets: int) -> Tre
     )
 
 
+def grafted(rng: Any, tree: Tree) -> Tree:
+    """The same tree with one threshold changed, so that most of its subtrees are known."""
+    thresholds = tree.threshold.copy()
+    sets = np.full(tree.nodes, -1) if tree.category_set is None else tree.category_set
+    numeric = np.flatnonzero((tree.left >= 0) & (sets < 0))
+    if len(numeric):
+        thresholds[rng.choice(numeric)] = 0.25
+    return replace(tree, threshold=thresholds)
+
+
 @st.composite
 def ensembles(draw: Any) -> tuple[TreeEnsemble, Any]:
     """An ensemble, and rows that hit its thresholds exactly, its categories and all that is odd."""
@@ -52,7 +63,7 @@ def ensembles(draw: Any) -> tuple[TreeEnsemble, Any]:
     finite = st.floats(allow_nan=False, allow_infinity=True, width=64)
     shape = {
         "features": draw(st.integers(1, 5)),
-        "splits": draw(st.sampled_from([0, 1, 3, 20, 40, 80])),
+        "splits": draw(st.sampled_from([0, 1, 3, 20, 40, 80, 200])),
         "thresholds": NUMBERS + draw(st.lists(finite, max_size=8)),
         "boosted": draw(st.booleans()),
         "defaults": draw(st.booleans()),
@@ -66,10 +77,10 @@ def ensembles(draw: Any) -> tuple[TreeEnsemble, Any]:
         )
         for _ in range(draw(st.sampled_from([0, 0, 1, 4])))
     )
+    trees = [random_tree(rng, shape, columns, len(splits)) for _ in range(draw(st.integers(1, 12)))]
+    trees += [grafted(rng, tree) for tree in trees[: draw(st.sampled_from([0, 0, 3]))]]
     ensemble = TreeEnsemble(
-        trees=[
-            random_tree(rng, shape, columns, len(splits)) for _ in range(draw(st.integers(1, 12)))
-        ],
+        trees=trees,
         features=shape["features"],
         base=rng.normal(size=columns),
         divisor=draw(st.sampled_from([1, 3, 10])),

@@ -2,7 +2,8 @@
 
 Nodes lie so that a walk reads few cache lines: each subtree is written with the child that is
 visited less often first, then the other child, then their parent. So the likelier child of node
-``i`` is node ``i - 1``, and every reference leads backwards: a walk ends whatever the file says.
+``i`` is node ``i - 1``, and every reference leads backwards: a walk ends whatever the file says. A
+subtree that an earlier tree has written already is referred to (:mod:`trimtab.compact.subtrees`).
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from trimtab.compact import slots
 from trimtab.compact.ensemble import IntArray, Missing, Tree, TreeEnsemble, levels
 from trimtab.compact.layout import SLOT, Header, written
 from trimtab.compact.marks import Marks
+from trimtab.compact.subtrees import Subtrees, Words, arranged
 from trimtab.errors import InvalidInput
 from trimtab.types import Array, FloatArray
 
@@ -68,6 +70,7 @@ class Packer:
         self._ensemble = replace(ensemble, trees=())
         self._leaves = _Dictionary()
         self._marks = Marks()
+        self._subtrees = Subtrees()
         self._pieces: list[_Pieces] = []
         self._roots: list[int] = []
         self._columns: list[int] = []
@@ -88,7 +91,16 @@ class Packer:
             self._roots.append(-1 - int(leaf_ids[0]))
             self._marks.add(tree, (), np.zeros(0, np.int64), leaf_ids)
             return
-        pieces = self._laid_out(tree, leaf_ids)
+        depths, words, known = list(levels(tree)), None, None
+        if self._subtrees.worth(sum(map(len, depths))):
+            every = np.arange(tree.nodes)
+            key, threshold = self._keys(tree, every), self._thresholds(tree, every)
+            words = self._subtrees.words(tree, depths, key, threshold, leaf_ids)
+            known = self._subtrees.places(*words)
+            if known[0] >= 0:
+                self._roots.append(int(known[0]))
+                return
+        pieces = self._laid_out(tree, depths, words, known, leaf_ids)
         self._pieces.append(pieces)
         self._inner += len(pieces.key)
         self._roots.append(self._inner - 1)
@@ -124,33 +136,22 @@ class Packer:
         if wrong:
             raise InvalidInput(f"Tree {len(self._roots)} {wrong}.", code="not_a_tree")
 
-    def _laid_out(self, tree: Tree, leaf_ids: IntArray) -> _Pieces:
-        depths = list(levels(tree))
-        is_leaf = tree.left < 0
-        size = np.where(is_leaf, 0, 1)
-        for nodes in reversed(depths):
-            size[nodes] += size[tree.left[nodes]] + size[tree.right[nodes]]
-        visits = size if tree.cover is None else tree.cover
-        # A leaf needs no place: the inner child is always the near one.
-        turned = (visits[tree.right] > visits[tree.left]) | is_leaf[tree.left]
-        turned &= ~is_leaf[tree.right]
-        near = np.where(turned, tree.right, tree.left)
-        far = np.where(turned, tree.left, tree.right)
-        place = np.zeros(tree.nodes, np.int64)
-        place[0] = size[0] - 1
-        for nodes in depths:
-            place[near[nodes]] = place[nodes] - 1
-            place[far[nodes]] = place[nodes] - 1 - size[near[nodes]]
-        order = np.empty(size[0], np.int64)
-        inner = np.concatenate(depths)
-        order[place[inner]] = inner
-        near, far, near_leaf, far_leaf = near[order], far[order], is_leaf[near], is_leaf[far]
-        near_leaf, far_leaf = near_leaf[order], far_leaf[order]
+    def _laid_out(
+        self,
+        tree: Tree,
+        depths: list[IntArray],
+        words: tuple[Words, Words] | None,
+        known: IntArray | None,
+        leaf_ids: IntArray,
+    ) -> _Pieces:
+        order, near, far, turned, distance = arranged(tree, depths, known, self._inner)
+        if words is not None:
+            inner = sum(map(len, depths))
+            self._subtrees.add(words[0][order], words[1][order], self._inner, inner)
+        near_leaf, far_leaf = tree.left[near] < 0, tree.left[far] < 0
         self._marks.add(tree, depths, order, leaf_ids)
-        first = np.where(
-            near_leaf, leaf_ids[near], np.where(far_leaf, leaf_ids[far], size[near] + 1)
-        )
-        flags = turned[order] * TURNED | near_leaf * NEAR_LEAF | far_leaf * FAR_LEAF
+        first = np.where(near_leaf, leaf_ids[near], np.where(far_leaf, leaf_ids[far], distance))
+        flags = turned * TURNED | near_leaf * NEAR_LEAF | far_leaf * FAR_LEAF
         return _Pieces(
             key=self._keys(tree, order),
             threshold=self._thresholds(tree, order),
