@@ -28,6 +28,7 @@ from trimtab.config import load
 from trimtab.protocols import JournalWriter, LiveModel
 from trimtab.record.frames import frame
 from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.overload import Turnstile
 from trimtab.telemetry import Metrics
 from trimtab.types import Assignment, PredictionRecord
 from trimtab.wiring.deployment import Deployment
@@ -111,6 +112,7 @@ def opened(
     plane = DataPlane(
         flow=serving.flow, live=serving.board.live, outcomes=serving.outcomes,
         config=deployment.config.serve, clock=deployment.clock, metrics=metrics,
+        turnstile=Turnstile(deployment.config.serve, deployment.clock.monotonic, metrics, lambda call: call()),
         known=serving.board.knows, in_thread=None,  # type: ignore[arg-type]  # outcomes are not asked
     )  # fmt: skip
 

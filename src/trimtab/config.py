@@ -42,7 +42,8 @@ class ServeConfig(Section, frozen=True):
     """The HTTP edge.
 
     ``max_body_bytes`` and ``max_rows`` bound one request; ``max_in_flight`` bounds a worker's open
-    predictions, above which requests are refused with 503; ``drain_seconds`` is how long a stopping
+    predictions, and ``max_wait_ms`` how long requests may have waited for those before them, above which
+    they are refused with 503; ``drain_seconds`` is how long a stopping
     worker waits for requests in flight; ``unknown_features`` refuses or ignores unknown names;
     ``max_future_seconds`` is how far an event time may lie ahead of the server's clock. ``http``
     ``lane`` answers plain JSON predictions inside the connection; ``asgi`` sends all through the application.
@@ -54,6 +55,7 @@ class ServeConfig(Section, frozen=True):
     max_body_bytes: Count = 8 * 1024 * 1024
     max_rows: Count = 10_000
     max_in_flight: Count = 256
+    max_wait_ms: Positive = 250.0
     drain_seconds: Positive = 10.0
     unknown_features: Literal["refuse", "ignore"] = "refuse"
     max_future_seconds: NonNegative = 300.0

@@ -104,6 +104,7 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_drift_evidence", "gauge", (*_MODEL, "subject"), "Shiryaev-Roberts value."),
     MetricSpec("ml_requests_total", "counter", ("model", "code"), "Requests by HTTP status."),
     MetricSpec("ml_requests_in_flight", "gauge", (), "Requests being answered.", "livesum"),
+    MetricSpec("ml_requests_shed_total", "counter", ("reason",), "Requests refused for overload."),
     MetricSpec("ml_candidate_failures_total", "counter", _MODEL, "Rows the champion had to take."),
     MetricSpec(
         "ml_shadow_predictions_total", "counter", _MODEL, "Rows a shadow answered; nobody got them."

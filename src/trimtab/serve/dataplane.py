@@ -15,6 +15,7 @@ from trimtab.protocols import Clock, LiveModel
 from trimtab.serve import wire
 from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
 from trimtab.serve.meters import Meters
+from trimtab.serve.overload import SHED_CODES, Turnstile
 from trimtab.serve.status import body_of, inference_body_of, status_of
 from trimtab.serve.v2.reply import check_outputs, infer_reply
 from trimtab.serve.v2.request import infer_request
@@ -59,6 +60,7 @@ class DataPlane:
         config: Limits.
         clock: For latencies.
         metrics: Counters.
+        turnstile: Refuses what cannot be answered in time.
         known: Whether a model of that name is live.
         in_thread: Runs a blocking call away from the event loop.
     """
@@ -72,6 +74,7 @@ class DataPlane:
         config: ServeConfig,
         clock: Clock,
         metrics: Metrics,
+        turnstile: Turnstile,
         known: Callable[[str], bool],
         in_thread: Callable[..., Awaitable[Sequence[OutcomeReceipt]]],
     ) -> None:
@@ -82,7 +85,7 @@ class DataPlane:
         self._clock = clock
         self._meters = Meters(metrics, known)
         self._in_thread = in_thread
-        self._in_flight = 0
+        self._turnstile = turnstile
 
     async def predict(
         self, model: str, body: bytes, content_type: str = JSON, deadline: str = ""
@@ -149,17 +152,19 @@ class DataPlane:
         failed: Failed | None = None,
     ) -> Reply:
         """Refuse what is too much, answer errors with their status, and count."""
-        self._in_flight += 1
-        self._meters.in_flight(self._in_flight)
         try:
-            self._admit(content_type, taken)
+            self._turnstile.enter()
+        except Unavailable as error:
+            work.close()
+            return self.refuse(model, error, failed)
+        try:
+            _check_type(content_type, taken)
             reply = await work
         except TrimtabError as error:
             reply = (failed or failure)(error)
         finally:
             work.close()
-            self._in_flight -= 1
-            self._meters.in_flight(self._in_flight)
+            self._turnstile.leave()
         return self._counted(model, reply)
 
     def refuse(self, model: str, error: TrimtabError, failed: Failed | None = None) -> Reply:
@@ -170,25 +175,9 @@ class DataPlane:
         self._meters.answered(model, reply.status)
         return reply
 
-    def _admit(self, content_type: str, taken: Collection[str]) -> None:
-        if self._in_flight > self._config.max_in_flight:
-            raise Unavailable(
-                f"{self._config.max_in_flight} requests are in flight already.",
-                code="overloaded",
-                hint="Wait as Retry-After says, and try again.",
-            )
-        if (
-            content_type not in taken
-            and content_type.partition(";")[0].strip().lower() not in taken
-        ):
-            raise InvalidRequest(
-                f"The content type {content_type!r} is not understood here.",
-                code="unsupported_media_type",
-                hint=f"Send {' or '.join(sorted(filter(None, taken)))}.",
-            )
-
     async def _predict(self, model: str, body: bytes, deadline: str) -> Reply:
         asked = wire.within(wire.predict_request(body, self._config.max_rows), deadline)
+        self._turnstile.in_time(asked.deadline_ms)
         answer: PredictAnswer = await self._flow.predict(model, asked)
         return Reply(200, _encode(answer))
 
@@ -198,7 +187,9 @@ class DataPlane:
         signature = self._live(model).champion.signature
         asked = infer_request(body, header_length, signature, version, self._config.max_rows)
         check_outputs(asked, signature)
-        answer = await self._flow.predict(model, wire.within(asked.request, deadline))
+        request = wire.within(asked.request, deadline)
+        self._turnstile.in_time(request.deadline_ms)
+        answer = await self._flow.predict(model, request)
         content, length = infer_reply(answer, asked, signature)
         if length is None:
             return Reply(200, content)
@@ -208,8 +199,10 @@ class DataPlane:
         self, model: str, body: bytes, content_type: str, deadline: str
     ) -> Reply:
         signature = self._live(model).champion.signature
-        asked = invocation_request(body, content_type, signature, self._config.max_rows)
-        answer = await self._flow.predict(model, wire.within(asked, deadline))
+        rows = invocation_request(body, content_type, signature, self._config.max_rows)
+        asked = wire.within(rows, deadline)
+        self._turnstile.in_time(asked.deadline_ms)
+        answer = await self._flow.predict(model, asked)
         return Reply(200, _encode(invocation_reply(answer, signature)))
 
     async def _receive(self, model: str, body: bytes) -> Reply:
@@ -228,6 +221,16 @@ class DataPlane:
         return Reply(207 if unknown else 200, _encode(OutcomesAnswer(tuple(receipts))))
 
 
+def _check_type(content_type: str, taken: Collection[str]) -> None:
+    if content_type in taken or content_type.partition(";")[0].strip().lower() in taken:
+        return
+    raise InvalidRequest(
+        f"The content type {content_type!r} is not understood here.",
+        code="unsupported_media_type",
+        hint=f"Send {' or '.join(sorted(filter(None, taken)))}.",
+    )
+
+
 def failure(error: TrimtabError) -> Reply:
     """The reply that tells a client about an error."""
     return _failed(error, _encode(body_of(error)))
@@ -240,7 +243,7 @@ def inference_failure(error: TrimtabError) -> Reply:
 
 def _failed(error: TrimtabError, body: bytes) -> Reply:
     status = status_of(error)
-    if status >= 500:
+    if status >= 500 and error.code not in SHED_CODES:  # counted; a line for each would be load too
         logger.error(Event.REQUEST_FAILED, exc_info=error, extra={"code": error.code})
     headers = (("retry-after", "1"),) if status == 503 else ()
     return Reply(status, body, headers=headers)

@@ -23,7 +23,6 @@ class Meters:
         self._known = known
         self._codes: dict[tuple[str, int], Add] = {}
         self._seconds: dict[str, Add] = {}
-        self.in_flight = metrics.setter("ml_requests_in_flight")
 
     def answered(self, model: str, status: int) -> None:
         """Count a request by its status."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import socket
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
 
@@ -19,6 +19,7 @@ from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk
 from trimtab.serve.lane import lane
 from trimtab.serve.openapi import openapi_route
+from trimtab.serve.overload import Turnstile
 from trimtab.serve.v2.repository import Repository, repository_routes
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics, exposition
@@ -53,6 +54,7 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
         config=child.config.serve,
         clock=deployment.clock,
         metrics=metrics,
+        turnstile=Turnstile(child.config.serve, deployment.clock.monotonic, metrics, _soon),
         known=serving.board.knows,
         in_thread=asyncio.to_thread,
     )
@@ -74,6 +76,10 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
         lifespan=lifespan,
     )
     return app, data_plane
+
+
+def _soon(call: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_soon(call)
 
 
 def serve(child: Child, metrics: Metrics) -> None:
