@@ -39,6 +39,7 @@ class Event(StrEnum):
     SERVER_STOPPING = "server_stopping"
     WORKER_STARTED = "worker_started"
     WORKER_DIED = "worker_died"
+    WORKER_RECYCLED = "worker_recycled"
     WATCHER_STARTED = "watcher_started"
     TICK_FAILED = "tick_failed"
     ROUTES_RELOADED = "routes_reloaded"
@@ -105,6 +106,8 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_requests_total", "counter", ("model", "code"), "Requests by HTTP status."),
     MetricSpec("ml_requests_in_flight", "gauge", (), "Requests being answered.", "livesum"),
     MetricSpec("ml_requests_shed_total", "counter", ("reason",), "Requests refused for overload."),
+    MetricSpec("ml_connections_open", "gauge", (), "Open connections.", "livesum"),
+    MetricSpec("ml_connections_cut_total", "counter", ("reason",), "Connections ended by a limit."),
     MetricSpec("ml_candidate_failures_total", "counter", _MODEL, "Rows the champion had to take."),
     MetricSpec(
         "ml_shadow_predictions_total", "counter", _MODEL, "Rows a shadow answered; nobody got them."
@@ -179,6 +182,8 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_control_epoch", "gauge", (), "Control epoch that the worker serves.", "liveall"),
     MetricSpec("ml_alerts_total", "counter", ("model", "severity"), "Alerts opened."),
     MetricSpec("ml_alert_failures_total", "counter", ("channel",), "Failed deliveries of alerts."),
+    MetricSpec("ml_worker_resident_bytes", "gauge", (), "Memory of a worker, bytes.", "liveall"),
+    MetricSpec("ml_model_load_seconds", "gauge", _MODEL, "Time to open and warm a version, s."),
     MetricSpec("ml_worker_restarts_total", "counter", (), "Workers that died and were replaced."),
 )
 

@@ -8,6 +8,7 @@ from functools import partial
 from operator import lt
 from pathlib import Path
 
+import httpx
 from tests.e2e.clients import eventually
 from tests.e2e.conftest import Running, Start, registered
 
@@ -40,3 +41,28 @@ def test_a_watcher_that_keeps_dying_holds_up_no_worker(serve: Start, tmp_path: P
     assert replaced != worker
     assert [] == pids(server, WATCHER)
     eventually(lambda: pids(server, WATCHER), lambda found: len(found) == 1)
+
+
+def test_a_worker_that_takes_too_much_memory_is_replaced_and_no_request_is_lost(
+    serve: Start, tmp_path: Path
+) -> None:
+    config = registered(tmp_path)
+    config.write_text(config.read_text().replace("[serve]", "[serve]\nmax_worker_bytes = 1"))
+    server = serve(config)
+    first = min(pids(server, WORKER))
+
+    def asked() -> list[int]:
+        # A connection each time: some are taken by the old worker, some by the new.
+        reply = httpx.post(
+            f"{server.url}/models/risk/predict",
+            json={"features": {"amount": 5.0, "visits": 1, "country": "nl"}},
+            timeout=20.0,
+        )
+        assert reply.status_code == 200
+        return pids(server, WORKER)
+
+    eventually(asked, lambda found: first not in found, 60.0)
+    assert deaths(server) == 0
+    told = httpx.get(f"{server.url}/metrics").text
+    assert 'ml_worker_resident_bytes{pid="' in told
+    assert 'ml_model_load_seconds{model="risk",model_version="1"}' in told

@@ -19,6 +19,7 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import Reply
 from trimtab.serve.wire import DEADLINE
 from trimtab.telemetry import Event
@@ -27,8 +28,14 @@ logger = logging.getLogger(__name__)
 Work = Coroutine[Any, Any, Reply]
 Handler = Callable[[str, bytes, str, str], Work]
 _PATH = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
+GRACE_SECONDS = 0.2
+"""How long a stopping worker still takes a request on a connection that it has not closed yet."""
+
 DEADLINE_HEADER = DEADLINE.encode()
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding"})
+_TEXT = "text/plain; charset=utf-8"
+_TOO_MANY = Reply(503, b"Too many connections.", _TEXT, (("retry-after", "1"),))
+_TOO_SLOW = Reply(408, b"The request did not arrive in time.", _TEXT)
 _CRASHED = Reply(500, b"Internal Server Error", "text/plain; charset=utf-8")
 
 
@@ -51,7 +58,58 @@ class LaneProtocol(HttpToolsProtocol):
     """uvicorn's connection with a lane for predictions; ``handler`` and the limit are set by ``lane``."""
 
     handler: Handler
+    in_lane: bool
     max_body_bytes: int
+    door: Connections
+    leaving = False
+    began: float | None = None
+    behind: float | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Hold the connection, or say that there are too many."""
+        super().connection_made(transport)
+        self.began = self.door.monotonic()
+        if not self.door.take(self):
+            self._last_word(_TOO_MANY)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Let go of the connection."""
+        self.door.gone(self)
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """A request begins to arrive."""
+        self.began = self.door.monotonic()
+        super().on_message_begin()
+
+    def owes_bytes(self) -> bool:
+        """Whether answers wait for the client to take them."""
+        return self.transport.get_write_buffer_size() > 0
+
+    def cut(self) -> None:
+        """End a connection that is too slow."""
+        turn: object = self.cycle
+        arriving = isinstance(turn, Turn) and turn.more_body
+        if self.owes_bytes() or (self._owes() and not arriving):
+            self.transport.abort()
+        else:
+            self._last_word(_TOO_SLOW)
+
+    def shutdown(self) -> None:
+        """Answer what is on its way, and say that it is the last; then close."""
+        if self._owes():
+            super().shutdown()
+        else:
+            self.leaving = True
+            self.door.later(GRACE_SECONDS, self._leave)
+
+    def _leave(self) -> None:
+        if not self._owes():
+            self.transport.close()
+
+    def _last_word(self, reply: Reply) -> None:
+        self.transport.write(self._bytes(reply, keep_alive=False))
+        self.transport.close()
 
     def on_headers_complete(self) -> None:
         """Take the lane, or uvicorn's way."""
@@ -60,11 +118,14 @@ class LaneProtocol(HttpToolsProtocol):
         turn = self._turn()
         if turn is None:
             super().on_headers_complete()
+            if self.leaving and self._owes():
+                self.cycle.keep_alive = False
         else:
             self.cycle = turn  # type: ignore[assignment]  # what the base class reads of it is there
 
     def on_message_complete(self) -> None:
         """Answer, if the request is in the lane."""
+        self.began = None
         turn: object = self.cycle
         if not isinstance(turn, Turn):
             super().on_message_complete()
@@ -76,7 +137,7 @@ class LaneProtocol(HttpToolsProtocol):
             self._run(turn, answering)
 
     def _turn(self) -> Turn | None:
-        found = _PATH.fullmatch(self.url)
+        found = _PATH.fullmatch(self.url) if self.in_lane else None
         if (
             found is None
             or self.parser.get_method() != b"POST"
@@ -99,7 +160,7 @@ class LaneProtocol(HttpToolsProtocol):
                 return None
         if not length.isdigit() or int(length) > self.max_body_bytes:
             return None
-        keep_alive = self.parser.should_keep_alive()
+        keep_alive = self.parser.should_keep_alive() and not self.leaving
         texts = (content_type.decode("latin-1"), deadline.decode("latin-1"))
         return Turn(found[1].decode(), *texts, keep_alive)
 
@@ -135,32 +196,41 @@ class LaneProtocol(HttpToolsProtocol):
         turn.response_complete = True
         if turn.disconnected or self.transport.is_closing():
             return
+        self.transport.write(self._bytes(reply, keep_alive=turn.keep_alive))
+        if not turn.keep_alive or reply is _CRASHED:  # as uvicorn does when the application raises
+            self.transport.close()
+        self.on_response_complete()
+
+    def _bytes(self, reply: Reply, *, keep_alive: bool) -> bytes:
         headers = [
             *self.server_state.default_headers,
             *((name.encode(), value.encode("latin-1")) for name, value in reply.headers),
             (b"content-length", b"%d" % len(reply.body)),
             (b"content-type", reply.content_type.encode()),
         ]
-        if not turn.keep_alive:
+        if not keep_alive:
             headers.append((b"connection", b"close"))
         lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
-        self.transport.write(b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body))
-        if not turn.keep_alive or reply is _CRASHED:  # as uvicorn does when the application raises
-            self.transport.close()
-        self.on_response_complete()
+        return b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body)
 
 
-def lane(handle: Handler, body_limit: int) -> type[LaneProtocol]:
+def lane(
+    handle: Handler, body_limit: int, connections: Connections, *, taken: bool = True
+) -> type[LaneProtocol]:
     """A connection class whose lane calls ``handle(model, body, content type, deadline)``.
 
     Args:
         handle: Answers a request; it may suspend.
         body_limit: Longer bodies are left to the ASGI application, in bytes.
+        connections: Holds and cuts connections.
+        taken: Whether the lane is used; else all requests are left to the application.
     """
 
     class Connection(LaneProtocol):
         handler = staticmethod(handle)
+        in_lane = taken
         max_body_bytes = body_limit
+        door = connections
 
     return Connection
 

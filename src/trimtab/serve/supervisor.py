@@ -24,6 +24,7 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.errors import Unavailable
+from trimtab.serve.memory import resident_bytes
 from trimtab.telemetry import Event, forget
 from trimtab.wiring.crashes import FOLDER, crash_desk
 
@@ -32,6 +33,10 @@ logger = logging.getLogger(__name__)
 FIRST_BACKOFF_SECONDS = 0.2
 MAX_BACKOFF_SECONDS = 10.0
 HEALTHY_SECONDS = 10.0
+RECYCLE_SECONDS = 5.0
+"""A worker that is younger is not replaced for its memory: a limit below what any takes must not spin."""
+
+WORKER = "trimtab.serve.worker"
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 """Workers share the cores: a thread pool in each of them makes a small prediction slower, not faster."""
 
@@ -60,6 +65,7 @@ class _Child:
     started: float
     failures: int = 0
     due: float | None = None
+    successor: _Child | None = None
 
 
 @dataclass(slots=True)
@@ -76,6 +82,7 @@ class Supervisor:
     run_dir: Path
     announce: Callable[[ServerInfo], None]
     _children: list[_Child] = field(default_factory=list)
+    _leaving: list[tuple[_Child, float]] = field(default_factory=list)
     _stop: threading.Event = field(default_factory=threading.Event)
     _changed: threading.Event = field(default_factory=threading.Event)
 
@@ -91,7 +98,7 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             signal.signal(number, self._on_signal)
         try:
-            modules = ["trimtab.serve.worker"] * self.config.serve.workers
+            modules = [WORKER] * self.config.serve.workers
             for module in [*modules, "trimtab.serve.watcher"]:
                 self._children.append(self._spawn(module, listener, alive_read, metrics_dir))
             info = ServerInfo(os.getpid(), *listener.getsockname()[:2])
@@ -101,6 +108,7 @@ class Supervisor:
                 self.announce(info)
             while not self._stop.is_set():
                 self._replace_dead(listener, alive_read, metrics_dir)
+                self._recycle(listener, alive_read, metrics_dir)
                 self._changed.wait(0.1)
                 self._changed.clear()
             return 0
@@ -180,10 +188,58 @@ class Supervisor:
                 continue
             if child.due is None:
                 child.due = self._note_death(child, metrics_dir)
-            if time.monotonic() >= child.due:
+            if child.successor is not None:
+                self._children[i] = child.successor
+            elif time.monotonic() >= child.due:
                 self._children[i] = self._spawn(
                     child.module, listener, alive, metrics_dir, child.failures
                 )
+
+    def _recycle(self, listener: socket.socket, alive: int, metrics_dir: Path) -> None:
+        """Put a fresh worker in the place of one that has grown too large, one at a time."""
+        self._reap(metrics_dir)
+        for i, child in enumerate(self._children):
+            if child.successor is not None:
+                self._hand_over(i, child, metrics_dir)
+                return
+        limit = self.config.serve.max_worker_bytes
+        if not limit or self._leaving:
+            return
+        for child in self._children:
+            grown = time.monotonic() - child.started > RECYCLE_SECONDS
+            if child.module != WORKER or not grown or not child.ready.is_set():
+                continue
+            taken = resident_bytes(child.process.pid)
+            if taken > limit:
+                logger.warning(
+                    Event.WORKER_RECYCLED,
+                    extra={"child_pid": child.process.pid, "resident_bytes": taken},
+                )
+                child.successor = self._spawn(child.module, listener, alive, metrics_dir)
+                return
+
+    def _hand_over(self, place: int, child: _Child, metrics_dir: Path) -> None:
+        """Let a successor take over once it is ready; its predecessor drains."""
+        successor = child.successor
+        if successor is None:
+            return
+        if successor.process.poll() is not None:
+            forget(successor.process.pid, metrics_dir)
+            child.successor, child.started = None, time.monotonic()
+        elif successor.ready.is_set():
+            self._children[place] = successor
+            child.process.terminate()
+            patience = self.config.serve.drain_seconds + 2.0
+            self._leaving.append((child, time.monotonic() + patience))
+
+    def _reap(self, metrics_dir: Path) -> None:
+        """Forget those that have drained, and end those that do not."""
+        for child, until in tuple(self._leaving):
+            if child.process.poll() is not None:
+                forget(child.process.pid, metrics_dir)
+                self._leaving.remove((child, until))
+            elif time.monotonic() > until:
+                child.process.kill()
 
     def _note_death(self, child: _Child, metrics_dir: Path) -> float:
         """When to replace a child that has died: at once, or later if it keeps dying."""
@@ -208,12 +264,14 @@ class Supervisor:
 
     def _drain(self) -> None:
         """Ask every child to finish, then end those that do not within the time allowed."""
-        for child in self._children:
+        children = [child for child, _ in self._leaving] + self._children
+        children += [child.successor for child in self._children if child.successor is not None]
+        for child in children:
             if child.process.poll() is None:
                 child.process.terminate()
         deadline = time.monotonic() + self.config.serve.drain_seconds + 2.0
         logger.info(Event.SERVER_STOPPING)
-        for child in self._children:
+        for child in children:
             try:
                 child.process.wait(max(0.1, deadline - time.monotonic()))
             except subprocess.TimeoutExpired:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -14,10 +16,12 @@ from starlette.applications import Starlette
 
 from trimtab.serve.app import build_app
 from trimtab.serve.child import FAILED_STATUS, Child, run
+from trimtab.serve.connections import Connections
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.features import FeatureDesk
 from trimtab.serve.lane import lane
+from trimtab.serve.memory import resident_bytes
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.v2.repository import Repository, repository_routes
@@ -26,6 +30,8 @@ from trimtab.telemetry import Metrics, exposition
 from trimtab.ui.pages import page_routes
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import Serving
+
+MEMORY_SECONDS = 5.0
 
 
 def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
@@ -39,6 +45,7 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
         try:
             await asyncio.to_thread(serving.start)
+            _tell_memory(metrics.setter("ml_worker_resident_bytes"))
             child.say_ready()
             yield
         finally:
@@ -78,19 +85,34 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
     return app, data_plane
 
 
+def _tell_memory(show: Callable[[float], None]) -> None:
+    """Show this worker's memory now and every few seconds."""
+    show(resident_bytes(os.getpid()))
+    _later(MEMORY_SECONDS, partial(_tell_memory, show))
+
+
 def _soon(call: Callable[[], None]) -> object:
     return asyncio.get_running_loop().call_soon(call)
+
+
+def _later(seconds: float, call: Callable[[], None]) -> object:
+    return asyncio.get_running_loop().call_later(seconds, call)
 
 
 def serve(child: Child, metrics: Metrics) -> None:
     """Run until the supervisor says stop or is gone."""
     app, data_plane = build(child, metrics)
     config = child.config.serve
-    in_lane = config.http == "lane"
+    connections = Connections(config, time.monotonic, metrics, _later)
     server = uvicorn.Server(
         uvicorn.Config(
             app,
-            http=lane(data_plane.predict, config.max_body_bytes) if in_lane else "httptools",
+            http=lane(
+                data_plane.predict,
+                config.max_body_bytes,
+                connections,
+                taken=config.http == "lane",
+            ),
             log_config=None,
             access_log=False,
             lifespan="on",

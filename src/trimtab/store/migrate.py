@@ -1,17 +1,14 @@
-"""Brings a database to the present schema."""
+"""Sees that a database has the present schema."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import Connection
+from sqlalchemy import Connection, inspect, text
 
-from trimtab.errors import InvalidConfig
 from trimtab.store.statements import lock
+
+_VERSIONS = Path(__file__).with_name("migrations") / "versions"
 
 
 def migrate(connection: Connection) -> None:
@@ -21,19 +18,21 @@ def migrate(connection: Connection) -> None:
         InvalidConfig: the database was written by a newer release.
     """
     lock(connection, "migrations")
-    config = Config()
-    folder = Path(__file__).with_name("migrations")
-    config.set_main_option("script_location", str(folder).replace("%", "%%"))
-    config.attributes["connection"] = connection
-    present = MigrationContext.configure(connection).get_current_revision()
-    script = ScriptDirectory.from_config(config)
-    if present == script.get_current_head():
+    if _present(connection) == _newest():
         return
-    if present not in (None, *(revision.revision for revision in script.walk_revisions())):
-        raise InvalidConfig(
-            f"The state database has schema {present!r}, which this release does not know.",
-            hint="A newer release wrote it: upgrade trimtab, or point [state] elsewhere.",
-            code="schema_too_new",
-            path="state.url",
-        )
-    command.upgrade(config, "head")
+    from trimtab.store.upgrade import upgrade
+
+    upgrade(connection)
+
+
+def _present(connection: Connection) -> str | None:
+    """The revision that the database has; None before the first."""
+    if not inspect(connection).has_table("alembic_version"):
+        return None
+    found = connection.execute(text("SELECT version_num FROM alembic_version")).scalar()
+    return None if found is None else str(found)
+
+
+def _newest() -> str:
+    """The newest revision: its file is named ``r<revision>_<what>.py``, in rising order."""
+    return max(path.name[1:].partition("_")[0] for path in _VERSIONS.glob("r*.py"))

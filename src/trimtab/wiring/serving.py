@@ -181,8 +181,15 @@ class ModelBuilder:
         key = (model, number)
         if key not in self._warm:
             version = self.deployment.version(model, number)
+            began = self.deployment.clock.monotonic()
             loaded = self.deployment.registry.load(version)
             warm(loaded)
+            self.metrics.gauge(
+                "ml_model_load_seconds",
+                self.deployment.clock.monotonic() - began,
+                model=model,
+                model_version=number,
+            )
             if loaded.refused:
                 refused_alert(self.deployment, loaded, self.metrics)
             self._warm[key] = loaded

@@ -5,18 +5,23 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from typing import cast
+from typing import Any, cast
 
 import pytest
 import uvicorn
+from prometheus_client import generate_latest
 from starlette.applications import Starlette
 
+from trimtab.config import ServeConfig
 from trimtab.errors import InvalidRequest, TrimtabError, Unavailable
 from trimtab.serve.app import build_app
+from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import DataPlane, Reply, failure
-from trimtab.serve.lane import lane
+from trimtab.serve.lane import LaneProtocol, lane
+from trimtab.telemetry import Metrics
+from trimtab.testing import FakeClock
 
 LIMIT = 100_000
 
@@ -54,9 +59,27 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
     yield
 
 
+class Held(Connections):
+    """Connections on a clock that stands still until told; swept when told."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.clock = FakeClock()
+        self.metrics = Metrics()
+        config = ServeConfig(**limits)
+        self.calls: list[Callable[[], None]] = []
+        super().__init__(
+            config, self.clock.monotonic, self.metrics, lambda _, call: self.calls.append(call)
+        )
+
+    def told(self, line: str) -> bool:
+        return line in generate_latest(self.metrics.registry).decode().splitlines()
+
+
 @asynccontextmanager
-async def serving(echo: Echo, *, in_lane: bool) -> AsyncIterator[int]:
-    """A server on a free port."""
+async def serving(
+    echo: Echo, *, in_lane: bool, held: Connections | None = None
+) -> AsyncIterator[int]:
+    """A server on a free port; uvicorn's own connections where it is neither in the lane nor held."""
     app = build_app(
         data_plane=cast("DataPlane", echo),
         ready=lambda: True,
@@ -65,7 +88,9 @@ async def serving(echo: Echo, *, in_lane: bool) -> AsyncIterator[int]:
         max_body_bytes=LIMIT,
         lifespan=lifespan,
     )
-    http = lane(echo.predict, LIMIT) if in_lane else "httptools"
+    http: Any = "httptools"
+    if in_lane or held is not None:
+        http = lane(echo.predict, LIMIT, held or Held(), taken=in_lane)
     config = uvicorn.Config(app, http=http, log_config=None, access_log=False, loop="none")
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -205,3 +230,92 @@ async def test_a_client_that_goes_half_way_asks_nothing_and_the_next_is_answered
         await writer.wait_closed()
         assert (await exchange(port, (post("next") + PROBE,))).startswith(b"HTTP/1.1 200 OK")
     assert echo.asked == ["next"]
+
+
+HALF = {
+    "nothing": b"",
+    "half a head": post()[:30],
+    "half a body": post(body=b"abcdef")[:-3],
+    "half a body of another route": post(body=b"abcdef").replace(b"predict", b"outcomes")[:-3],
+    "half a chunk": post(length=CHUNKED, body=b"9\r\nabc"),
+    "half of a second request": post() + post()[:40],
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_lane", [False, True])
+@pytest.mark.parametrize("name", HALF)
+async def test_a_request_that_does_not_arrive_is_cut_and_others_are_not(
+    name: str, in_lane: bool
+) -> None:
+    held = Held(request_seconds=30.0)
+    async with asyncio.timeout(10), serving(Echo(), in_lane=in_lane, held=held) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        other, others = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(HALF[name])
+        others.write(PROBE)
+        await others.drain()
+        await other.readuntil(b'{"live":true}')
+        if name == "half of a second request":
+            await reader.readuntil(b"{}")
+        held.clock.advance(29.0)
+        held.sweep()
+        others.write(PROBE)
+        await other.readuntil(b'{"live":true}')
+        held.clock.advance(2.0)
+        held.sweep()
+        answer = await reader.read(-1)
+        reading = name in {"half a body of another route", "half a chunk"}
+        if not reading and (in_lane or name != "half a body"):  # there the application is at work
+            assert answer.startswith(b"HTTP/1.1 408 ")
+        assert held.told('ml_connections_cut_total{reason="slow"} 1.0')
+        others.write(PROBE)
+        await other.readuntil(b'{"live":true}')
+        writer.close()
+        others.close()
+
+
+@pytest.mark.anyio
+async def test_a_connection_too_many_is_told_so_and_room_is_given_again() -> None:
+    held = Held(max_connections=1)
+    async with asyncio.timeout(10), serving(Echo(), in_lane=True, held=held) as port:
+        first, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(PROBE)
+        await first.readuntil(b'{"live":true}')
+        second, too_many = await asyncio.open_connection("127.0.0.1", port)
+        answer = await second.read(-1)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in answer
+        assert held.told('ml_connections_cut_total{reason="limit"} 1.0')
+        assert held.told("ml_connections_open 1.0")
+        too_many.close()
+        writer.write(post(headers=b"connection: close\r\n"))
+        await first.read(-1)
+        writer.close()
+        assert (await exchange(port, (post() + PROBE,))).startswith(b"HTTP/1.1 200 OK")
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("asked", [post(), PROBE], ids=["lane", "application"])
+async def test_what_is_on_its_way_when_the_worker_stops_is_answered_as_the_last(
+    asked: bytes,
+) -> None:
+    held = Held()
+    async with asyncio.timeout(10), serving(Echo(), in_lane=True, held=held) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        idle, other = await asyncio.open_connection("127.0.0.1", port)
+        for client, answers in ((writer, reader), (other, idle)):
+            client.write(PROBE)
+            await answers.readuntil(b'{"live":true}')
+        held.calls.clear()
+        for connection in held.open:
+            cast("LaneProtocol", connection).shutdown()
+        writer.write(asked)
+        answer = await reader.read(-1)
+        assert answer.startswith(b"HTTP/1.1 200 OK")
+        assert b"connection: close\r\n" in answer
+        for call in held.calls:
+            call()
+        assert await idle.read(-1) == b""
+        writer.close()
+        other.close()
