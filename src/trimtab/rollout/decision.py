@@ -25,6 +25,7 @@ from trimtab.types import (
     Record,
     Rollout,
     RolloutState,
+    UnitEvent,
 )
 
 
@@ -193,7 +194,12 @@ def _undecided(rollout: Rollout) -> str:
 
 
 def _must_certify(spec: GuardrailSpec, reading: GuardrailReading) -> bool:
-    """Errors and slow answers may be too rare for a relative bound; outcomes are what it is about."""
+    """Errors and slow answers may be too rare for a relative bound; outcomes are what it is about.
+
+    Scores that differ are no harm by themselves, so that they are alike certifies nothing.
+    """
+    if spec.event is UnitEvent.PREDICTION_DRIFT:
+        return False
     return spec.event in OUTCOME_EVENTS or sum(reading.events) >= max(spec.min_events, 1)
 
 

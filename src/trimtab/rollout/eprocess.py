@@ -59,11 +59,12 @@ class EProcess(Record, frozen=True):
     """A bet against one null hypothesis about the relative risk of the candidate's events.
 
     ``edge`` is the relative risk at the null's edge; ``ratios`` are the alternatives, relative to it,
-    all above 1 or all below.
+    all above 1 or all below. With ``edges`` each alternative has an edge of its own instead.
     """
 
     edge: float
     ratios: tuple[float, ...]
+    edges: tuple[float, ...] = ()
 
     def start(self) -> Evidence:
         """Before any event: e-value 1."""
@@ -94,7 +95,7 @@ class EProcess(Record, frozen=True):
         candidate = np.array([events[at][0] for at in told], dtype=np.float64)[:, None]
         share = np.array([events[at][1] for at in told])[:, None]
         ratio = np.array(self.ratios)
-        odds = share * self.edge
+        odds = share * np.array(self.edges or (self.edge,))
         gains = np.log((odds + 1 - share) / (odds * ratio + 1 - share)) + candidate * np.log(ratio)
         if amounts is not None:
             gains = np.log1p(np.array([amounts[at] for at in told])[:, None] * np.expm1(gains))
@@ -129,6 +130,23 @@ def certificate(harm: Harm, margin: float) -> EProcess:
     """
     edge = 1 - margin if harm is Harm.FEWER else 1 + margin
     return EProcess(edge=edge, ratios=tuple(edge**-power for power in CERTIFICATE_POWERS))
+
+
+def either(margin: float) -> EProcess:
+    """Bets that the candidate has more events than control by over a margin, or fewer: their average.
+
+    Each of the two bets is a nonnegative supermartingale while the relative risk is in
+    ``[1 - margin, 1 + margin]``, and so is the average; it reaches 1/alpha with probability at most alpha.
+
+    Args:
+        margin: The relative difference that is tolerated either way, in [0, 1).
+    """
+    more, fewer = harm(Harm.MORE, margin), harm(Harm.FEWER, margin)
+    return EProcess(
+        edge=1.0,
+        ratios=(*more.ratios, *fewer.ratios),
+        edges=(more.edge,) * len(more.ratios) + (fewer.edge,) * len(fewer.ratios),
+    )
 
 
 def mismatch() -> EProcess:

@@ -2,9 +2,19 @@
 
 from __future__ import annotations
 
+from trimtab.rollout import eprocess
+from trimtab.rollout.eprocess import EProcess
 from trimtab.types import GuardrailSpec, Matured, PredictionRecord, Provenance, UnitEvent
 
 _FALLBACKS = frozenset({Provenance.BATCH.code, Provenance.DEFAULT.code})
+
+
+def bets(spec: GuardrailSpec, certificate_margin: float) -> tuple[EProcess, EProcess]:
+    """The bets that the candidate does harm, and that it does none beyond the certificate's margin."""
+    certificate = eprocess.certificate(spec.harm, certificate_margin)
+    if spec.event is UnitEvent.PREDICTION_DRIFT:
+        return eprocess.either(spec.margin), certificate
+    return eprocess.harm(spec.harm, spec.margin), certificate
 
 
 def span(spec: GuardrailSpec) -> float:
@@ -25,6 +35,10 @@ def shown(spec: GuardrailSpec, record: PredictionRecord) -> bool:
         return record.failed is not None
     if spec.event is UnitEvent.FALLBACK:
         return not _FALLBACKS.isdisjoint(record.sources)
+    if spec.event is UnitEvent.PREDICTION_DRIFT:
+        # A failed row has the champion's score: it says nothing about the candidate's.
+        above = spec.score_above
+        return record.failed is None and above is not None and record.score > above
     return spec.slow_ms is not None and record.latency_ms > spec.slow_ms
 
 

@@ -115,13 +115,8 @@ class GuardrailWindows:
         self._key = rollout.id if arm == 1 else f"{rollout.id}/{arm}"
         self._shadow = rollout.plan.strategy == Shadow.name
         self._limits = limits(rollout.plan, len(candidates(rollout)))
-        self._bets = tuple(
-            (
-                eprocess.harm(spec.harm, spec.margin),
-                eprocess.certificate(spec.harm, rollout.plan.certificate_margin),
-            )
-            for spec in rollout.plan.guardrails
-        )
+        margin = rollout.plan.certificate_margin
+        self._bets = tuple(events.bets(spec, margin) for spec in rollout.plan.guardrails)
         self._split = eprocess.mismatch()
         self._memory = _Memory(
             rollout=rollout.id,
@@ -314,13 +309,14 @@ class GuardrailWindows:
         excess = more if spec.harm is Harm.MORE else -more
         control, candidate = tally.amounts
         valued = spec.event is UnitEvent.OUTCOME_VALUE
+        either = spec.event is UnitEvent.PREDICTION_DRIFT
         return GuardrailReading(
             guardrail=spec.name,
             units=(self._memory.units[0], self._memory.units[1]),
             events=(tally.control, tally.candidate),
             e_value=tally.harm.e_value,
             e_peak=tally.harm.e_peak,
-            certificate=tally.certificate.e_peak,
+            certificate=1.0 if either else tally.certificate.e_peak,
             limit=self._limits[index],
             excess=excess,
             cost=None if spec.cost_per_event is None else excess * spec.cost_per_event,

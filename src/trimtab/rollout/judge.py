@@ -28,6 +28,7 @@ from trimtab.types import (
     RolloutPlan,
     Severity,
     State,
+    UnitEvent,
     Verdict,
     Window,
 )
@@ -45,6 +46,9 @@ class RolloutJudge:
 
     def __init__(self, plan: RolloutPlan) -> None:
         self._plan = plan
+        self._uncertified = frozenset(
+            g.name for g in plan.guardrails if g.event is UnitEvent.PREDICTION_DRIFT
+        )
         self._since: float | None = None
 
     def judge(self, window: Window, comparisons: Sequence[Comparison]) -> Verdict:
@@ -83,7 +87,7 @@ class RolloutJudge:
             since=self._since,
             comparisons=tuple(comparisons),
             flagged=flagged,
-            words=_verdict_words(flagged, found, shown),
+            words=_verdict_words(flagged, found, shown, self._uncertified),
             readings=(*found.readings, found.split),
         )
 
@@ -192,11 +196,15 @@ def _warnings(rollout: Rollout, verdict: Verdict) -> list[Alert]:
 
 
 def _verdict_words(
-    flagged: tuple[str, ...], found: RolloutReadings, shown: Sequence[Comparison]
+    flagged: tuple[str, ...],
+    found: RolloutReadings,
+    shown: Sequence[Comparison],
+    uncertified: frozenset[str],
 ) -> str:
     if flagged:
         told = "The split is broken. " if flagged == (SAMPLE_RATIO,) else "Harm is established. "
         return told + " ".join(c.words for c in shown)
-    if all(certified(reading) for reading in found.readings):
+    bound = [r for r in found.readings if r.guardrail not in uncertified]
+    if bound and all(certified(reading) for reading in bound):
         return "Certified: the harm that the plan wants ruled out is ruled out."
     return "No harm is established. " + " ".join(c.words for c in shown)

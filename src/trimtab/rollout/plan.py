@@ -288,6 +288,10 @@ def _check_numbers(guardrail: GuardrailSpec, path: str) -> None:
         _within(guardrail.low, f"{path}.low", isfinite(guardrail.low), "a number")
         fits = high is not None and high > guardrail.low
         _within(high, f"{path}.high", fits, f"above low, {guardrail.low:g}, for 'outcome_value'")
+    if guardrail.event is UnitEvent.PREDICTION_DRIFT:
+        above = guardrail.score_above
+        fits = above is not None and isfinite(above)
+        _within(above, f"{path}.score_above", fits, "a score, fixed now, for 'prediction_drift'")
     if guardrail.event is UnitEvent.SLOW:
         slow = guardrail.slow_ms
         _within(slow, f"{path}.slow_ms", slow is not None and slow > 0, "above 0 for 'slow'")

@@ -105,9 +105,10 @@ def effect(spec: GuardrailSpec, reading: GuardrailReading) -> float:
     """The observed relative harm, in [0, 1]: 0.4 is 40 % more events (or fewer), 1 is 100 % or more."""
     seen = reading.events[1] if reading.amounts is None else reading.amounts[1]
     expected = seen - reading.excess if spec.harm is Harm.MORE else seen + reading.excess
+    excess = abs(reading.excess) if spec.event is UnitEvent.PREDICTION_DRIFT else reading.excess
     if expected <= 0:
-        return float(reading.excess > 0)
-    return min(max(reading.excess / expected, 0.0), 1.0)
+        return float(excess > 0)
+    return min(max(excess / expected, 0.0), 1.0)
 
 
 def words(spec: GuardrailSpec, reading: GuardrailReading) -> str:

@@ -31,6 +31,7 @@ class UnitEvent(StrEnum):
     decided negative. ``false_alarm``: the reverse. ``positive_outcome``: for example a conversion.
     ``error``: the arm raised, timed out or answered nonsense. ``slow``: latency over ``slow_ms``.
     ``fallback``: a feature came from a batch store or was a default.
+    ``prediction_drift``: the score is above ``score_above``; more and fewer are both harmful.
     ``outcome_value``: not whether but how much: the outcome itself, between ``low`` and ``high``.
     """
 
@@ -41,6 +42,7 @@ class UnitEvent(StrEnum):
     ERROR = "error"
     SLOW = "slow"
     FALLBACK = "fallback"
+    PREDICTION_DRIFT = "prediction_drift"
     OUTCOME_VALUE = "outcome_value"
 
 
@@ -50,7 +52,8 @@ class GuardrailSpec(Record, frozen=True, forbid_unknown_fields=True):
     ``margin`` is the relative harm that is tolerated, in [0, 1). ``weight`` is this guardrail's part
     of the plan's alpha. ``cost_per_event`` is in ``currency``; of an ``outcome_value`` it is the cost of
     one unit of the outcome. ``low`` and ``high`` bound outcomes: what lies beyond counts as the bound, and
-    ``margin`` is relative to the distance from ``low``.
+    ``margin`` is relative to the distance from ``low``. ``score_above`` is the fixed threshold of a
+    ``prediction_drift``, whose ``harm`` is either way.
     """
 
     name: str
@@ -65,6 +68,7 @@ class GuardrailSpec(Record, frozen=True, forbid_unknown_fields=True):
     currency: str = ""
     low: float = 0.0
     high: float | None = None
+    score_above: float | None = None
 
 
 class RampStep(Record, frozen=True, forbid_unknown_fields=True):

@@ -332,3 +332,40 @@ def test_a_shadow_is_judged_by_its_own_answers_and_by_nothing_else(
     (reading,) = window.content.readings
     assert reading.e_value > reading.limit
     assert 1.0 == window.content.split.e_value
+
+
+def test_scores_above_the_threshold_count_once_a_unit_and_failed_rows_do_not(
+    state: Any, plan: RolloutPlan, who: Any, record: Make
+) -> None:
+    controller.deploy_first(state, "flights", 1, **who)
+    drift = GuardrailSpec(name="scores", event=UnitEvent.PREDICTION_DRIFT, score_above=0.5)
+    guarded = replace(plan, guardrails=(drift,))
+    made = controller.start(state, "flights", guarded, 2, **who)
+    records = [
+        record("a", score=0.6),
+        record("b", arm=1, score=0.9),
+        record("b", arm=1, score=0.9, prediction_id="again"),
+        record("c", arm=1, score=0.9, failed="timeout"),
+        record("d", arm=1, score=0.5),
+    ]
+    (window,) = GuardrailWindows(made).fold(records, [], state)
+    assert {"scores": (1, 1)} == counts(window)
+    assert 1.0 == window.content.readings[0].certificate
+
+
+@pytest.mark.parametrize("factor", [0.0, 3.0])
+def test_scores_that_differ_either_way_cross(
+    state: Any, plan: RolloutPlan, who: Any, record: Make, factor: float
+) -> None:
+    controller.deploy_first(state, "flights", 1, **who)
+    drift = GuardrailSpec(name="scores", event=UnitEvent.PREDICTION_DRIFT, score_above=0.5)
+    made = controller.start(state, "flights", replace(plan, guardrails=(drift,)), 2, **who)
+    records = [record(f"c{i}", share=0.5, score=0.6 if i % 5 == 0 else 0.4) for i in range(200)]
+    records += [
+        record(f"k{i}", arm=1, share=0.5, score=0.6 if i % 5 < factor else 0.4) for i in range(200)
+    ]
+    (window,) = GuardrailWindows(made).fold(records, [], state)
+    (reading,) = window.content.readings
+    assert reading.e_peak > reading.limit
+    (found, _) = GuardrailComparer(made.plan).compare(window)
+    assert found.score > 0.5

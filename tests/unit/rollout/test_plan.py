@@ -25,6 +25,16 @@ NAN = float("nan")
 ERRORS = GuardrailSpec(name="errors", event=UnitEvent.ERROR)
 
 
+@pytest.mark.parametrize("above", [None, NAN])
+def test_prediction_drift_needs_its_threshold_beforehand(
+    plan: RolloutPlan, above: float | None
+) -> None:
+    drift = GuardrailSpec(name="scores", event=UnitEvent.PREDICTION_DRIFT, score_above=above)
+    with pytest.raises(InvalidPlan, match="a score, fixed now") as refused:
+        check_plan(replace(plan, guardrails=(drift,)))
+    assert "guardrails[0].score_above" == refused.value.path
+
+
 def test_a_strategy_is_named_and_a_shadow_guards_errors_alone(plan: RolloutPlan) -> None:
     with pytest.raises(InvalidPlan, match="no strategy 'champion_only'") as refused:
         check_plan(replace(plan, strategy="champion_only"))
