@@ -7,8 +7,14 @@ import sys
 import guardrails
 import propagation
 import routing
+import strategies
 
-PARTS = {"guardrails": guardrails.main, "propagation": propagation.main, "routing": routing.main}
+PARTS = {
+    "guardrails": guardrails.main,
+    "propagation": propagation.main,
+    "routing": routing.main,
+    "strategies": strategies.main,
+}
 
 
 def main(arguments: list[str]) -> None:

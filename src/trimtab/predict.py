@@ -9,10 +9,13 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 
+from msgspec.structs import replace
+
 from trimtab.errors import InvalidRow, ModelFailure, NotFound
 from trimtab.protocols import Board, Clock, CrashBoard, JournalWriter, LiveArm, LiveModel, Predictor
 from trimtab.record import answers
 from trimtab.record.answers import Answered, Asked
+from trimtab.rollout.strategies.interleave import SHARE, Interleave, drafted, team_draft
 from trimtab.telemetry import Metrics
 from trimtab.types import (
     PROCESS_EXIT,
@@ -99,7 +102,15 @@ class PredictFlow:
             _feature_deadline(live, request),
         )
         rows = [
-            Asked(name, when, self._unit(row.key or name), arm, features, request.request_id, keys)
+            Asked(
+                name,
+                when,
+                self._unit(row.key if row.key and arm.sticky else name),
+                arm,
+                features,
+                request.request_id,
+                keys,
+            )
             for row, when, (name, arm), features, (_, keys) in zip(
                 request.rows, times, assigned, resolved, checked, strict=True
             )
@@ -120,6 +131,8 @@ class PredictFlow:
                     rows[i], answered, values, provenance=request.provenance
                 )
                 records.append(answers.record(rows[i], answered, given[i]))
+        if live.route.strategy == Interleave.name and len(rows) > 1:
+            await self._draft(live, rows, given, records, request.provenance)
         self._journal.append(records)
         self._count(live.route, records)
         ordered = tuple(given[i] for i in range(len(rows)))
@@ -136,7 +149,7 @@ class PredictFlow:
         (features,) = await live.resolver.resolve(
             (values,), (keys,), (when,), _feature_deadline(live, request)
         )
-        unit = self._unit(row.key or name)
+        unit = self._unit(row.key if row.key and assigned.sticky else name)
         asked = Asked(name, when, unit, assigned, features, request.request_id, keys)
         answering, failed = live.champion, None
         if assigned.arm == 0:
@@ -196,6 +209,45 @@ class PredictFlow:
                     failed = failure.code
         champion = live.champion
         return champion, _outputs(champion, resolved), failed
+
+    async def _draft(
+        self,
+        live: LiveModel,
+        rows: Sequence[Asked],
+        given: dict[int, Prediction],
+        records: list[PredictionRecord],
+        provenance: bool,
+    ) -> None:
+        """Make one ranking of the champion's and the candidate's, if this one is to be drafted."""
+        if not drafted(live.route, rows[0].id) or any(not row.assignment.drawn for row in rows):
+            return
+        began, now = self._clock.monotonic(), records[0].wall_time
+        arm, outputs, failed = await self._score(live, 1, rows)
+        milliseconds = records[0].latency_ms + (self._clock.monotonic() - began) * 1e3
+        answered = Answered(
+            live.route,
+            1,
+            arm.version,
+            arm.digest,
+            arm.signature,
+            arm.pick,
+            now,
+            milliseconds,
+            failed,
+        )
+        theirs = [
+            answers.prediction(row, answered, values, provenance=provenance)
+            for row, values in zip(rows, outputs, strict=True)
+        ]
+        ranking = self._unit(f"ranking:{rows[0].id}")
+        scores = [given[i].score for i in range(len(rows))]
+        places, teams = team_draft(scores, [each.score for each in theirs], rows[0].id)
+        for i, row in enumerate(rows):
+            if failed is not None or teams[i] == 1:
+                given[i] = theirs[i]
+                records[i] = answers.record(row, answered, theirs[i])
+            given[i] = replace(given[i], rank=places[i])
+            records[i] = replace(records[i], share=SHARE, unit=ranking, latency_ms=milliseconds)
 
     def _noted(self, route: Route, index: int, arm: LiveArm, row: Asked) -> Predictor:
         """The candidate, which leaves its first row behind should it end the process."""

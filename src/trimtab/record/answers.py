@@ -24,6 +24,10 @@ IN_ORDER = tuple(range(1_024))
 """What ``pick`` is when the version's order is the row's."""
 
 
+BANDIT = "bandit"
+"""The strategy under which nobody keeps an arm."""
+
+
 class Asked(msgspec.Struct, frozen=True):
     """One row that was asked: its id, event time, unit hash, arm, and features."""
 
@@ -79,6 +83,7 @@ def prediction(
         decision=decision,
         sources=asked.resolved.sources,
         features=_origins(asked.resolved, answered) if provenance else None,
+        sticky=answered.route.strategy != BANDIT,
     )
 
 

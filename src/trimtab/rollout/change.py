@@ -12,6 +12,8 @@ from trimtab.errors import Conflict
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, slots
 from trimtab.rollout.arms import CONTROL_ARM, arm_name, candidates, shares_at
+from trimtab.rollout.strategies.bandit import Bandit
+from trimtab.rollout.strategies.interleave import Interleave
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.rollout.telling import alert_key, tell
 from trimtab.types import Alias, Arm, Rollout, RolloutState, Route
@@ -63,9 +65,13 @@ class Change:
     def to_both(self, rollout: Rollout, table: bytes) -> None:
         """The step's shares of slots to the candidates; those that are lost keep none."""
         given = shares_at(rollout, rollout.step)
-        grown = slots.grow(table, given)
+        kept = rollout.plan.strategy == Bandit.name and any(table)  # it moves its shares itself
+        grown = table if kept else slots.grow(table, given)
         owned = list(slots.shares(grown, len(given) + 1))
-        if rollout.plan.strategy == Shadow.name:  # the champion answers everybody
+        if rollout.plan.strategy in (
+            Shadow.name,
+            Interleave.name,
+        ):  # the champion answers everybody
             owned[0] = 1.0
         versions = (rollout.control, *candidates(rollout))
         before = self.state.control.route(rollout.model)

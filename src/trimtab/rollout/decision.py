@@ -16,6 +16,7 @@ from trimtab.rollout.readings import (
     words,
 )
 from trimtab.rollout.schedule import next_opening
+from trimtab.rollout.strategies.bandit import Bandit
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import (
     GuardrailAction,
@@ -186,6 +187,8 @@ def _undecided(rollout: Rollout) -> str:
             " without established harm. Answers that nobody got certify nothing: roll it back, and "
             "start a canary."
         )
+    if rollout.plan.strategy == Bandit.name:
+        return "; a bandit moves its shares by itself, and a person promotes."
     if len(left(rollout)) > 1:
         versions = candidates(rollout)
         named = ", ".join(str(versions[arm - 1]) for arm in left(rollout))

@@ -10,6 +10,10 @@ What counts, and for whom:
   Under the null hypothesis the slot of a key is independent of its events, so the share at the answer
   is the chance that the event is the candidate's, whichever answer led to it.
 - A candidate that ends its process has failed, though nobody was answered.
+- A bandit is not sticky: each of its predictions is a unit. Its shares follow what was known before, so
+  the share at the answer is still the chance that an event is the candidate's.
+- An interleaved ranking is a unit: its first event is that of the row that had it, and belongs to the
+  team that picked the row. Both teams have picked as many, so half of the events are due to each.
 - In a shadow rollout the candidate's answers count, which nobody got; as champions that fail are not
   journalled, its errors are bet on as if control had answered the same units without any.
 - A guardrail on values counts a unit's first outcome, with its amount.
@@ -43,6 +47,8 @@ from trimtab.rollout.readings import (
     words,
 )
 from trimtab.rollout.split import SLOTS
+from trimtab.rollout.strategies.bandit import Bandit
+from trimtab.rollout.strategies.interleave import Interleave
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import (
     PROCESS_EXIT,
@@ -113,6 +119,8 @@ class GuardrailWindows:
         self._rollout = rollout
         self._arm = arm
         self._key = rollout.id if arm == 1 else f"{rollout.id}/{arm}"
+        self._drafted = rollout.plan.strategy == Interleave.name
+        self._loose = self._drafted or rollout.plan.strategy == Bandit.name
         self._shadow = rollout.plan.strategy == Shadow.name
         self._limits = limits(rollout.plan, len(candidates(rollout)))
         margin = rollout.plan.certificate_margin
@@ -140,7 +148,7 @@ class GuardrailWindows:
             state,
         )
         for outcome in outcomes:
-            self._see(outcome.facts.share, informed=True)
+            self._see(self._seen_share(outcome.facts.share), informed=True)
         ripe = self._ripe(outcomes)
         for index, spec in enumerate(self._rollout.plan.guardrails):
             if spec.event in OUTCOME_EVENTS:
@@ -179,9 +187,10 @@ class GuardrailWindows:
     def _counts(self, record: PredictionRecord) -> bool:
         return (
             record.rollout == self._rollout.id
-            and record.sticky
+            and (record.sticky or self._loose)
             and (record.shadow is self._shadow or record.failed == PROCESS_EXIT)
             and record.arm in (0, self._arm)
+            and (record.share > 0 or not self._drafted)
         )
 
     def _expose(self, answers: Sequence[PredictionRecord], state: StateTx) -> None:
@@ -190,12 +199,12 @@ class GuardrailWindows:
             if memory.start is None:
                 memory.start = memory.now = record.event_time
             memory.now = max(memory.now, record.event_time)
-            self._see(record.share)
+            self._see(self._seen_share(record.share))
         first = state.watch.new_exposures([self._exposure(record) for record in answers])
         for exposure in first:
             memory.units[min(exposure.arm, 1)] += 1
             memory.due += exposure.share
-        if not self._shadow:
+        if not (self._shadow or self._drafted):
             memory.split = self._split.update(memory.split, [(e.arm > 0, e.share) for e in first])
 
     def _shown_event(self, record: PredictionRecord) -> _Event:
@@ -216,6 +225,11 @@ class GuardrailWindows:
             event_time=record.event_time,
         )
 
+    def _seen_share(self, share: float) -> float:
+        """The step's share, which a drafted row does not have: half of a ranking is the candidate's."""
+        steps = self._rollout.plan.steps
+        return steps[self._rollout.step].share if self._drafted else share
+
     def _see(self, share: float, *, informed: bool = False) -> None:
         slots, steps = round(share * SLOTS), self._memory.steps
         found = steps.get(slots)
@@ -227,6 +241,8 @@ class GuardrailWindows:
         """Those of units that the split has assigned to the arm that answered."""
         units = list(dict.fromkeys(m.facts.unit for m in matured))
         first = state.watch.exposures(self._key, units) if units else {}
+        if self._drafted:
+            return [m for m in matured if m.facts.unit in first]
         return [m for m in matured if _assigned(m.facts, self._share(m.facts), first)]
 
     def _ripe(self, outcomes: Sequence[Matured]) -> Sequence[Matured]:

@@ -13,6 +13,7 @@ from trimtab.rollout.readings import OUTCOME_EVENTS
 from trimtab.rollout.slots import whole_slots
 from trimtab.rollout.split import SLOTS
 from trimtab.rollout.strategies.ab import Ab
+from trimtab.rollout.strategies.bandit import Bandit
 from trimtab.rollout.strategies.champion_only import ChampionOnly
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import (
@@ -106,6 +107,8 @@ def _check_strategy(plan: RolloutPlan) -> None:
             path="strategy",
             hint=f"Known: {', '.join(known)}.",
         )
+    if plan.strategy == Bandit.name:
+        _check_bandit(plan)
     if plan.strategy != Shadow.name:
         return
     for i, guardrail in enumerate(plan.guardrails):
@@ -119,8 +122,20 @@ def _check_strategy(plan: RolloutPlan) -> None:
             )
 
 
+def _check_bandit(plan: RolloutPlan) -> None:
+    if len(plan.steps) > 1:
+        raise InvalidPlan(
+            f"A bandit moves its shares by itself, and the plan has {len(plan.steps)} steps.",
+            code="bandit_steps",
+            path="steps",
+            hint="State one: where it begins, and in bake_seconds how often it may move.",
+        )
+    whole_slots(plan.explore, "explore")
+    _within(plan.explore, "explore", 0 < plan.explore <= 0.1, "in (0, 0.1]")
+
+
 def _check_candidates(plan: RolloutPlan, candidates: int | None) -> None:
-    if candidates is not None and candidates > 1 and plan.strategy != Ab.name:
+    if candidates is not None and candidates > 1 and plan.strategy not in (Ab.name, Bandit.name):
         raise InvalidPlan(
             f"The strategy {plan.strategy!r} takes one candidate, not {candidates}.",
             code="one_candidate",

@@ -11,13 +11,16 @@ from trimtab.protocols import RolloutStrategy
 from trimtab.rollout import slots
 from trimtab.rollout.split import SLOTS, check_hash, slot, unit_hash
 from trimtab.rollout.strategies.ab import Ab
+from trimtab.rollout.strategies.bandit import Bandit
 from trimtab.rollout.strategies.canary import Canary
 from trimtab.rollout.strategies.champion_only import ChampionOnly
+from trimtab.rollout.strategies.interleave import Interleave
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.types import Assignment, Route
 
 BUILT_IN: Mapping[str, RolloutStrategy] = {
-    strategy.name: strategy for strategy in (ChampionOnly(), Canary(), Ab(), Shadow())
+    strategy.name: strategy
+    for strategy in (ChampionOnly(), Canary(), Ab(), Bandit(), Interleave(), Shadow())
 }
 _STICKY = tuple(Assignment(arm=arm, sticky=True) for arm in range(slots.MAX_ARMS))
 _LOOSE = tuple(Assignment(arm=arm, sticky=False) for arm in range(slots.MAX_ARMS))

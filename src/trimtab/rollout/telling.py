@@ -23,6 +23,7 @@ _TITLES: Mapping[str, str] = {
     "roll_back": "Version {candidate} of {model} was rolled back",
     "override": "A key of {model} is sent to version {candidate}",
     "override_end": "A key of {model} is back in the split",
+    "shift": "The bandit of {model} has moved its shares",
     "drop": "Version {candidate} of {model} was taken off the rollout",
     "load": "{model} is in service again",
     "unload": "{model} is out of service",

@@ -46,7 +46,9 @@ class FeatureOrigin(Record, frozen=True, omit_defaults=True):
 class Prediction(Record, frozen=True, omit_defaults=True):
     """One answered row. ``outputs`` are class probabilities or the regression value.
 
-    ``features`` are there for those who asked for provenance.
+    ``features`` are there for those who asked for provenance. ``sticky`` is there, and false, where the
+    strategy lets the same key get another version the next time. ``rank``, from 1 on, is there where the
+    rows of the request were interleaved: then their scores are of two models and do not order them.
     """
 
     prediction_id: str
@@ -57,6 +59,8 @@ class Prediction(Record, frozen=True, omit_defaults=True):
     decision: str | float
     sources: str
     features: Mapping[str, FeatureOrigin] | None = None
+    sticky: bool = True
+    rank: int | None = None
 
 
 class PredictAnswer(Record, frozen=True):

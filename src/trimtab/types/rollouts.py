@@ -122,7 +122,9 @@ class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
 
     ``strategy`` says how the candidate meets traffic: ``canary`` answers its share of the routing keys;
     ``ab`` does so with any number of candidates at once, each judged against control by itself;
-    ``shadow`` answers beside the champion, and nobody gets its answers.
+    ``shadow`` answers beside the champion, and nobody gets its answers; ``bandit`` moves shares to what
+    earns positive outcomes, at most every ``bake_seconds`` of its one step and down to ``explore``, and is
+    not sticky; ``interleave`` makes one list of both rankings of a request's rows.
     """
 
     steps: tuple[RampStep, ...]
@@ -135,6 +137,7 @@ class RolloutPlan(Record, frozen=True, forbid_unknown_fields=True):
     time_limit_seconds: float | None = None
     on_time_limit: GuardrailAction = GuardrailAction.HOLD
     strategy: str = "canary"
+    explore: float = 0.01
 
 
 class RolloutState(StrEnum):

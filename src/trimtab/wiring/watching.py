@@ -28,8 +28,10 @@ from trimtab.protocols import AlertChannel, Comparer, Judge, StateTx
 from trimtab.quality import DATA_QUALITY, QualityComparer
 from trimtab.record.reader import SegmentReader
 from trimtab.rollout.arms import candidates, left
+from trimtab.rollout.bandit import BanditParts, BanditWindows
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
+from trimtab.rollout.strategies.bandit import Bandit
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.telemetry import Metrics
 from trimtab.types import Rollout, RolloutState, Verdict, Version
@@ -77,6 +79,9 @@ class SubjectBook:
                     wanted[subject.key] = subject
             for rollout in state.control.rollouts(model):
                 if rollout.state in (RolloutState.RUNNING, RolloutState.HELD):
+                    if rollout.plan.strategy == Bandit.name:
+                        subject = self._of_bandit(rollout)
+                        wanted[subject.key] = subject
                     for arm in left(rollout):
                         subject = self._of_rollout(rollout, arm)
                         wanted[subject.key] = subject
@@ -172,6 +177,11 @@ class SubjectBook:
             segment = Segment(feature=one.feature, position=one.position, value=one.value)
             subjects += self._of_profile(version, one.load(), prefix, config, segment)
         return subjects
+
+    def _of_bandit(self, rollout: Rollout) -> Subject:
+        key = f"{rollout.model}/bandit/{rollout.id}"
+        parts = BanditParts(self.deployment.clock)
+        return self._subjects.get(key) or Subject(key, BanditWindows(rollout), parts, parts, parts)
 
     def _of_rollout(self, rollout: Rollout, arm: int) -> Subject:
         key = f"{rollout.model}/rollout/{rollout.id}{'' if arm == 1 else f'/{arm}'}"
