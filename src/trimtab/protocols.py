@@ -116,7 +116,11 @@ class AlertChannel(Protocol):
 
 
 class RolloutStrategy(Protocol):
-    """Which arm owns a slot; pure."""
+    """Which arm owns a slot; pure, and asked once a route.
+
+    One with an attribute ``sticky`` that is false is asked for the slot of the prediction's id instead of
+    the routing key's.
+    """
 
     name: str
 

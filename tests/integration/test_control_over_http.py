@@ -129,3 +129,28 @@ def test_an_unknown_version_a_viewer_and_an_empty_reason_are_refused(world: Worl
     assert 400 == world.code("rollback", reason=" ")[0]
     with world.deployment.state.reading() as state:
         assert ["deploy"] == [entry.action for entry in state.audit.entries("m")]
+
+
+def test_a_testers_key_is_sent_to_a_version_and_back(world: World) -> None:
+    assert 200 == world.post("deploy", version=2, plan={**PLAN, "outcome_delay_seconds": 0})[0]
+    assert (401, "unauthorized") == world.code("override", "nobody", key="ada", version=2)
+    status, route = world.post("override", key="ada", version=2)
+    assert (200, [2]) == (status, list(route["overrides"].values()))
+    assert "ada" not in str(route)
+    assert (404, "version_not_live") == world.code("override", key="ada", version=3)
+    status, route = world.post("override", key="ada")
+    assert (200, None) == (status, route["overrides"])
+    assert (404, "no_override") == world.code("override", key="ada")
+    with world.deployment.state.reading() as state:
+        entry = state.audit.entries("m")[-1]
+    assert ("override_end", "the-operator", "why") == (entry.action, entry.actor, entry.reason)
+
+
+def test_several_candidates_are_begun_dropped_and_promoted_by_name(world: World) -> None:
+    plan = {**PLAN, "strategy": "ab", "outcome_delay_seconds": 0}
+    assert 200 == world.post("deploy", version=2, rivals=[3], plan=plan)[0]
+    assert (409, "which_candidate") == world.code("promote")
+    status, rollout = world.post("rollback", version=2)
+    assert (200, "running", [1]) == (status, rollout["state"], rollout["lost"])
+    status, rollout = world.post("promote", version=3)
+    assert (200, "promoted", 3) == (status, rollout["state"], rollout["candidate"])
