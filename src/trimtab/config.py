@@ -73,13 +73,23 @@ class JournalConfig(Section, frozen=True):
     ``mode`` ``durable``: the reply waits for the disk. ``bounded``: the record is in the kernel
     before the reply, and on disk within ``sync_ms``. ``on_full`` says what happens to predictions
     when the disk refuses: ``refuse`` answers 503, ``drop`` answers and counts the loss. A segment
-    is closed when it reaches ``segment_bytes``.
+    is closed when it reaches ``segment_bytes``, or with the first record ``segment_seconds`` after its own
+    first.
+
+    With ``compact`` closed segments become Parquet once the watcher has read them and nothing was written
+    to them for ``compact_after_seconds``. Records are kept for ``retain_days`` after they were made, and
+    the newest ``retain_bytes`` of them; 0 sets no limit. What the watcher has not read is always kept.
     """
 
     mode: Literal["durable", "bounded"] = "bounded"
     sync_ms: Positive = 50.0
     segment_bytes: Count = 64 * 1024 * 1024
+    segment_seconds: Positive = 3_600.0
     on_full: Literal["refuse", "drop"] = "refuse"
+    compact: bool = True
+    compact_after_seconds: NonNegative = 60.0
+    retain_days: NonNegative = 0.0
+    retain_bytes: Annotated[int, Meta(ge=0)] = 0
 
 
 class WatchConfig(Section, frozen=True):

@@ -50,6 +50,9 @@ class Event(StrEnum):
     COMPACT_REFUSED = "compact_refused"
     JOURNAL_DROPPED = "journal_dropped"
     JOURNAL_DAMAGED = "journal_damaged"
+    JOURNAL_COMPACTED = "journal_compacted"
+    JOURNAL_REMOVED = "journal_removed"
+    JOURNAL_UPKEEP_FAILED = "journal_upkeep_failed"
     STORE_FAILED = "store_failed"
     BREAKER_OPENED = "breaker_opened"
     BREAKER_CLOSED = "breaker_closed"
@@ -172,6 +175,12 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec(
         "ml_journal_damaged_bytes_total", "counter", (), "Damaged bytes skipped by readers."
     ),
+    MetricSpec("ml_journal_size_bytes", "gauge", ("kind",), "Bytes kept: segments, parts."),
+    MetricSpec("ml_journal_compacted_total", "counter", (), "Records moved to Parquet."),
+    MetricSpec(
+        "ml_journal_removed_bytes_total", "counter", ("reason",), "Bytes that retention removed."
+    ),
+    MetricSpec("ml_journal_upkeep_failures_total", "counter", (), "Failed compactions."),
     MetricSpec("ml_watch_lag_records", "gauge", (), "Records the last tick left unread, at most."),
     MetricSpec("ml_watch_repeats_total", "counter", (), "Records of predictions read before."),
     MetricSpec("ml_outcomes_total", "counter", ("model", "status"), "Outcomes by receipt status."),

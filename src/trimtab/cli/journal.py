@@ -1,4 +1,4 @@
-"""journal verify, journal cat, journal export."""
+"""journal verify, cat, export, compact, trim."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ from msgspec import structs
 from rich.console import Console
 
 from trimtab.cli.session import FAILED_STATUS, Session, command
-from trimtab.record.verify import SegmentReport, verify
+from trimtab.record.verify import SegmentReport, verify, verify_parts
+from trimtab.telemetry import Metrics
 from trimtab.types import PredictionRecord, Signature
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.journal import export as write_export
 from trimtab.wiring.journal import journal_dir, recorded, signatures_of
+from trimtab.wiring.upkeep import Upkeep
 
 F = TypeVar("F", bound=Callable[..., object])
 when = click.DateTime(["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S"])
@@ -38,39 +40,43 @@ def _span(run: F) -> F:
 
 @click.group()
 def journal() -> None:
-    """Check, read and export what was recorded."""
+    """Check, read, export, compact and trim what was recorded."""
 
 
 @command("verify")
 def verify_journal(session: Session) -> int:
-    """Read every segment through: records, and each damaged spot with its offsets.
+    """Read all segments and parts through: records, and each damaged spot with its offsets.
 
     Needs no database. The exit status is 1 if anything is damaged.
     """
-    reports = list(verify(journal_dir(session.config())))
-    damaged = sum(spot.end - spot.start for one in reports for spot in one.damage)
+    directory = journal_dir(session.config())
+    reports, parts = list(verify(directory)), list(verify_parts(directory))
+    both = [*reports, *parts]
+    damaged = sum(spot.end - spot.start for one in both for spot in one.damage)
     found = {
         "segments": reports,
-        "records": sum(one.records for one in reports),
-        "size_bytes": sum(one.size_bytes for one in reports),
+        "parts": parts,
+        "records": sum(one.records for one in both),
+        "size_bytes": sum(one.size_bytes for one in both),
         "damaged_bytes": damaged,
     }
-    session.emit(found, lambda console: _show(console, reports))
+    session.emit(found, lambda console: _show(console, reports, parts))
     return FAILED_STATUS if damaged else 0
 
 
-def _show(console: Console, reports: list[SegmentReport]) -> None:
-    for one in reports:
+def _show(console: Console, reports: list[SegmentReport], parts: list[SegmentReport]) -> None:
+    both = [*reports, *parts]
+    for one in both:
         for spot in one.damage:
-            console.print(
-                f"{one.segment}: {spot.what.replace('_', ' ')} at bytes {spot.start:,} to {spot.end:,}"
-            )
-    spots = sum(len(one.damage) for one in reports)
+            what = spot.what.replace("_", " ")
+            console.print(f"{one.segment}: {what} at bytes {spot.start:,} to {spot.end:,}")
+    spots = sum(len(one.damage) for one in both)
     said = "no damage" if not spots else f"{spots:,} damaged spot{'' if spots == 1 else 's'}"
     console.print(
         f"{len(reports):,} segment{'' if len(reports) == 1 else 's'}, "
-        f"{sum(one.records for one in reports):,} records, "
-        f"{sum(one.size_bytes for one in reports):,} bytes: {said}"
+        f"{len(parts):,} part{'' if len(parts) == 1 else 's'}, "
+        f"{sum(one.records for one in both):,} records, "
+        f"{sum(one.size_bytes for one in both):,} bytes: {said}"
     )
 
 
@@ -140,9 +146,54 @@ def export_journal(
     session.emit({"rows": rows, "file": str(out)}, show)
 
 
+@command("compact")
+def compact_journal(session: Session) -> None:
+    """Move closed segments that the watcher has read to Parquet, by model and day.
+
+    A running watcher does it by itself. Nothing is lost or there twice, whatever is killed meanwhile.
+    """
+    with session.deployment() as deployment:
+        done = Upkeep(deployment, Metrics()).compact()
+
+    def show(console: Console) -> None:
+        records, size = sum(one.records for one in done), sum(one.size_bytes for one in done)
+        console.print(
+            f"{len(done):,} segment{'' if len(done) == 1 else 's'} compacted: {records:,} records, "
+            f"{size:,} bytes to {sum(one.parts_bytes for one in done):,}"
+        )
+
+    session.emit(done, show)
+
+
+@command("trim")
+@click.option("--older-than-days", type=click.FloatRange(0), help="Instead of retain_days.")
+@click.option("--max-bytes", type=click.IntRange(0), help="Instead of retain_bytes.")
+@click.option("--force", is_flag=True, help="Also closed segments that the watcher has not read.")
+def trim_journal(
+    session: Session, older_than_days: float | None, max_bytes: int | None, force: bool
+) -> None:
+    """Remove what is older, or more, than is to be kept; a running watcher does it by itself.
+
+    Without --force nothing goes that the watcher has not read; open segments never go.
+    """
+    with session.deployment() as deployment:
+        gone = Upkeep(deployment, Metrics()).trim(
+            days=older_than_days, size_bytes=max_bytes, force=force
+        )
+
+    def show(console: Console) -> None:
+        size, unread = sum(one.size_bytes for one in gone), sum(one.unread for one in gone)
+        said = f", {unread:,} of them unread" if unread else ""
+        console.print(
+            f"{len(gone):,} file{'' if len(gone) == 1 else 's'} removed, {size:,} bytes{said}"
+        )
+
+    session.emit(gone, show)
+
+
 def _seconds(moment: datetime | None) -> float | None:
     return None if moment is None else moment.replace(tzinfo=UTC).timestamp()
 
 
-for subcommand in (verify_journal, cat_journal, export_journal):
+for subcommand in (verify_journal, cat_journal, export_journal, compact_journal, trim_journal):
     journal.add_command(subcommand)

@@ -30,7 +30,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "optimize": ("optimize:optimize", "Make a model smaller and faster, with a certificate."),
     "features": ("features:features", "Define feature views, fill stores, make training sets."),
     "outcomes": ("outcomes:outcomes", "Send outcomes from a file; see how many arrived."),
-    "journal": ("journal:journal", "Check, read and export what was recorded."),
+    "journal": ("journal:journal", "Check, read, export and compact what was recorded."),
     "retrain": ("retrain:retrain", "Retrain on recorded predictions and their outcomes."),
     "report": ("report:report", "Write the stakeholder report as one HTML file."),
     "status": ("status:status", "How every model is: healthy, watch or act."),

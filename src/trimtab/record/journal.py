@@ -52,6 +52,7 @@ class Journal:
         self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._number = 0
         self._named_ms = 0
+        self._begun = 0.0
         self._segment: Segment | None = None
         self._failing = False
         self._write_lock = threading.Lock()
@@ -70,7 +71,7 @@ class Journal:
         data = b"".join([frame(self._encode(record)) for record in records])
         try:
             with self._write_lock:
-                segment = self._writable()
+                segment = self._writable(records[-1].wall_time)
                 segment.write(data)
                 batch = self._syncer.wrote(segment, len(records))
                 self._failing = False
@@ -91,18 +92,25 @@ class Journal:
                 self._syncer.retire(self._segment)
         self._syncer.close()
 
-    def _writable(self) -> Segment:
-        """The segment to write to; a new one where there is none, or it is full or spoiled."""
+    def _writable(self, wall_time: float) -> Segment:
+        """The segment to write to; a new one where there is none, or it is full, old or spoiled."""
         if self._closed:
             raise Unavailable("The journal is closed.", code="journal_closed")
         old = self._segment
-        if old is not None and old.sound and old.size < self._config.segment_bytes:
+        age = wall_time - self._begun
+        if (
+            old is not None
+            and old.sound
+            and old.size < self._config.segment_bytes
+            and age < self._config.segment_seconds
+        ):
             return old
         self._directory.mkdir(parents=True, exist_ok=True)
         self._named_ms = max(self._named_ms, int(self._clock.now() * 1000))
         name = f"{self._named_ms:013d}-{self._writer}-{self._number:06d}{SUFFIX}"
         self._number += 1
         self._segment = Segment(self._directory / name)
+        self._begun = wall_time
         if old is not None:
             self._syncer.retire(old)
         if self._config.mode == "bounded":

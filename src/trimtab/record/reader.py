@@ -13,6 +13,7 @@ from typing import NamedTuple
 import msgspec
 
 from trimtab.record.frames import scan
+from trimtab.record.parts import Span, part_files, read_part, stem_of
 from trimtab.record.segment import SUFFIX, abandoned
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import PredictionRecord
@@ -71,40 +72,56 @@ class SegmentReader:
     def records(
         self, since: float | None = None, until: float | None = None, model: str | None = None
     ) -> Iterator[PredictionRecord]:
-        """All that is in the journal, in the order of :meth:`read`.
+        """All that is in the journal, compacted or not, in the order of :meth:`read`.
 
         Args:
             since: Event time from which on records are wanted, inclusive.
             until: Event time before which records are wanted, exclusive.
             model: The only model wanted.
+
+        Raises:
+            Unavailable: a compacted part is damaged.
         """
-        for entry in self._merged(self._names(), {}):
-            record = entry.record
-            if (
-                record is not None
-                and (model is None or record.model == model)
-                and (since is None or record.event_time >= since)
-                and (until is None or record.event_time < until)
-            ):
-                yield record
+        span = Span(since, until, model)
+        names = self._names()  # before the parts: what is compacted in between is then in both
+        stems = {name.removesuffix(SUFFIX) for name in names}
+        names += [
+            f"{stem}{SUFFIX}" for stem in {stem_of(p) for p in part_files(self._directory)} - stems
+        ]
+        for entry in self._merged(names, {}, span):
+            if entry.record is not None and span.takes(entry.record):
+                yield entry.record
 
     def _names(self) -> list[str]:
         if not self._directory.is_dir():
             return []
         return sorted(path.name for path in self._directory.iterdir() if path.suffix == SUFFIX)
 
-    def _merged(self, names: Sequence[str], offsets: Mapping[str, int]) -> Iterator[_Entry]:
+    def _merged(
+        self, names: Sequence[str], offsets: Mapping[str, int], span: Span | None = None
+    ) -> Iterator[_Entry]:
+        """Entries of all writers by wall time; with ``span`` those of compacted segments, too."""
         by_writer = sorted(names, key=lambda name: (_writer(name), name))
         streams = [
-            self._of_writer(list(segments), offsets) for _, segments in groupby(by_writer, _writer)
+            self._of_writer(list(segments), offsets, span)
+            for _, segments in groupby(by_writer, _writer)
         ]
         return heapq.merge(*streams, key=attrgetter("wall_time"))
 
-    def _of_writer(self, segments: Sequence[str], offsets: Mapping[str, int]) -> Iterator[_Entry]:
+    def _of_writer(
+        self, segments: Sequence[str], offsets: Mapping[str, int], span: Span | None
+    ) -> Iterator[_Entry]:
         for name in segments:
-            yield from self._of_segment(name, offsets.get(name, 0))
+            yield from self._of_segment(name, offsets.get(name, 0), span)
 
-    def _of_segment(self, name: str, offset: int) -> Iterator[_Entry]:
+    def _of_parts(self, name: str, span: Span) -> Iterator[_Entry]:
+        """What was compacted from a segment, in its order."""
+        paths = part_files(self._directory, name.removesuffix(SUFFIX))
+        parts = [read_part(path, span) for path in paths]
+        for place, record in heapq.merge(*parts, key=attrgetter("place")):
+            yield _Entry(record.wall_time, record, name, place, 0)
+
+    def _of_segment(self, name: str, offset: int, span: Span | None) -> Iterator[_Entry]:
         wall_time = 0.0
         path = self._directory / name
         try:
@@ -112,6 +129,8 @@ class SegmentReader:
                 return
             file = path.open("rb")
         except FileNotFoundError:
+            if span is not None:
+                yield from self._of_parts(name, span)
             return
         with file:
             for payload, end, skipped in scan(file, offset, final=abandoned(file.fileno())):

@@ -13,7 +13,7 @@ from trimtab.types import FeatureKind, PredictionRecord, Signature
 
 CHUNK_ROWS = 50_000
 
-_FIELDS = {
+FIELDS = {
     "prediction_id": pa.string(),
     "request_id": pa.string(),
     "event_time": pa.float64(),
@@ -28,16 +28,19 @@ _FIELDS = {
     "unit": pa.string(),
     "sticky": pa.bool_(),
     "sources": pa.string(),
+    "ages_seconds": pa.list_(pa.float64()),
     "score": pa.float64(),
     "outputs": pa.list_(pa.float64()),
     "positive": pa.bool_(),
     "latency_ms": pa.float64(),
     "failed": pa.string(),
     "shadow": pa.bool_(),
+    "entities": pa.map_(pa.string(), pa.string()),
     "shares": pa.list_(pa.float64()),
 }
+"""What every record has beside its values; a column bears the name behind an underscore."""
 
-_KINDS = {
+KINDS = {
     FeatureKind.NUMERIC: pa.float64(),
     FeatureKind.INTEGER: pa.int64(),
     FeatureKind.BOOLEAN: pa.bool_(),
@@ -55,13 +58,13 @@ def table(records: Iterable[PredictionRecord], signature: Signature) -> pa.Table
         records: Records whose values are in the signature's order.
         signature: Names and kinds of the features.
     """
-    schema = _schema({spec.name: _KINDS[spec.kind] for spec in signature.features})
+    schema = _schema({spec.name: KINDS[spec.kind] for spec in signature.features})
     waiting = iter(records)
     chunks = []
     while chunk := list(islice(waiting, CHUNK_ROWS)):
         features = zip(*(record.values for record in chunk), strict=True)
         arrays = _own(chunk) + [
-            pa.array(column, _KINDS[spec.kind])
+            pa.array(column, KINDS[spec.kind])
             for spec, column in zip(signature.features, features, strict=True)
         ]
         chunks.append(pa.record_batch(arrays, schema=schema))
@@ -76,7 +79,7 @@ def joint_schema(signatures: Iterable[Signature]) -> pa.Schema:
     features: dict[str, pa.DataType] = {}
     for signature in signatures:
         for spec in signature.features:
-            kind = _KINDS[spec.kind]
+            kind = KINDS[spec.kind]
             if features.setdefault(spec.name, kind) != kind:
                 numbers = {features[spec.name], kind} == {pa.int64(), pa.float64()}
                 features[spec.name] = pa.float64() if numbers else pa.string()
@@ -101,7 +104,7 @@ def joint_batches(
         NotFound: a record's version has no signature.
     """
     schema = joint_schema(signatures.values())
-    names = schema.names[len(_FIELDS) :]
+    names = schema.names[len(FIELDS) :]
     places = {
         version: [signature.names.index(n) if n in signature.names else None for n in names]
         for version, signature in signatures.items()
@@ -119,15 +122,20 @@ def joint_batches(
 
 
 def _schema(features: Mapping[str, pa.DataType]) -> pa.Schema:
-    own = [(f"_{name}", kind) for name, kind in _FIELDS.items()]
+    own = [(f"_{name}", kind) for name, kind in FIELDS.items()]
     return pa.schema(own + list(features.items()))
 
 
 def _own(chunk: Sequence[PredictionRecord]) -> list[pa.Array]:
     return [
-        pa.array([getattr(record, name) for record in chunk], kind)
-        for name, kind in _FIELDS.items()
+        pa.array([cell(record, name) for record in chunk], kind) for name, kind in FIELDS.items()
     ]
+
+
+def cell(record: PredictionRecord, name: str) -> Any:
+    """A field's value as its column takes it."""
+    value = getattr(record, name)
+    return list(value.items()) if isinstance(value, dict) else value
 
 
 def _picked(record: PredictionRecord, places: Mapping[int, Sequence[int | None]]) -> list[Any]:

@@ -8,7 +8,9 @@ from typing import Literal
 
 import msgspec
 
+from trimtab.errors import Unavailable
 from trimtab.record.frames import HEADER_BYTES, scan
+from trimtab.record.parts import part_files, rows_of, stem_of
 from trimtab.record.segment import SUFFIX, abandoned
 from trimtab.types import PredictionRecord, Record
 
@@ -46,6 +48,25 @@ def verify(directory: Path) -> Iterator[SegmentReport]:
             yield verify_segment(path)
         except FileNotFoundError:
             continue  # compacted or removed in the meantime
+
+
+def verify_parts(directory: Path) -> Iterator[SegmentReport]:
+    """Each compacted part, its checksums read through; one that is damaged is so as a whole."""
+    for path in part_files(directory):
+        if (directory / f"{stem_of(path)}{SUFFIX}").exists():
+            continue  # not in force yet: its segment is
+        try:
+            size, records, damage = path.stat().st_size, 0, []
+            try:
+                records = rows_of(path)
+            except Unavailable:
+                damage.append(Damage(start=0, end=size, what="damaged"))
+        except FileNotFoundError:
+            continue
+        name = str(path.relative_to(directory))
+        yield SegmentReport(
+            segment=name, size_bytes=size, records=records, open=False, damage=damage
+        )
 
 
 def verify_segment(path: Path) -> SegmentReport:

@@ -17,6 +17,7 @@ from trimtab.serve.shadow import ShadowKeeper
 from trimtab.telemetry import Event, Metrics
 from trimtab.wiring.crashes import crash_desk
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.upkeep import kept_up
 from trimtab.wiring.watching import Watching
 
 logger = logging.getLogger(__name__)
@@ -57,7 +58,18 @@ def watch(
 
     After a tick that took long the pause is longer, nine times as long and at most 2 s: more is read
     at once then, and what a tick costs whatever it reads counts for less. A backlog is read without.
+    A thread compacts and trims the journal meanwhile.
     """
+    with kept_up(deployment, metrics, stop):
+        _tick_until(stop, deployment, metrics, shadow)
+
+
+def _tick_until(
+    stop: threading.Event,
+    deployment: Deployment,
+    metrics: Metrics,
+    shadow: ShadowKeeper | None,
+) -> None:
     pause = deployment.config.watch.poll_ms / 1e3
     watching, failures = Watching.open(deployment, metrics), 0
     while not stop.is_set():

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import msgspec
-from sqlalchemy import Connection, select
+from sqlalchemy import Connection, delete, select
 
 from trimtab.store.statements import chunks, insert, lock, upsert
 from trimtab.store.tables import blobs, events, exposures, offsets, verdicts
@@ -31,6 +31,11 @@ class SqlWatch:
             for segment, position in sorted(offsets_by_segment.items())
         ]
         upsert(self.connection, offsets, rows)
+
+    def forget_offsets(self, segments: Sequence[str]) -> None:
+        """Forget how far segments were read that are no more."""
+        for some in chunks(segments):
+            self.connection.execute(delete(offsets).where(offsets.c.segment.in_(some)))
 
     def blob(self, key: str) -> bytes | None:
         """What was saved under a key."""

@@ -109,14 +109,16 @@ def _write_lines(path: Path, _schema: pa.Schema, batches: Batches) -> int:
     encode = msgspec.json.Encoder().encode
     with new_file(path.parent) as (file, part):
         for batch in batches:
-            file.writelines(encode(row) + b"\n" for row in batch.to_pylist())
+            for row in batch.to_pylist():
+                row["_entities"] = dict(row["_entities"])
+                file.write(encode(row) + b"\n")
             rows += batch.num_rows
         commit(file, part, path)
     return rows
 
 
 def _write_csv(path: Path, schema: pa.Schema, batches: Batches) -> int:
-    """What is a list is written as JSON text."""
+    """Lists and entities are written as JSON text."""
     rows = 0
     nested = [at for at, field in enumerate(schema) if pa.types.is_nested(field.type)]
     flat = schema
@@ -127,12 +129,13 @@ def _write_csv(path: Path, schema: pa.Schema, batches: Batches) -> int:
             for batch in batches:
                 columns = list(batch.columns)
                 for at in nested:
-                    columns[at] = pa.array([_as_text(cell) for cell in columns[at].to_pylist()])
+                    shape = dict if pa.types.is_map(columns[at].type) else list
+                    columns[at] = pa.array([_text(shape(c)) for c in columns[at].to_pylist()])
                 writer.write_batch(pa.record_batch(columns, schema=flat))
                 rows += batch.num_rows
         commit(file, part, path)
     return rows
 
 
-def _as_text(cell: Any) -> str | None:
-    return None if cell is None else msgspec.json.encode(cell).decode()
+def _text(cell: dict[str, str] | list[Any]) -> str:
+    return msgspec.json.encode(cell).decode()

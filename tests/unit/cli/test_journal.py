@@ -64,7 +64,7 @@ def run(state: Path, *words: str) -> Result:
 def test_a_journal_without_damage_verifies(state: Path) -> None:
     done = run(state, "verify")
     assert 0 == done.exit_code
-    assert "1 segment, 3 records" in done.output
+    assert "1 segment, 0 parts, 3 records" in done.output
     assert "no damage" in done.output
 
 
