@@ -2,7 +2,7 @@
 
 Part 1 feeds a journal at a steady rate while a watcher process (the same loop as `trimtab serve`'s) reads
 it, and takes that process's processor time after it has warmed up. Part 2 replays 24 hours of event time
-and takes the memory after each hour.
+and takes after each hour the resident memory, the live objects and the bytes of saved state.
 """
 
 from __future__ import annotations
@@ -15,7 +15,6 @@ import sys
 import tempfile
 import threading
 import time
-import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -164,27 +163,21 @@ def day(features: int) -> None:
         deployment = deployed(Path(folder), features, config)
         journal = Journal(Path(folder) / "journal", JournalConfig(), Metrics(), SystemClock())
         rows, step = rows_of(features), 86_400.0 / DAY_RECORDS
-        watching, taken = Watching.open(deployment, Metrics()), []
-        hourly, before = DAY_RECORDS // 24, 0
+        watching, hourly = Watching.open(deployment, Metrics()), DAY_RECORDS // 24
+        print("| hour of event time | resident | live objects | bytes of saved state |")
+        print("|---|---|---|---|", flush=True)
         for hour in range(24):
             for part in range(0, hourly, 2_000):
                 journal.append(records(rows, hour * hourly + part, 2_000, step))
                 while watching.tick().records:
                     pass
-            taken.append(memory_mb())
-            if hour == 12:
-                tracemalloc.start(1)
-            if hour == 14:
-                gc.collect()
-                before = tracemalloc.get_traced_memory()[0]
-        gc.collect()
-        grown = (tracemalloc.get_traced_memory()[0] - before) / 1e6
+            with deployment.state.reading() as state:
+                saved = sum(map(len, state.watch.blobs("").values()))
+            gc.collect()
+            live = len(gc.get_objects())
+            print(f"| {hour + 1} | {memory_mb():.0f} MB | {live:,} | {saved:,} |", flush=True)
         journal.close()
-    print(
-        f"memory after hours 2, 12 and 24 of event time: {taken[1]:.0f}, {taken[11]:.0f}, "
-        f"{taken[23]:.0f} MB ({DAY_RECORDS:,} predictions). SQLite may keep up to 64 MB of pages for each "
-        f"connection; Python's own objects grew by {grown:.2f} MB from hour 15 to 24."
-    )
+    print(f"{DAY_RECORDS:,} predictions; SQLite may keep up to 64 MB of pages for each connection.")
 
 
 def main(words: list[str]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 import click
@@ -10,11 +10,12 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from trimtab.cli.progress import counted
 from trimtab.cli.session import Session, command
 from trimtab.errors import InvalidInput
 from trimtab.library import DriftDetector
 from trimtab.library.drift_report import DriftReport
-from trimtab.store.columnar import read_batches
+from trimtab.store.columnar import read_batches, rows_in
 from trimtab.types import Record, State, Verdict
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -79,7 +80,13 @@ def drift(
 
     Exit status: 0 steady or too little data, 3 drifted, 2 bad input.
     """
-    old = _reference(reference)
+    old = _reference(told(session, "reading the reference", reference))
+    if not old.num_rows:
+        raise InvalidInput(
+            f"{str(reference)!r} has no rows.",
+            hint="The reference is the rows that the model was trained on.",
+            code="no_rows",
+        )
     kept = _chosen(old.column_names, only, [*ignore, *filter(None, [time_column])], reference)
     times = None if time_column is None else _times(old, time_column, reference)
     detector = DriftDetector(
@@ -92,7 +99,7 @@ def drift(
         segment_by=segment_by,
         multivariate=multivariate,
     )
-    report = detector.report_batches(_pieces(session, current), threshold)
+    report = detector.report_batches(map(_table, told(session, "comparing", current)), threshold)
     if html is not None:
         html.write_text(report.to_html(reference.name, current.name), encoding="utf-8")
     session.emit(_said(report), lambda console: show_report(console, report, html))
@@ -130,10 +137,10 @@ def show_verdict(console: Console, verdict: Verdict) -> None:
     console.print(table)
 
 
-def _reference(path: Path) -> pa.Table:
+def _reference(batches: Iterable[pa.RecordBatch]) -> pa.Table:
     """At most twice 200,000 rows, evenly spaced, read in pieces."""
     step, seen, kept = 1, 0, pa.table({})
-    for batch in read_batches(path):
+    for batch in batches:
         rows = pa.array(range(-seen % step, batch.num_rows, step), pa.int64())
         piece = pa.Table.from_batches([batch.take(rows) if step > 1 else batch])
         kept = piece if not kept.num_columns else pa.concat_tables([kept, piece])
@@ -144,14 +151,21 @@ def _reference(path: Path) -> pa.Table:
     return kept
 
 
-def _pieces(session: Session, path: Path) -> Iterator[pa.Table]:
-    """The current rows in pieces; long files tell how far they are."""
-    rows = 0
-    for at, batch in enumerate(read_batches(path)):
-        rows += batch.num_rows
-        if at and not at % _MOST_POINTS and not session.as_json:
-            click.echo(f"read {rows:,} rows", err=True)
-        yield pa.Table.from_batches([batch])
+def told(session: Session, what: str, path: Path) -> Iterator[pa.RecordBatch]:
+    """A file in pieces, with a bar on a terminal; elsewhere long files tell how far they are."""
+    rows, total = 0, rows_in(path)
+    lines = not (session.console.is_terminal or session.as_json)
+    with counted(session.console, what) as update:
+        for at, batch in enumerate(read_batches(path)):
+            rows += batch.num_rows
+            update(rows, total)
+            if lines and at and not at % _MOST_POINTS:
+                click.echo(f"{what}: {rows:,} rows", err=True)
+            yield batch
+
+
+def _table(batch: pa.RecordBatch) -> pa.Table:
+    return pa.Table.from_batches([batch])
 
 
 def _chosen(

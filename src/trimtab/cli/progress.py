@@ -16,8 +16,8 @@ from rich.progress import (
 
 
 @contextmanager
-def counted(console: Console, what: str) -> Iterator[Callable[[int, int], None]]:
-    """Shows rows done of rows in all while the block runs; called with both."""
+def counted(console: Console, what: str) -> Iterator[Callable[[int, int | None], None]]:
+    """Shows rows done of rows in all while the block runs; called with both, None if not known."""
     columns = (
         TextColumn(what),
         BarColumn(bar_width=30),
@@ -31,7 +31,7 @@ def counted(console: Console, what: str) -> Iterator[Callable[[int, int], None]]
     ) as shown:
         task = shown.add_task("", rate="–")
 
-        def update(done: int, total: int) -> None:
+        def update(done: int, total: int | None) -> None:
             speed = shown.tasks[0].speed
             shown.update(
                 task, completed=done, total=total, rate="–" if speed is None else f"{speed:,.0f}"

@@ -78,6 +78,19 @@ def read_batches(path: Path, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]
             yield from _sliced(_json_blocks(path), rows)
 
 
+def rows_in(path: Path) -> int | None:
+    """How many rows a file has, where it says so itself; None for CSV and JSON lines.
+
+    Raises:
+        NotFound: no such file.
+        InvalidInput: another suffix, or content that is not what the suffix says.
+    """
+    if _kind(path) != "parquet":
+        return None
+    with _reading(path), parquet.ParquetFile(path) as file:
+        return int(file.metadata.num_rows)
+
+
 def write_parquet(path: Path, schema: pa.Schema, batches: Iterable[pa.RecordBatch]) -> int:
     """Write a Parquet file that is there whole, or not at all; how many rows it has.
 

@@ -11,9 +11,12 @@ import pyarrow as pa
 import pytest
 from click.testing import CliRunner, Result
 from pyarrow import parquet
+from rich.console import Console
 
-from trimtab.cli.drift import REFERENCE_ROWS, _reference
+from trimtab.cli.drift import REFERENCE_ROWS, _reference, told
 from trimtab.cli.main import cli
+from trimtab.cli.session import Session
+from trimtab.store.columnar import read_batches
 
 
 def table(rows: int, seed: int, scale: float = 1.0) -> pa.Table:
@@ -104,7 +107,97 @@ def test_a_long_reference_is_thinned_evenly(tmp_path: Path) -> None:
     rows = 5 * REFERENCE_ROWS
     path = tmp_path / "long.parquet"
     parquet.write_table(pa.table({"x": np.arange(rows)}), path)
-    kept = _reference(path)["x"].to_numpy()
+    kept = _reference(read_batches(path))["x"].to_numpy()
     assert REFERENCE_ROWS < len(kept) <= 2 * REFERENCE_ROWS
     assert {4} == set(np.diff(kept).tolist())
     assert (0, rows - 4) == (kept[0], kept[-1])
+
+
+def broken(of: str) -> pa.Table:
+    """A window with one fault."""
+    rng = np.random.default_rng(8)
+    good = table(600, 4).drop_columns(["day"])
+    amount = good["amount"].to_numpy()
+    columns = {
+        "missing": ("amount", pa.array([None] * 600, pa.float64())),
+        "constant": ("amount", np.ones(600)),
+        "infinite": ("amount", np.where(np.arange(600) < 60, np.inf, amount)),
+        "mixed": ("amount", pa.array([f"{a}" if i % 2 else "n/a" for i, a in enumerate(amount)])),
+        "exploded": ("country", pa.array([f"c{i}" for i in rng.permutation(600)])),
+    }
+    if of in columns:
+        name, values = columns[of]
+        at = good.column_names.index(name)
+        return good.set_column(at, name, pa.array(values))
+    return {
+        "empty": good.slice(0, 0),
+        "few": good.slice(0, 20),
+        "replayed": pa.concat_tables([good, good.slice(0, 200)]),
+    }[of]
+
+
+@pytest.mark.parametrize(
+    ("of", "status", "words"),
+    [
+        ("missing", DRIFTED, "missing 0 % → 100 %"),
+        ("constant", DRIFTED, "is always 1"),
+        ("infinite", STEADY, "infinite in 10 %"),
+        ("mixed", DRIFTED, "100 % of values are not a number"),
+        ("exploded", DRIFTED, "and others are new, 100 % of rows"),
+        ("empty", STEADY, "Not enough data: 0 rows, 30 are needed."),
+        ("few", STEADY, "Not enough data: 20 rows, 30 are needed."),
+        (
+            "replayed",
+            STEADY,
+            "duplicate_rows: 25 % of rows repeat another row, 0 % in the reference",
+        ),
+    ],
+)
+def test_bad_data_is_named(files: Path, of: str, status: int, words: str) -> None:
+    parquet.write_table(broken(of), files / f"{of}.parquet")
+    threshold = ["--threshold", "0.3"] if status == STEADY else []
+    done = run(files, f"{of}.parquet", "--ignore", "day", *threshold)
+    assert status == done.exit_code, done.output
+    assert words in done.output
+
+
+@pytest.mark.parametrize(
+    ("rows", "words"), [(0, "has no rows"), (1, "steady"), (60, "steady"), (99, "steady")]
+)
+def test_a_short_reference_is_compared_and_an_empty_one_refused(
+    files: Path, tmp_path: Path, rows: int, words: str
+) -> None:
+    path = tmp_path / "short.parquet"
+    parquet.write_table(table(3_000, 1).slice(0, rows), path)
+    done = CliRunner().invoke(
+        cli, ["drift", str(path), str(files / "same.parquet"), "--ignore", "day"]
+    )
+    assert words in done.output
+    assert (STEADY if rows else REFUSED) == done.exit_code
+
+
+def test_a_long_file_tells_how_far_it_is(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "long.parquet"
+    parquet.write_table(pa.table({"x": np.zeros(1_500_000, dtype=np.int8)}), path)
+    session = Session(None, None, as_json=False)
+    assert 1_500_000 == sum(batch.num_rows for batch in told(session, "comparing", path))
+    assert "comparing: 1,376,256 rows" in capsys.readouterr().err
+    quiet = Session(None, None, as_json=True)
+    assert 23 == sum(1 for _ in told(quiet, "comparing", path))
+    assert "" == capsys.readouterr().err
+
+
+def test_on_a_terminal_there_is_a_bar(tmp_path: Path) -> None:
+    path = tmp_path / "long.parquet"
+    parquet.write_table(pa.table({"x": np.zeros(200_000, dtype=np.int8)}), path)
+    session = Session(None, None, as_json=False)
+    shown = tmp_path / "terminal"
+    with shown.open("w", encoding="utf-8") as file:
+        session.console = Console(file=file, force_terminal=True, width=100)
+        assert 4 == sum(1 for _ in told(session, "comparing", path))
+    text = shown.read_text(encoding="utf-8")
+    assert "comparing" in text
+    assert "/200000" in text
+    assert "rows/s" in text
