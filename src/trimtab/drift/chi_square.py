@@ -6,6 +6,7 @@ import numpy as np
 
 from trimtab.drift.cells import cells
 from trimtab.drift.noise import chi_square_test, effective_size
+from trimtab.drift.rounding import worth
 from trimtab.sketch import Sketch
 from trimtab.types import Comparison
 
@@ -38,5 +39,5 @@ class ChiSquare:
             score=min(1.0, float(np.sqrt(triangle / 2))),
             noise_floor=min(1.0, float(np.sqrt((len(a) - 1) / (4 * effective_size(n, m))))),
             floor=self.floor,
-            p_value=chi_square_test(a, b),
+            p_value=chi_square_test(a * worth(reference, len(a)), b),
         )

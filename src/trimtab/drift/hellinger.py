@@ -6,6 +6,7 @@ import numpy as np
 
 from trimtab.drift.cells import cells
 from trimtab.drift.noise import effective_size, g_test
+from trimtab.drift.rounding import worth
 from trimtab.sketch import Sketch
 from trimtab.types import Comparison
 
@@ -32,5 +33,5 @@ class Hellinger:
             score=min(1.0, float(np.sqrt(gaps.sum() / 2))),
             noise_floor=min(1.0, float(np.sqrt((len(a) - 1) / (8 * effective_size(n, m))))),
             floor=self.floor,
-            p_value=g_test(a, b),
+            p_value=g_test(a * worth(reference, len(a)), b),
         )

@@ -7,6 +7,7 @@ from scipy.special import rel_entr
 
 from trimtab.drift.cells import cells
 from trimtab.drift.noise import effective_size, g_test
+from trimtab.drift.rounding import worth
 from trimtab.sketch import Sketch
 from trimtab.types import Comparison, FloatArray
 
@@ -39,7 +40,7 @@ class JensenShannon:
             score=distance(a / n, b / m),
             noise_floor=min(1.0, float(np.sqrt(expected))),
             floor=self.floor,
-            p_value=g_test(a, b),
+            p_value=g_test(a * worth(reference, len(a)), b),
         )
 
 

@@ -6,6 +6,7 @@ import numpy as np
 
 from trimtab.drift.cells import cells
 from trimtab.drift.noise import effective_size, g_test
+from trimtab.drift.rounding import worth
 from trimtab.sketch import Sketch
 from trimtab.types import Array, Comparison
 
@@ -35,7 +36,7 @@ class PopulationStability:
             score=float(-np.expm1(-found)),
             noise_floor=float(-np.expm1(-(len(a) - 1) / effective_size(n, m))),
             floor=self.floor,
-            p_value=g_test(a, b),
+            p_value=g_test(a * worth(reference, len(a)), b),
             reference_value=0.0,
             current_value=found,
         )

@@ -6,6 +6,7 @@ import numpy as np
 
 from trimtab.drift.cells import cells
 from trimtab.drift.noise import absolute_noise, effective_size, g_test
+from trimtab.drift.rounding import worth
 from trimtab.sketch import Sketch
 from trimtab.types import Comparison
 
@@ -14,7 +15,7 @@ class TotalVariation:
     """The share of rows that would have to change their cell: ``½ Σ |p - q|``.
 
     Cells are categories, or numeric values grouped as in :func:`trimtab.drift.cells.cells`. Its
-    p-value is the G-test's.
+    p-value is the G-test's; a reference that is rounded counts as the fewer rows that it is worth.
     """
 
     name = "total_variation"
@@ -33,5 +34,5 @@ class TotalVariation:
             score=min(1.0, float(np.abs(a / n - b / m).sum()) / 2),
             noise_floor=min(1.0, float(noise)),
             floor=self.floor,
-            p_value=g_test(a, b),
+            p_value=g_test(a * worth(reference, len(a)), b),
         )

@@ -28,7 +28,7 @@ START = 1_700_000_000.0 // HOUR * HOUR
 def deployed(folder: Path) -> Deployment:
     watch = WatchConfig(
         window_seconds=HOUR, lateness_seconds=600.0, outcome_delay_seconds=HOUR,
-        recount_windows=3, window_panes=2, min_rows=30, replica=replica,
+        recount_windows=3, window_panes=2, min_rows=30,
     )  # fmt: skip
     deployment = Deployment.open(Config(state=StateConfig(dir=str(folder)), watch=watch))
     rng = np.random.default_rng(0)
