@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
-from typing import Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol
 
 from trimtab.types import StoredRow
 
 Rows = Mapping[str, StoredRow]
-Attempt = asyncio.Future[Rows]
 Asked = tuple[str, Sequence[str]]
 """A view, and the entities of which its rows are asked."""
 
@@ -40,6 +39,91 @@ class Bell:
         finally:
             timer.cancel()
             self._waiter = None
+
+
+class Attempt(Protocol):
+    """A read that was begun: a future, or a reply."""
+
+    def done(self) -> bool:
+        """Whether it is settled, or nobody wants it."""
+        ...
+
+    def cancel(self) -> bool:
+        """Be of no use any more; whether it was of some."""
+        ...
+
+    def cancelled(self) -> bool:
+        """Whether it was cancelled."""
+        ...
+
+    def result(self) -> Rows:
+        """What came."""
+        ...
+
+    def exception(self) -> BaseException | None:
+        """What went wrong."""
+        ...
+
+    def add_done_callback(self, told: Callable[[Any], object], /) -> None:
+        """Who is told when it is done."""
+        ...
+
+
+class Reply:
+    """As a future, but whoever waits for it is told in the same turn of the loop in which it is settled."""
+
+    __slots__ = ("_cancelled", "_done", "_rows", "_told", "_wrong")
+
+    def __init__(self) -> None:
+        self._done = self._cancelled = False
+        self._rows: Rows = NO_ROWS
+        self._wrong: BaseException | None = None
+        self._told: Callable[[Any], object] | None = None
+
+    def done(self) -> bool:
+        """Whether it is settled or cancelled."""
+        return self._done
+
+    def cancelled(self) -> bool:
+        """Whether nobody wants it any more."""
+        return self._cancelled
+
+    def result(self) -> Rows:
+        """What came."""
+        return self._rows
+
+    def exception(self) -> BaseException | None:
+        """What went wrong."""
+        return self._wrong
+
+    def cancel(self) -> bool:
+        """Be done without a word; whether it was not."""
+        if self._done:
+            return False
+        self._done = self._cancelled = True
+        self._told = None
+        return True
+
+    def set_result(self, rows: Rows) -> None:
+        """Rows came."""
+        self._rows = rows
+        self._settle()
+
+    def set_exception(self, wrong: BaseException) -> None:
+        """It failed."""
+        self._wrong = wrong
+        self._settle()
+
+    def add_done_callback(self, told: Callable[[Any], object], /) -> None:
+        """Who is told, one only; at once if it is done already."""
+        self._told = told
+        if self._done:
+            told(self)
+
+    def _settle(self) -> None:
+        self._done = True
+        if self._told is not None:
+            self._told(self)
 
 
 class Tower(Protocol):

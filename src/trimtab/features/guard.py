@@ -34,7 +34,7 @@ class Guard:
 
     Two kinds of our own stores answer faster than a coroutine can, and are trusted to answer rows:
     one with ``read_now``, whose reads never wait, is read in place; one with ``begin_many`` answers
-    what is asked of several views with a future each, in one round trip.
+    what is asked of several views with a reply each, in one round trip.
 
     Args:
         name: The store's name, for metrics and logs.
@@ -205,7 +205,8 @@ class Guard:
         after = None if self._breaker.is_open else self._pace.after_seconds
         for flight, attempt in zip(flights, attempts, strict=True):
             flight.begin(attempt)
-            flight.hedge_at = None if after is None else now + after
+            if after is not None and not flight.done:
+                flight.hedge_at = now + after
 
     def _over(self, view: str, entities: Sequence[str], now: float, known: Rows) -> Flight:
         return Flight(None, view, (), now, {**self._stale(view, entities, now), **known})

@@ -15,10 +15,11 @@ from redis.exceptions import RedisError, ResponseError
 
 from trimtab.config import Count, Positive, Section, StoreConfig, convert
 from trimtab.errors import InvalidConfig, Unavailable
+from trimtab.features.flight import Asked, Reply
 from trimtab.features.stores.packed import pack, unpack
 from trimtab.features.stores.redis_cluster import RedisClusterStore
 from trimtab.features.stores.redis_keys import WRITE, Keys
-from trimtab.features.stores.redis_link import Address, Links, Resolve, Take, lookup
+from trimtab.features.stores.redis_link import Address, Links, Part, Resolve, Waiting, lookup
 from trimtab.protocols import Clock, FeatureStore
 from trimtab.types import StoredRow
 
@@ -90,21 +91,11 @@ class RedisStore:
         self._client = Redis.from_pool(pool)
         self._script = self._client.register_script(WRITE)
 
-    def begin_many(
-        self, asked: Sequence[tuple[str, Sequence[str]]]
-    ) -> Sequence[asyncio.Future[Rows]]:
+    def begin_many(self, asked: Sequence[Asked]) -> Sequence[Reply]:
         """Start reads of several views; one MGET, in one round trip."""
-        loop = asyncio.get_running_loop()
-        command = ["MGET"]
-        for view, entities in asked:
-            command += self._keys.of(view, entities)
-        total, start = len(command) - 1, 0
-        parts: list[tuple[asyncio.Future[Rows], Take]] = []
-        for _, entities in asked:
-            parts.append((loop.create_future(), partial(_rows, entities, start, total)))
-            start += len(entities)
-        self._links.post(tuple(command), parts)
-        return [reply for reply, _ in parts]
+        replies = [Reply() for _ in asked]
+        self._ask(asked, replies)
+        return replies
 
     async def read(self, view: str, entities: Sequence[str]) -> Rows:
         """The rows of those entities that exist, in order, in one round trip.
@@ -115,8 +106,9 @@ class RedisStore:
         if not entities:
             return {}
         with self._explained():
-            (reply,) = self.begin_many([(view, entities)])
-            return await reply
+            rows: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
+            self._ask([(view, entities)], [rows])
+            return await rows
 
     async def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
         """Keep rows unless a newer event is there already; how many were kept.
@@ -148,6 +140,17 @@ class RedisStore:
         """Release the connections; idempotent."""
         await self._links.close()
         await self._client.aclose()
+
+    def _ask(self, asked: Sequence[Asked], waiting: Sequence[Waiting]) -> None:
+        command = ["MGET"]
+        for view, entities in asked:
+            command += self._keys.of(view, entities)
+        total, start = len(command) - 1, 0
+        parts: list[Part] = []
+        for (_, entities), one in zip(asked, waiting, strict=True):
+            parts.append((one, partial(_rows, entities, start, total)))
+            start += len(entities)
+        self._links.post(tuple(command), parts)
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

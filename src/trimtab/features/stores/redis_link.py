@@ -13,7 +13,7 @@ import ssl
 from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any, cast
+from typing import Any, Protocol, cast
 
 import hiredis
 from redis.connection import parse_url
@@ -24,10 +24,27 @@ from trimtab.features.threads import DaemonPool
 _GIVEN_UP_RATIO = 0.2
 
 Resolve = Callable[[str, int], list[Any]]
-Reply = asyncio.Future[Any]
 Take = Callable[[Any], Any]
-Part = tuple[Reply, Take]
-"""A future, and what makes its result of a command's reply, or raises."""
+
+
+class Waiting(Protocol):
+    """Who waits for a reply: a future, or something like one."""
+
+    def done(self) -> bool:
+        """Whether it is settled, or nobody wants it."""
+        ...
+
+    def set_result(self, result: Any, /) -> None:
+        """Something came."""
+        ...
+
+    def set_exception(self, exception: BaseException, /) -> None:
+        """It failed."""
+        ...
+
+
+Part = tuple[Waiting, Take]
+"""Who waits, and what makes the result of a command's reply, or raises."""
 
 
 def lookup(host: str, port: int) -> list[Any]:
@@ -128,9 +145,9 @@ class Link(asyncio.Protocol):
         """Replies not yet come."""
         return len(self._waiting)
 
-    def send(self, command: tuple[str, ...]) -> Reply:
+    def send(self, command: tuple[str, ...]) -> asyncio.Future[Any]:
         """Write a command; its reply."""
-        reply: Reply = self._loop.create_future()
+        reply: asyncio.Future[Any] = self._loop.create_future()
         self.post(command, ((reply, _as_it_is),))
         return reply
 
@@ -192,14 +209,16 @@ def _fail(parts: Sequence[Part], wrong: BaseException) -> None:
             reply.set_exception(wrong)
 
 
-def _settle(reply: Reply, got: object, take: Take) -> None:
+def _settle(reply: Waiting, got: object, take: Take) -> None:
     if isinstance(got, hiredis.ReplyError):
         reply.set_exception(ResponseError(str(got)))
         return
     try:
-        reply.set_result(take(got))
+        taken = take(got)
     except ResponseError as wrong:
         reply.set_exception(wrong)
+    else:
+        reply.set_result(taken)
 
 
 class Links:
