@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from trimtab import plugins
+from trimtab.errors import InvalidConfig
 from trimtab.features.history import history_of
 from trimtab.features.materialise import Ledger, materialise
 from trimtab.features.streams import StreamOptions
@@ -15,7 +16,13 @@ from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import open_store
 from trimtab.wiring.views import served_features, versions_of
 
-STREAM = "trimtab.features.streams.redis:RedisStream"
+STREAMS = {
+    "redis": "trimtab.features.streams.redis:RedisStream",
+    "rediss": "trimtab.features.streams.redis:RedisStream",
+    "unix": "trimtab.features.streams.redis:RedisStream",
+    "kafka": "trimtab.features.streams.kafka:KafkaStream",
+}
+"""What reads a stream, by the scheme of its URL."""
 
 
 async def materialise_view(
@@ -78,14 +85,22 @@ async def consume_stream(
     """Write a stream's events to a view's realtime store until ``stop``, or until nothing waits.
 
     Raises:
-        InvalidConfig: the view has no realtime store.
+        InvalidConfig: the view has no realtime store, or the stream's URL is of no known kind.
         Unavailable: the stream or the store cannot be reached; nothing is lost.
     """
+    scheme = asked.url.partition("://")[0]
+    if scheme not in STREAMS:
+        raise InvalidConfig(
+            f"A stream's URL begins with {scheme + '://' if '://' in asked.url else 'no scheme'}.",
+            code="unknown_stream",
+            path="--url",
+            hint=f"Known are {', '.join(f'{known}://' for known in STREAMS)}.",
+        )
     found = served_features(deployment).views[view]
     tally = Tally()
     store = open_store(deployment, writable(found, view))
     reader = RowReader(found, deployment.clock, asked.time_column)
-    stream = plugins.by_path(STREAM)(asked, view, reader, store, tally)
+    stream = plugins.by_path(STREAMS[scheme])(asked, view, reader, store, tally)
     try:
         await stream.run(stop, until_empty=until_empty)
     finally:

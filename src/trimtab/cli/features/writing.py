@@ -9,7 +9,7 @@ import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +21,7 @@ from trimtab.cli import words
 from trimtab.cli.progress import counted
 from trimtab.cli.session import Session, command
 from trimtab.config import ViewConfig, secret
-from trimtab.errors import InvalidRow, NotFound
+from trimtab.errors import InvalidConfig, InvalidRow, NotFound
 from trimtab.features.streams import StreamOptions
 from trimtab.features.writing import RowReader, Tally, Written, rows_of, writable, write_rows
 from trimtab.protocols import FeatureStore
@@ -85,13 +85,24 @@ def materialise(session: Session, view: str, again: bool) -> None:
 
 @command()
 @click.argument("view")
-@click.option("--url", required=True, help="redis://host:port/database, or env:NAME or file:PATH.")
-@click.option("--stream", required=True, help="The stream's key.")
+@click.option(
+    "--url",
+    required=True,
+    help="redis://host:port/database or kafka://host:port, or env:NAME or file:PATH.",
+)
+@click.option("--stream", required=True, help="The stream's key, or the topic.")
 @click.option("--group", default="trimtab", show_default=True, help="The consumer group.")
 @click.option("--consumer", help="This consumer's name; host and process unless named.")
 @click.option("--time", "time_column", default="event_time", show_default=True)
 @click.option("--claim-seconds", type=click.FloatRange(0, min_open=True), default=60.0)
 @click.option("--until-empty", is_flag=True, help="End when nothing waits any more.")
+@click.option(
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="NAME=VALUE",
+    help="A setting of librdkafka; the value may be env:NAME or file:PATH. Repeatable.",
+)
 def consume(
     session: Session,
     view: str,
@@ -102,20 +113,23 @@ def consume(
     time_column: str,
     claim_seconds: float,
     until_empty: bool,
+    settings: tuple[str, ...],
 ) -> None:
-    """Write the events of a Redis Stream to VIEW's realtime store, until stopped.
+    """Write the events of a Redis Stream or a Kafka topic to VIEW's realtime store, until stopped.
 
-    Each entry has a field `row` with a JSON object: keys, features and event time. Entries are
-    acknowledged once they are stored; what a dead consumer left is taken over after --claim-seconds.
+    An entry is a JSON object of keys, features and event time: the field `row` in Redis, the value in
+    Kafka. Entries are acknowledged once they are stored; what a dead consumer left is taken over after
+    --claim-seconds.
     """
     began = time.monotonic()
     asked = StreamOptions(
-        url=secret(url) if url.startswith(("env:", "file:")) else url,
+        url=_told(url),
         stream=stream,
         group=group,
         consumer=consumer or f"{socket.gethostname()}-{os.getpid()}",
         time_column=time_column,
         claim_seconds=claim_seconds,
+        settings=_settings(settings),
     )
     with session.deployment() as deployment:
         found = find_view(deployment, view)
@@ -137,15 +151,31 @@ def get(session: Session, view: str, entity: str) -> None:
         for name in filter(None, (found.realtime, found.batch)):
             row = asyncio.run(_read(open_store(deployment, name), view, entity))
             if row is not None:
-                held[name] = row
+                held[name] = StoredRow(values=dict(row.values), event_time=row.event_time)
 
     def show(console: Console) -> None:
         if not held:
             console.print(f"No store holds {entity!r} of {view!r}; defaults would be used.")
         for name, row in held.items():
-            console.print(f"{name}, as of {words.moment(row.event_time)} UTC: {dict(row.values)}")
+            console.print(f"{name}, as of {words.moment(row.event_time)} UTC: {row.values}")
 
     session.emit(held, show)
+
+
+def _told(text: str) -> str:
+    return secret(text) if text.startswith(("env:", "file:")) else text
+
+
+def _settings(pairs: Sequence[str]) -> dict[str, str]:
+    found = {}
+    for pair in pairs:
+        name, equals, value = pair.partition("=")
+        if not (name and equals):
+            raise InvalidConfig(
+                f"{pair!r} is no setting.", path="--set", hint="Write it as NAME=VALUE."
+            )
+        found[name] = _told(value)
+    return found
 
 
 def find_view(deployment: Deployment, name: str) -> ViewConfig:

@@ -7,18 +7,15 @@ from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
-import msgspec
 from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
-from trimtab.errors import InvalidConfig, InvalidRow, Unavailable
-from trimtab.features.streams import StreamOptions
+from trimtab.errors import InvalidConfig, Unavailable
+from trimtab.features.streams import StreamOptions, sort_out
 from trimtab.features.writing import RowReader, Tally
 from trimtab.protocols import FeatureStore
-from trimtab.types import StoredRow
 
 FIELD = b"row"
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 Entry = tuple[bytes, Mapping[bytes, bytes]]
 
@@ -124,39 +121,22 @@ class RedisStream:
 
     async def _take(self, entries: list[Entry]) -> None:
         """Store a batch, put aside what cannot be stored, then acknowledge all of it."""
-        newest: dict[str, StoredRow] = {}
-        aside: list[tuple[bytes, Mapping[bytes, bytes], str]] = []
-        for name, fields in entries:
-            self._tally.rows += 1
-            try:
-                entity, row = self._read(name, fields)
-            except InvalidRow as wrong:
-                self._tally.row_refused(wrong)
-                aside.append((name, fields, str(wrong)))
-                continue
-            known = newest.get(entity)
-            if known is None or row.event_time >= known.event_time:
-                newest[entity] = row
+        newest, refused = sort_out(
+            ((name.decode(), fields.get(FIELD, b"")) for name, fields in entries),
+            self._reader,
+            self._tally,
+        )
         if newest:
             self._tally.kept += await self._store.write(self._view, newest)
         options = self._options
         with _explained(options.stream):
             async with self._client.pipeline(transaction=True) as pipe:
-                for name, fields, reason in aside:
+                for place, reason in refused:
+                    name, fields = entries[place]
                     told: dict[Any, Any] = {**fields, b"reason": reason.encode(), b"entry": name}
                     pipe.xadd(f"{options.stream}:refused", told)
                 pipe.xack(options.stream, options.group, *(name for name, _ in entries))
                 await pipe.execute()
-
-    def _read(self, name: bytes, fields: Mapping[bytes, bytes]) -> tuple[str, StoredRow]:
-        path = name.decode()
-        try:
-            raw = _decode(fields.get(FIELD, b""))
-        except msgspec.MsgspecError as wrong:
-            raise InvalidRow(
-                f"The field 'row' is no JSON object: {wrong}.", code="malformed_entry", path=path
-            ) from wrong
-        return self._reader.read(raw, path, self._tally.value_refused)
 
 
 @contextmanager
