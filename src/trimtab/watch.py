@@ -31,7 +31,9 @@ class Subject:
 
     ``key`` names its saved state, for example ``flights_late/2/data_drift``. Subjects may share one
     windower: it folds once, and each of them gets the windows. With ``shadows`` it also gets what
-    nobody was answered with; subjects that share a windower agree on that.
+    nobody was answered with; subjects that share a windower agree on that. ``before`` is called before
+    each tick's transaction: what takes long, such as reading files, is done there. It tells whether the
+    windower has something to yield now, without new records.
     """
 
     key: str
@@ -40,6 +42,7 @@ class Subject:
     judge: Judge
     actor: Actor
     shadows: bool = False
+    before: Callable[[], bool] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,10 +121,12 @@ class WatchFlow:
         Raises:
             Unavailable: the state cannot be written.
         """
+        calls = [subject.before for subject in self._loaded.values() if subject.before is not None]
+        ready = any(tuple(call() for call in calls))
         with self._state.transaction() as state:
-            return self._step(state)
+            return self._step(state, ready=ready)
 
-    def _step(self, state: StateTx) -> Tick:
+    def _step(self, state: StateTx, *, ready: bool) -> Tick:
         offsets = state.watch.offsets()
         read, behind = self._journal.read(offsets, self._batch_rows)
         answers = [record for record in read if not record.shadow]
@@ -129,7 +134,7 @@ class WatchFlow:
         records = Batch(_first(answers, new))
         matured = state.outcomes.take_matured(self._batch_rows)
         moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
-        if not (records or matured or moved):
+        if not (records or matured or moved or ready):
             return Tick(0, 0, (), ())
         verdicts: list[Verdict] = []
         alerts: list[Alert] = []

@@ -141,12 +141,16 @@ class SkewWindows:
 
     def _close(self, at: int) -> Window:
         samples = self._smallest(self._open.pop(at))
+        return self.made(at * self._length, (at + 1) * self._length, samples)
+
+    def made(self, start: float, end: float, samples: list[Sample]) -> Window:
+        """A complete window."""
         return Window(
             subject=FEATURE_SKEW,
             model=self._model,
             version=self._version,
-            start=at * self._length,
-            end=(at + 1) * self._length,
+            start=start,
+            end=end,
             rows=len(samples),
             content=samples,
         )

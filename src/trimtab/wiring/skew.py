@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from trimtab.errors import TrimtabError
+from trimtab.features.ahead import AheadComparer, AheadWindows
 from trimtab.features.history import History, history_of
 from trimtab.features.lookup import HistoryLookup
 from trimtab.features.skew import FEATURE_SKEW, SkewComparer, SkewWindows
@@ -39,12 +40,14 @@ def skew_subjects(deployment: Deployment, version: Version, actor: Actor) -> Seq
         version.model, version.version, version.signature.names, watch.window_seconds, config
     )
     views = [view for view in plan.views if view.name in histories]
+    ahead = AheadWindows(windows, SkewComparer(views, HistoryLookup(histories), config))
     return (
         Subject(
             key=f"{version.model}/{version.version}/{FEATURE_SKEW}",
-            windower=windows,
-            comparer=SkewComparer(views, HistoryLookup(histories), config),
+            windower=ahead,
+            comparer=AheadComparer(),
             judge=DriftJudge(FEATURE_SKEW, watch),
             actor=actor,
+            before=ahead.look,
         ),
     )

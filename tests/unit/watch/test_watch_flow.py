@@ -216,3 +216,44 @@ def test_nothing_new_costs_no_write(state: StateStore) -> None:
     assert (0, 0, (), ()) == (tick.records, tick.matured, tick.verdicts, tick.alerts)
     with state.reading() as tx:
         assert None is tx.watch.blob("m/1/counting")
+
+
+def test_what_takes_long_is_done_before_the_transaction_and_may_bring_something(
+    state: StateStore,
+) -> None:
+    class Waiting(Counting):
+        """Yields what came only after ``before``, which takes a transaction of its own."""
+
+        def __init__(self) -> None:
+            super().__init__()
+            self.waiting: list[PredictionRecord] = []
+            self.ready: list[PredictionRecord] = []
+
+        def before(self) -> bool:
+            with state.transaction() as tx:
+                tx.watch.save_blob("looked", b"")
+            self.ready, self.waiting = self.waiting, []
+            return bool(self.ready)
+
+        def fold(
+            self,
+            predictions: Sequence[PredictionRecord],
+            matured: Sequence[Matured],
+            state: StateTx,
+        ) -> Iterable[Window]:
+            self.waiting += predictions
+            ready, self.ready = self.ready, []
+            yield from super().fold(ready, matured, state)
+
+    part = Waiting()
+    subject = Subject("m/1/counting", part, part, part, part, before=part.before)
+    flow = WatchFlow(
+        state=state,
+        journal=Tape([record("p1"), record("p2")]),
+        subjects=lambda _: [subject],
+        notify=lambda tx, alerts: None,  # noqa: ARG005 - nobody is told
+        batch_rows=10,
+    )
+    assert flow.tick().verdicts == ()
+    assert [verdict.rows for verdict in flow.tick().verdicts] == [1, 2]
+    assert flow.tick().verdicts == ()

@@ -106,6 +106,10 @@ def test_what_was_served_unlike_its_history_alarms_once(
         ]
         journal.append(records)
         watching.tick()
+    with deployment.state.reading() as state:
+        before = overview(state, "late", verdict_limit=10).latest("feature_skew")
+    assert before is None or before.end < 3 * HOUR
+    watching.tick()  # what had waited is compared first, outside of the transaction
     journal.close()
     with deployment.state.reading() as state:
         found = overview(state, "late", verdict_limit=10)
