@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,6 +36,7 @@ BREAKER_SECONDS = 1.0
 REQUESTS = 10_000
 PER_SECOND = 2_000.0
 ENTITIES = 1_000
+WORDS = {"r": "realtime", "b": "batch", "d": "default", "-": "missing"}
 
 
 class Hanging(MemoryStore):
@@ -233,10 +234,55 @@ async def run_case(case: Case, requests: int) -> dict[str, object]:
     }
 
 
-async def run(requests: int = REQUESTS) -> list[dict[str, object]]:
-    return [await run_case(case, requests) for case in CASES]
+COLUMNS = {
+    "fault": "<32",
+    "requests": ">8",
+    "failed": ">6",
+    "p50 ms": ">7",
+    "p99 ms": ">7",
+    "max ms": ">7",
+    "sources": "<26",
+    "wrong": ">5",
+    "breaker": "<16",
+    "back s": ">6",
+    "other p99 ms": ">14",
+}
+
+
+def told(found: dict[str, object]) -> dict[str, str]:
+    """A case as people read it."""
+    sources: dict[str, float] = found["sources"]  # type: ignore[assignment]  # as run_case makes it
+    opened, closed = found["breaker"]  # type: ignore[misc]
+    calm, beside = found["other_p99_ms"]  # type: ignore[misc]
+    ended = {None: "", True: ", closed again", False: ", still open"}[closed]  # type: ignore[has-type]
+    back = found["back_seconds"]
+    return {
+        "fault": str(found["fault"]),
+        "requests": f"{found['requests']:,}",
+        "failed": str(found["failed"]),
+        "p50 ms": str(found["p50_ms"]),
+        "p99 ms": str(found["p99_ms"]),
+        "max ms": str(found["max_ms"]),
+        "sources": " ".join(f"{WORDS[code]} {share:.1%}" for code, share in sources.items()),
+        "wrong": str(found["wrong_sources"]),
+        "breaker": ("opened" if opened else "closed") + ended,  # type: ignore[has-type]
+        "back s": "" if back is None else str(back),
+        "other p99 ms": f"{calm} -> {beside}",  # type: ignore[has-type]
+    }
+
+
+def show(found: Iterable[dict[str, object]]) -> None:
+    """A line a case, as it is done."""
+    print("  ".join(format(name, width) for name, width in COLUMNS.items()))
+    for one in found:
+        line = told(one)
+        print("  ".join(format(line[name], width) for name, width in COLUMNS.items()), flush=True)
 
 
 if __name__ == "__main__":
-    for line in asyncio.run(run(int(sys.argv[1]) if len(sys.argv) > 1 else REQUESTS)):
-        print(line)
+    requests = int(sys.argv[1]) if len(sys.argv) > 1 else REQUESTS
+    print(
+        f"Deadline {DEADLINE_MS:g} ms, {requests:,} requests a fault at {PER_SECOND:,.0f} a second; "
+        f"breaker {BREAKER_SECONDS:g} s; 'other' is a model on a store that is well: before -> during."
+    )
+    show(asyncio.run(run_case(case, requests)) for case in CASES)

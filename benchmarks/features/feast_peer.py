@@ -10,15 +10,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from http.client import HTTPConnection
 from pathlib import Path
 from statistics import median
 
 import pandas as pd
 from feast import Entity, FeatureStore, FeatureView, Field, FileSource, ValueType
 from feast.types import Float64
+from http_client import rate
 
 NAMES = [f"feature_{number}" for number in range(20)]
 ENTITIES = 1_000
@@ -78,27 +77,7 @@ def server_rate(folder: Path, port: int, requests: int, clients: int) -> float:
     )
     try:
         wait_until_ready(port)
-
-        def ask(count: int) -> int:
-            """Answers that came; a connection that the server closes is opened anew."""
-            answered, headers = 0, {"content-type": "application/json"}
-            line = HTTPConnection("127.0.0.1", port)
-            for _ in range(count):
-                try:
-                    line.request("POST", "/get-online-features", body, headers)
-                    reply = line.getresponse()
-                    reply.read()
-                except OSError:
-                    line.close()
-                    continue
-                answered += reply.status == 200
-            return answered
-
-        ask(20)
-        began = time.perf_counter()
-        with ThreadPoolExecutor(clients) as pool:
-            done = sum(pool.map(ask, [requests // clients] * clients))
-        return done / (time.perf_counter() - began)
+        return rate(port, "/get-online-features", body, requests, clients)
     finally:
         server.terminate()
         server.wait()

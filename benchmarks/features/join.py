@@ -86,7 +86,9 @@ def make(folder: Path, events: int, rows: int) -> None:
     rng = np.random.default_rng(7)
     keys = range(len(ENTITIES))
     fields = [(f"k{i}", pa.int64()) for i in keys]
-    schema = pa.schema([*fields, ("event_time", pa.float64()), ("label", pa.int64())])
+    schema = pa.schema(
+        [("id", pa.int64()), *fields, ("event_time", pa.float64()), ("label", pa.int64())]
+    )
     chunk, span = 1_000_000, 1e7
     with pq.ParquetWriter(folder / "events.parquet", schema) as writer:
         for start in range(0, events, chunk):
@@ -94,7 +96,8 @@ def make(folder: Path, events: int, rows: int) -> None:
             times = 1.7e9 + span * (start + np.sort(rng.random(count)) * count) / events
             columns = {f"k{i}": rng.integers(0, ENTITIES[i], count) for i in keys}
             labels = rng.integers(0, 2, count)
-            table = pa.table({**columns, "event_time": times, "label": labels}, schema)
+            names = np.arange(start, start + count)
+            table = pa.table({"id": names, **columns, "event_time": times, "label": labels}, schema)
             writer.write_table(table, row_group_size=250_000)
     for i in keys:
         times = 1.7e9 + np.sort(rng.random(rows)) * span
@@ -109,19 +112,25 @@ def make(folder: Path, events: int, rows: int) -> None:
 
 
 def agree(folder: Path) -> bool:
-    """Whether both wrote the same, whatever the order of rows: sums of each column, bit for bit sorted."""
-    names = pq.read_schema(folder / "ours.parquet").names
-    for name in names:
-        ours, peer = (
-            pq.read_table(folder / f"{who}.parquet", columns=[name]).column(0)
-            for who in ("ours", "peer")
+    """Whether both gave every event the same values, bit for bit, whatever the order of rows."""
+    ours, peer = (
+        np.argsort(_column(folder / f"{who}.parquet", "id")[0], kind="stable")
+        for who in ("ours", "peer")
+    )
+    for name in pq.read_schema(folder / "ours.parquet").names:
+        (left, no_left), (right, no_right) = (
+            tuple(part[order] for part in _column(folder / f"{who}.parquet", name))
+            for who, order in (("ours", ours), ("peer", peer))
         )
-        if ours.null_count != peer.null_count:
-            return False
-        left, right = (np.sort(column.drop_null().to_numpy()) for column in (ours, peer))
-        if not np.array_equal(left, right):
+        if not (np.array_equal(no_left, no_right) and np.array_equal(left, right)):
             return False
     return True
+
+
+def _column(file: Path, name: str) -> tuple[np.ndarray, np.ndarray]:
+    """A column's values, 0 where there is none, and where there is none."""
+    column = pq.read_table(file, columns=[name]).column(0)
+    return column.fill_null(0).to_numpy(), column.is_null().to_numpy()
 
 
 def ran(python: str, code: str, folder: Path) -> dict[str, float]:

@@ -9,13 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 from tests.e2e.conftest import CONFIG, Running, fitted, frame, start_server, stop
 
 from trimtab.config import load
+from trimtab.errors import Conflict
 from trimtab.features.stores.sqlite import SqliteStore
 from trimtab.types import Scalar, StoredRow, Task
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import Training, register
+from trimtab.wiring.views import apply_views
 
 FEATURES = """
 [features.stores.online]
@@ -28,6 +31,12 @@ ttl_seconds = 3600
 features = [
   { name = "visits", kind = "integer", default = 1, maximum = 1000 },
   { name = "country", kind = "categorical", default = "nl" },
+]
+
+[features.views.money]
+request = [{ name = "cents" }]
+transforms = [
+  { name = "amount", function = "math:sqrt", inputs = ["cents"], default = 1.5, maximum = 100 },
 ]
 
 [models.risk]
@@ -46,9 +55,13 @@ ROWS = {key: StoredRow(values=values, event_time=NOW - age) for key, values, age
 
 
 @pytest.fixture(scope="module")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
-    folder = tmp_path_factory.mktemp("features")
-    path = folder / "trimtab.toml"
+def config_path(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("features") / "trimtab.toml"
+
+
+@pytest.fixture(scope="module")
+def server(config_path: Path) -> Iterator[Running]:
+    folder, path = config_path.parent, config_path
     path.write_text(CONFIG.format(state=(folder / "state").as_posix(), workers=1) + FEATURES)
     deployment = Deployment.open(load(path, environ={}))
     data = frame()
@@ -56,7 +69,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
         reference=data, outcome="outcome", time="time", task=Task.BINARY, labels=("good", "bad")
     )
     version = register(
-        deployment, "risk", fitted(data), training, author="test", views=["customers"], trust=True
+        deployment,
+        "risk",
+        fitted(data),
+        training,
+        author="test",
+        views=["customers", "money"],
+        trust=True,
     )
     deployment.deploy("risk", version.version, actor="test", reason="first")
     deployment.close()
@@ -131,3 +150,53 @@ def test_sources_are_counted_by_view(server: Running) -> None:
         text = client.get("/metrics").text
     wanted = 'ml_feature_source_total{model="risk",source="realtime",view="customers"}'
     assert any(line.startswith(wanted) for line in text.splitlines())
+
+
+@pytest.mark.parametrize(
+    ("cents", "amount", "source"),
+    [
+        (400.0, 20.0, "request"),
+        (400, 20.0, "request"),
+        (-1.0, 1.5, "default"),
+        (1e9, 1.5, "default"),
+        (None, 1.5, "default"),
+    ],
+)
+def test_a_transform_computes_what_a_request_leaves_out(
+    server: Running, cents: Scalar, amount: float, source: str
+) -> None:
+    told = ask(server, {"cents": cents, "customer": "ann"}, provenance=True)
+    assert told["features"]["amount"] == {"source": source, "value": amount}
+    sent = ask(server, {"amount": 7.0, "cents": cents, "customer": "ann"}, provenance=True)
+    assert sent["features"]["amount"] == {"source": "request", "value": 7.0}
+
+
+def test_a_view_that_changes_while_it_is_served_costs_no_answer(
+    server: Running, config_path: Path
+) -> None:
+    """Every answer is of the old definition or of the new one, and soon of the new one alone."""
+    deployment = Deployment.open(load(config_path, environ={}))
+    customers = deployment.config.features.views["customers"]
+    seen = []
+
+    def default() -> Any:
+        told = ask(server, {"amount": 20.0, "customer": "nobody"}, provenance=True)
+        return told["features"]["visits"]["value"]
+
+    assert default() == 1
+    for value in (2, 3):
+        features = tuple(
+            replace(feature, default=value) if feature.name == "visits" else feature
+            for feature in customers.features
+        )
+        changed = {"customers": replace(customers, features=features)}
+        apply_views(deployment, changed, actor="test", reason="another default")
+        while (found := default()) != value:
+            seen.append(found)
+            assert len(seen) < 3_000, value
+    assert set(seen) <= {1, 2}
+    lost = {"customers": replace(customers, features=customers.features[1:])}
+    with pytest.raises(Conflict):
+        apply_views(deployment, lost, actor="test", reason="a feature goes away")
+    assert default() == 3
+    deployment.close()

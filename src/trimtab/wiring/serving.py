@@ -34,7 +34,7 @@ from trimtab.types import Alert, Route, Severity, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.crashes import CrashNotes
 from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.views import served_features
+from trimtab.wiring.views import applied_views, served_features
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +116,7 @@ class ModelBuilder:
     router: Router
     crashes: CrashNotes | None = None
     _warm: dict[tuple[str, int], LoadedModel] = field(default_factory=dict)
+    _applied: dict[str, Mapping[str, str]] = field(default_factory=dict)
 
     def build(self, route: Route) -> LiveModel:
         """Load a route's arms; the champion must load, a candidate may fail.
@@ -126,6 +127,7 @@ class ModelBuilder:
         self.router.check(route)
         champion_model = self._load(route.model, route.champion)
         version = champion_model.version
+        self._applied[route.model] = applied_views(self.deployment, version.views)
         plan = self.plan(version)
         champion = self._arm(champion_model, version, plan)
         others = tuple(self._candidate(route, arm.version, version, plan) for arm in route.arms[1:])
@@ -147,11 +149,14 @@ class ModelBuilder:
         return features if own is None else replace(features, deadline_ms=own)
 
     def rebuild(self, live: LiveModel, route: Route) -> LiveModel | None:
-        """A live model under another route of the same champion whose arms it has; else None."""
+        """A live model under another route of the same champion whose arms and views it has; else None."""
         loaded = {arm.version: arm for arm in live.arms if arm is not None}
         wanted = [arm.version for arm in route.arms]
         if route.champion != live.champion.version or any(v not in loaded for v in wanted):
             return None
+        views = self._load(route.model, route.champion).version.views
+        if views and applied_views(self.deployment, views) != self._applied.get(route.model):
+            return None  # other definitions are served now: its resolver is made anew
         self.router.check(route)
         arms = tuple(loaded[version] for version in wanted)
         return dataclasses.replace(live, route=route, arms=arms)

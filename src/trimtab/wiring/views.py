@@ -50,10 +50,17 @@ def served_features(deployment: Deployment) -> FeaturesConfig:
         return served(state, deployment.config.features)
 
 
+def applied_views(deployment: Deployment, views: Sequence[str]) -> dict[str, str]:
+    """The digests of those views that were applied, by view."""
+    if not views:
+        return {}
+    with deployment.state.reading() as state:
+        return {one.view: one.digest for one in state.features.views() if one.view in views}
+
+
 def versions_of(deployment: Deployment, views: Sequence[str]) -> dict[str, str]:
     """The digests of views as they are served, for a model that was trained with them."""
-    with deployment.state.reading() as state:
-        applied = {one.view: one.digest for one in state.features.views()}
+    applied = applied_views(deployment, views)
     configured = deployment.config.features.views
     return {
         name: applied[name] if name in applied else _defined(name, configured[name]).digest
