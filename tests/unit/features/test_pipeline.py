@@ -144,10 +144,10 @@ def test_a_store_that_ignores_its_timeout_does_not_hold_the_caller(release: Even
     store, metrics = Store(release.wait, {"a": 2.0}), Metrics()
     made = FeaturePipeline(store, {"a": 3.0}, metrics, RealClock(), FeaturesConfig())
     started = time.monotonic()
-    answer = made.get("u1", 50)
+    answer = made.get("u1", 400)
     held = metrics.registry.get_sample_value("ml_feature_reads_abandoned", {"store": "realtime"})
     assert held == 1.0
-    assert 0.05 <= time.monotonic() - started < 0.05 + SLACK_SECONDS
+    assert 0.4 <= time.monotonic() - started < 0.4 + SLACK_SECONDS
     assert (answer.values, answer.provenance) == ({"a": 2.0}, {"a": BATCH})
 
 
