@@ -6,13 +6,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console
-from rich.progress import (
-    BarColumn,
-    MofNCompleteColumn,
-    Progress,
-    TextColumn,
-    TimeRemainingColumn,
-)
+from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 
 
 @contextmanager
@@ -20,21 +14,25 @@ def counted(console: Console, what: str) -> Iterator[Callable[[int, int | None],
     """Shows rows done of rows in all while the block runs; called with both, None if not known."""
     columns = (
         TextColumn(what),
-        BarColumn(bar_width=30),
-        MofNCompleteColumn(),
-        TextColumn("rows,"),
-        TextColumn("{task.fields[rate]} rows/s, left"),
+        BarColumn(bar_width=30),  # what gives way on a narrow terminal
+        TextColumn("{task.fields[count]}"),
+        TextColumn("{task.fields[rate]}", justify="right"),
         TimeRemainingColumn(compact=True),
+        TextColumn("left"),
     )
     with Progress(
         *columns, console=console, transient=True, disable=not console.is_terminal
     ) as shown:
-        task = shown.add_task("", rate="–")
+        task = shown.add_task("", total=None, count="", rate="")
 
         def update(done: int, total: int | None) -> None:
             speed = shown.tasks[0].speed
             shown.update(
-                task, completed=done, total=total, rate="–" if speed is None else f"{speed:,.0f}"
+                task,
+                completed=done,
+                total=total,
+                count=f"{done:>{len(f'{total:,}')},} of {total:,}",
+                rate="" if speed is None else f"{speed:,.0f} rows/s",
             )
 
         yield update

@@ -244,7 +244,7 @@ def _show(console: Console, written: Written, where: str, seconds: float) -> Non
     rate = written.rows / seconds if seconds > 0 else 0.0
     console.print(
         f"{written.rows:,} rows sent {where}, {written.kept:,} kept  "
-        f"({seconds:.1f} s, {rate:,.0f} rows/s)"
+        f"({seconds:.1f} s, {rate:,.0f}/s)"
     )
     if written.refused:
         console.print(f"{written.refused:,} rows refused")
