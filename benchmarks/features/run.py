@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-PARTS = ("reads", "embedded", "beside_feast", "faults", "join", "checks")
+PARTS = ("reads", "embedded", "snapshots", "beside_feast", "faults", "join", "checks")
 
 for part in sys.argv[1:] or PARTS:
     print(f"\n== {part}", flush=True)
