@@ -164,10 +164,15 @@ async def write_rows(
     two at the same time, the later row.
 
     Raises:
+        InvalidRow: ``rows`` itself ended so; the rows before are written.
         Unavailable: the store cannot be reached; what was written before stays.
     """
     waiting = iter(rows)
-    while batch := list(islice(waiting, batch_rows)):
+    ended: InvalidRow | None = None
+    while ended is None:
+        batch, ended = _next(waiting, batch_rows)
+        if not batch:
+            break
         newest: dict[str, StoredRow] = {}
         for raw in batch:
             try:
@@ -181,6 +186,21 @@ async def write_rows(
             tally.rows += 1
         if newest:
             tally.kept += await store.write(view, newest)
+    if ended is not None:
+        raise ended
+
+
+def _next(
+    rows: Iterator[Mapping[str, Any]], most: int
+) -> tuple[list[Mapping[str, Any]], InvalidRow | None]:
+    """The next rows, and why there are no more if that is for an error."""
+    batch: list[Mapping[str, Any]] = []
+    try:
+        for row in islice(rows, most):
+            batch.append(row)  # noqa: PERF402 - what came before an error is kept
+    except InvalidRow as wrong:
+        return batch, wrong
+    return batch, None
 
 
 def rows_of(

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 from typing import Any
@@ -247,3 +247,19 @@ def test_a_file_that_is_no_parquet_is_an_error_that_says_so(tmp_path: Path) -> N
     broken = History(view="weather", files=(str(file),), keys=("origin",), time_column="at")
     with pytest.raises(Unavailable, match=r"part\.parquet"):
         run(broken, MemoryStore(), Book())
+
+
+@pytest.mark.parametrize("before", [0, 1, 3, 4])
+def test_rows_before_one_that_cannot_be_read_are_written(before: int) -> None:
+    def rows() -> Iterator[dict[str, Any]]:
+        for number in range(before):
+            yield row(f"o{number}", 1.0)
+        raise InvalidRow("no JSON object", code="malformed_line")
+
+    store, tally = MemoryStore(), Tally()
+    reader = RowReader(WEATHER, FakeClock(), "at")
+    with pytest.raises(InvalidRow):
+        asyncio.run(write_rows(store, "weather", rows(), reader, tally, batch_rows=3))
+    names = [f"o{number}" for number in range(before)]
+    assert list(store.read_now("weather", names)) == names
+    assert tally.rows == tally.kept == before
