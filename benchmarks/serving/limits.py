@@ -1,0 +1,158 @@
+"""`make bench-serving ARGS="limits ..."`: Trimtab at half of its peak, at three times its peak, and in durable mode.
+
+``limits.py [parts=half,overload,durable] [model=rf] [seconds=8] [folder=DIR]``. One worker on one core, the load on
+the other; a part takes less than a minute. ``half``: p50 and p99 at half of the peak. ``overload``: goodput and
+p99 of answers at three times the peak, ``max_wait_ms`` set to the peak's p50, beside those just below the peak, and how soon
+all is well at half of it. ``durable``: requests per second at 64 connections in that mode, beside what appends of
+the same size from 64 threads that share each ``fdatasync`` reach on the same disk.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from models import bodies, trained
+from run import HERE, LOAD_CORE, Asked, Running, command, free_port, loaded, started, stopped
+
+BODIES = 3_000
+RECORD_BYTES = 700
+WRITERS = 64
+
+
+def main(arguments: Sequence[str]) -> None:
+    given = dict(word.split("=", 1) for word in arguments)
+    folder = Path(given.get("folder", Path(tempfile.gettempdir()) / "trimtab-bench-serving"))
+    folder.mkdir(parents=True, exist_ok=True)
+    seconds = given.get("seconds", "8")
+    model = given.get("model", "rf")
+    sent = folder / f"{model}.bodies"
+    sent.write_bytes(b"\n".join(bodies(model, BODIES, seed=1)))
+    parts = {"half": half, "overload": overload, "durable": durable}
+    for part in given.get("parts", "half,overload").split(","):
+        parts[part](folder, model, sent, seconds)
+
+
+def half(folder: Path, model: str, sent: Path, seconds: str) -> None:
+    server = served(folder, model, sent, {})
+    try:
+        peak = loaded(server.asked, 16, seconds)["per_second"]
+        found = paced(server.asked, 64, seconds, peak / 2)
+    finally:
+        stopped(server.process)
+    print(f"\n{model}, half of a peak of {peak:,.0f}/s: p50 {found['p50_ms']:.2f} ms, p99 "
+          f"{found['p99_ms']:.2f} ms: {found['p99_ms'] / found['p50_ms']:.1f} x", flush=True)  # fmt: skip
+
+
+def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
+    server = served(folder, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": "60000"})
+    try:
+        peak = loaded(server.asked, 64, seconds)
+    finally:
+        stopped(server.process)
+    # What requests wait for each other at the peak is what they may wait above it.
+    wait = f"{peak['p50_ms']:.1f}"
+    server = served(folder, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": wait})
+    try:
+        rate = peak["per_second"]
+        below = paced(server.asked, 256, seconds, 0.9 * rate)
+        above = paced(server.asked, 512, seconds, 3 * rate)
+        after = paced(server.asked, 256, "3", 0.5 * rate)
+    finally:
+        stopped(server.process)
+    print(f"\n{model}, peak {rate:,.0f}/s at 64 connections (p99 {peak['p99_ms']:.1f} ms)\n"
+          "| load | answers/s | of peak | refused/s | not sent | p50 / p99 of answers, ms | calm after, s |"
+          " generator busy |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for name, found in (("0.9 x peak", below), ("3 x peak", above), ("0.5 x, right after", after)):
+        print(f"| {name} | {found['per_second']:,.0f} | {found['per_second'] / rate:.2f} |"
+              f" {found['refused_per_second']:,.0f} | {found['starved']:,.0f} |"
+              f" {found['p50_ms']:.1f} / {found['p99_ms']:.1f} | {found['settled_s']:.2f} |"
+              f" {found['busy']:.0%} |", flush=True)  # fmt: skip
+
+
+def durable(folder: Path, model: str, sent: Path, seconds: str) -> None:
+    server = served(folder, model, sent, {"TRIMTAB_JOURNAL__MODE": "durable"})
+    try:
+        found = loaded(server.asked, WRITERS, seconds)
+    finally:
+        stopped(server.process)
+    floor = GroupCommit(folder / "floor").rate(float(seconds))
+    print(f"\n{model}, durable, {WRITERS} connections: {found['per_second']:,.0f}/s; group commit of"
+          f" {RECORD_BYTES} bytes by {WRITERS} threads {floor:,.0f}/s:"
+          f" {found['per_second'] / floor:.2f} of it", flush=True)  # fmt: skip
+
+
+class GroupCommit:
+    """Threads that append to one file, of which one syncs for all that have written."""
+
+    def __init__(self, path: Path) -> None:
+        self._fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC)
+        self._changed = threading.Condition()
+        self._wrote = self._synced = 0
+        self._busy = False
+
+    def append(self) -> None:
+        """Write a record and return once it is on disk."""
+        with self._changed:
+            os.write(self._fd, b"x" * RECORD_BYTES)
+            self._wrote += 1
+            mine = self._wrote
+            self._changed.wait_for(lambda: self._synced >= mine or not self._busy)
+            if self._synced >= mine:
+                return
+            self._busy, target = True, self._wrote
+        os.fdatasync(self._fd)
+        with self._changed:
+            self._synced, self._busy = max(self._synced, target), False
+            self._changed.notify_all()
+
+    def rate(self, seconds: float) -> float:
+        """Appends a second by all threads."""
+        until, done = time.perf_counter() + seconds, [0] * WRITERS
+
+        def work(number: int) -> None:
+            while time.perf_counter() < until:
+                self.append()
+                done[number] += 1
+
+        threads = [threading.Thread(target=work, args=(number,)) for number in range(WRITERS)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        os.close(self._fd)
+        return sum(done) / seconds
+
+
+def served(folder: Path, model: str, sent: Path, settings: Mapping[str, str]) -> Running:
+    """Trimtab with settings of its own."""
+    asked = Asked(free_port(), f"/models/{model}/predict", sent)
+    os.environ.update(settings)
+    try:
+        words = command(folder, "trimtab", model, trained(folder, model), asked.port)
+        return started(words, asked, folder / f"{model}-limits.log")
+    finally:
+        for name in settings:
+            del os.environ[name]
+
+
+def paced(asked: Asked, connections: int, seconds: str, rate: float) -> dict[str, float]:
+    """The figures of an open load."""
+    run = subprocess.run(
+        ["/usr/bin/taskset", "-c", LOAD_CORE, sys.executable, str(HERE / "paced.py"),
+         str(asked.port), asked.route, str(connections), seconds, str(asked.bodies), f"{rate:.1f}"],
+        check=True, capture_output=True, text=True,
+    )  # fmt: skip
+    found: dict[str, float] = json.loads(run.stdout)
+    return found
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

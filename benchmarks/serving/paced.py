@@ -1,0 +1,127 @@
+"""An open load, a process of its own: ``paced.py PORT PATH CONNECTIONS SECONDS BODIES RATE``.
+
+Requests are due at a fixed rate whatever the server does; each takes an idle connection, up to so many.
+Latencies count from when a request was due. Prints a line of JSON: answers and refusals (503) a second,
+latencies of answers in milliseconds, requests that found no connection (``starved``), the time after which all
+answers of a tenth of a second took less than 50 ms (``settled_s``), and the share of a core that it took.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import time
+from itertools import cycle
+from pathlib import Path
+from typing import cast
+
+import numpy as np
+import uvloop
+
+CALM_MS = 50.0
+
+
+class Connection(asyncio.Protocol):
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        self._buffer = b""
+        self._due = 0.0
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.Transport", transport)
+
+    def ask(self, request: bytes, due: float) -> None:
+        self._due = due
+        self.transport.write(request)
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head = self._buffer.find(b"\r\n\r\n")
+        if head < 0:
+            return
+        at = self._buffer.lower().index(b"content-length:", 0, head + 2) + 15
+        length = int(self._buffer[at : self._buffer.index(b"\r", at)])
+        if len(self._buffer) < head + 4 + length:
+            return
+        status, self._buffer = self._buffer[9:12], b""
+        self._load.answered(status, self._due)
+        self._load.idle.append(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._load.lost(self)
+
+
+class Load:
+    def __init__(self, port: int, most: int, requests: list[bytes]) -> None:
+        self._port, self._most = port, most
+        self._requests = cycle(requests)
+        self.idle: list[Connection] = []
+        self.taken: list[tuple[float, float]] = []
+        self.refused = self.starved = self.other = self.open = 0
+
+    def answered(self, status: bytes, due: float) -> None:
+        now = time.perf_counter()
+        if status == b"200":
+            self.taken.append((now, now - due))
+        elif status == b"503":
+            self.refused += 1
+        else:
+            self.other += 1
+
+    def lost(self, connection: Connection) -> None:
+        self.open -= 1
+        if connection in self.idle:
+            self.idle.remove(connection)
+
+    async def run(self, rate: float, seconds: float) -> None:
+        loop = asyncio.get_running_loop()
+        for _ in range(self._most):
+            _, connection = await loop.create_connection(
+                lambda: Connection(self), "127.0.0.1", self._port
+            )
+            self.idle.append(connection)
+        self.open = self._most
+        began, sent = time.perf_counter(), 0
+        while (now := time.perf_counter()) - began < seconds:
+            while sent < (now - began) * rate:
+                sent += 1
+                if self.idle:
+                    self.idle.pop().ask(next(self._requests), began + sent / rate)
+                else:
+                    self.starved += 1
+            await asyncio.sleep(0.0005)
+        await asyncio.sleep(1)  # for what is still on its way
+        self.show(began, seconds)
+
+    def show(self, began: float, seconds: float) -> None:
+        when = np.array([at - began for at, _ in self.taken])
+        ms = np.array([took for _, took in self.taken]) * 1e3
+        slow = when[ms > CALM_MS]
+        p50, p99 = np.percentile(ms, [50, 99]) if len(ms) else (0.0, 0.0)
+        print(
+            json.dumps(
+                {
+                    "per_second": float((when < seconds).sum() / seconds),
+                    "refused_per_second": self.refused / seconds,
+                    "starved": self.starved,
+                    "other": self.other,
+                    "p50_ms": float(p50),
+                    "p99_ms": float(p99),
+                    "settled_s": float(slow.max()) if len(slow) else 0.0,
+                    "busy": time.process_time() / (time.perf_counter() - began),
+                }
+            )
+        )
+
+
+if __name__ == "__main__":
+    sent = [
+        f"POST {sys.argv[2]} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+        f"Content-Length: {len(body)}\r\n\r\n".encode()
+        + body
+        for body in Path(sys.argv[5]).read_bytes().splitlines()
+    ]
+    uvloop.run(
+        Load(int(sys.argv[1]), int(sys.argv[3]), sent).run(float(sys.argv[6]), float(sys.argv[4]))
+    )
