@@ -170,7 +170,8 @@ def test_bad_tensors(server: Any, body: bytes, status: int, code: str) -> None:
         ({"inference-header-content-length": "0"}, 400, "invalid_tensor"),
         ({"inference-header-content-length": "999999"}, 400, "invalid_tensor"),
         ({"inference-header-content-length": "20"}, 400, "malformed_json"),
-        ({"content-encoding": "gzip"}, 415, "unsupported_media_type"),
+        ({"content-encoding": "gzip"}, 400, "malformed_encoding"),
+        ({"content-encoding": "br"}, 415, "unsupported_media_type"),
         ({"content-type": "text/csv"}, 415, "unsupported_media_type"),
     ],
 )

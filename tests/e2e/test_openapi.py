@@ -40,7 +40,7 @@ def test_a_live_models_features_are_those_that_the_server_takes(
     document: dict[str, Any], server: Any
 ) -> None:
     assert "/models/risk/predict" in document["paths"]
-    one, many = document["components"]["schemas"]["Rows_of_risk"]["oneOf"]
+    one, many, across = document["components"]["schemas"]["Rows_of_risk"]["oneOf"]
     features = one["properties"]["features"]["properties"]
     assert {
         "amount": ["number", "null"],
@@ -48,6 +48,7 @@ def test_a_live_models_features_are_those_that_the_server_takes(
         "country": ["string", "null"],
     } == {name: schema["type"] for name, schema in features.items()}
     assert one == many["properties"]["rows"]["items"]
+    assert set(features) == set(across["properties"]["columns"]["properties"])
     values = {"number": 20.5, "integer": 3, "string": "nl"}
     row = {name: values[schema["type"][0]] for name, schema in features.items()}
     with server.client as client:

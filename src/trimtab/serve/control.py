@@ -14,9 +14,9 @@ from starlette.routing import BaseRoute, Route
 from trimtab import config as settings
 from trimtab.config import AuthConfig, TokenConfig
 from trimtab.errors import InvalidRequest, Refused, TrimtabError
-from trimtab.serve import wire
 from trimtab.serve.body import read_body
 from trimtab.serve.dataplane import JSON, failure
+from trimtab.serve.decoding import decode
 from trimtab.types import RolloutPlan
 from trimtab.types import Route as TrafficRoute
 from trimtab.wiring.deployment import Deployment
@@ -106,7 +106,7 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
     def changing(change: Change) -> Callable[[Request, bytes], Response]:
         def apply(request: Request, body: bytes) -> Response:
             who = authorize(request.headers.get("authorization", ""), deployment.config.auth)
-            asked = wire.decode(_change, body)
+            asked = decode(_change, body)
             if not asked.reason.strip():
                 raise InvalidRequest("'reason' is empty.", path="reason", hint="Say why.")
             return _json(change(deployment, request.path_params["model"], asked, who))

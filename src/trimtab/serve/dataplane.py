@@ -176,9 +176,12 @@ class DataPlane:
         return reply
 
     async def _predict(self, model: str, body: bytes, deadline: str) -> Reply:
-        asked = wire.within(wire.predict_request(body, self._config.max_rows), deadline)
+        asked, columnar = wire.predict_request(body, self._config.max_rows)
+        asked = wire.within(asked, deadline)
         self._turnstile.in_time(asked.deadline_ms)
         answer: PredictAnswer = await self._flow.predict(model, asked)
+        if columnar:
+            return Reply(200, _encode(wire.in_columns(answer, provenance=asked.provenance)))
         return Reply(200, _encode(answer))
 
     async def _infer(

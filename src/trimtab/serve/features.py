@@ -14,10 +14,10 @@ from trimtab.config import ViewConfig
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError
 from trimtab.features.writing import RowReader, Tally, Written, writable, write_rows
 from trimtab.protocols import FeatureStore
-from trimtab.serve import wire
 from trimtab.serve.body import read_body
 from trimtab.serve.control import authorize
 from trimtab.serve.dataplane import JSON, failure
+from trimtab.serve.decoding import decode
 from trimtab.telemetry import Metrics
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import open_store
@@ -61,7 +61,7 @@ class FeatureDesk:
             config = self._deployment.config
             authorize(request.headers.get("authorization", ""), config.auth)
             body = await read_body(request, config.serve.max_body_bytes)
-            asked = wire.decode(_push, body)
+            asked = decode(_push, body)
             if len(asked.rows) > config.serve.max_rows:
                 raise InvalidRequest(
                     f"{len(asked.rows):,} rows are more than {config.serve.max_rows:,}.",

@@ -18,6 +18,7 @@ import msgspec
 
 from trimtab.errors import InvalidRequest
 from trimtab.serve import wire
+from trimtab.serve.decoding import decode, misshapen
 from trimtab.types import FeatureKind, PredictAnswer, PredictRequest, Signature, Task
 
 CSV = "text/csv"
@@ -62,11 +63,12 @@ def invocation_request(
     if content_type.partition(";")[0].strip().lower() == CSV:
         rows: Sequence[Mapping[str, Any]] = _csv(body, signature)
     else:
-        rows = _json(wire.decode(_decoder, body), signature)
+        rows = _json(decode(_decoder, body, _names), signature)
+    plain = [_row(row) for row in rows]
     try:
-        bodies = msgspec.convert([_row(row) for row in rows], tuple[wire.RowBody, ...])
+        bodies = msgspec.convert(plain, tuple[wire.RowBody, ...])
     except msgspec.ValidationError as wrong:
-        raise wire.misshapen(wrong, "rows") from wrong
+        raise misshapen(wrong, plain, "rows") from wrong
     return wire.request_of(bodies, max_rows)
 
 
@@ -76,6 +78,19 @@ def invocation_reply(answer: PredictAnswer, signature: Signature) -> Predictions
     if signature.task is not Task.REGRESSION and all(map(_is_whole, signature.labels)):
         return Predictions(tuple(int(decision) for decision in found))
     return Predictions(tuple(found))
+
+
+def _names(sent: InvocationBody) -> int:
+    """How many names a body has at least; nested objects are read again."""
+    if sent.dataframe_split is not None:
+        return 3
+    records = sent.dataframe_records or (sent.instances if _are_records(sent.instances) else ())
+    columns = sent.inputs if isinstance(sent.inputs, dict) else ()
+    return 1 + sum(map(len, records or ())) + len(columns)
+
+
+def _are_records(rows: list[Any] | None) -> bool:
+    return rows is not None and all(isinstance(row, dict) for row in rows)
 
 
 def _json(sent: InvocationBody, signature: Signature) -> Sequence[Mapping[str, Any]]:

@@ -156,8 +156,8 @@ def _predict(name: str) -> dict[str, Any]:
 
 
 def _rows(model: LiveModel) -> dict[str, Any]:
-    """One row or many, each with the features of the champion's signature."""
-    features = {
+    """One row, many or columns, with the features of the champion's signature."""
+    features: dict[str, Any] = {
         "type": "object",
         "properties": {
             feature.name: _feature(feature) for feature in model.champion.signature.features
@@ -178,7 +178,15 @@ def _rows(model: LiveModel) -> dict[str, Any]:
         "required": ["rows"],
         "properties": {"rows": {"type": "array", "items": row, "minItems": 1}},
     }
-    return {"oneOf": [row, many]}
+    columns = {
+        name: {"type": "array", "items": schema} for name, schema in features["properties"].items()
+    }
+    across = {
+        "type": "object",
+        "required": ["columns"],
+        "properties": {"columns": {"type": "object", "properties": columns}},
+    }
+    return {"oneOf": [row, many, across]}
 
 
 def _feature(feature: FeatureSpec) -> dict[str, Any]:

@@ -1,24 +1,25 @@
 """Plain JSON in and out.
 
-A prediction: ``{"key": "u1", "features": {…}}`` or ``{"rows": [{"key": …, "features": {…}}, …]}``.
+A prediction: ``{"key": "u1", "features": {…}}``, ``{"rows": [{"key": …, "features": {…}}, …]}`` or
+``{"columns": {"amount": […], …}, "keys": […]}``, which is answered in columns, too.
 An outcome: ``{"prediction_id": …, "value": …}`` or ``{"outcomes": [{…}, …]}``. Times are Unix seconds
 or RFC 3339 text with an offset.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, TypeVar
+from typing import Annotated
 
 import msgspec
 from msgspec import Meta
 from msgspec.structs import replace
 
 from trimtab.errors import InvalidRequest
-from trimtab.types import PredictRequest, RowRequest, Scalar
+from trimtab.serve.decoding import decode
+from trimtab.types import FeatureOrigin, PredictAnswer, PredictRequest, RowRequest, Scalar
 
-T = TypeVar("T")
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
 Key = Annotated[str, Meta(min_length=1, max_length=512)]
 Time = float | datetime
@@ -36,7 +37,7 @@ class RowBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class PredictBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """One row or many."""
+    """One row, many rows, or columns with as many values each as there are rows."""
 
     features: dict[str, Scalar] | None = None
     key: Key | None = None
@@ -46,6 +47,10 @@ class PredictBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     request_id: Id | None = None
     deadline_ms: Annotated[float, Meta(gt=0)] | None = None
     provenance: bool = False
+    columns: dict[str, list[Scalar]] | None = None
+    keys: list[Key | None] | None = None
+    event_times: list[Time | None] | None = None
+    prediction_ids: list[Id | None] | None = None
 
 
 class OutcomeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -69,34 +74,100 @@ _predict = msgspec.json.Decoder(PredictBody)
 _outcomes = msgspec.json.Decoder(OutcomesBody)
 
 
-def predict_request(body: bytes, max_rows: int) -> PredictRequest:
-    """Decode a prediction request.
+def predict_request(body: bytes, max_rows: int) -> tuple[PredictRequest, bool]:
+    """Decode a prediction request; whether it came in columns, and is to be answered so.
 
     Raises:
         InvalidRequest: malformed, of the wrong shape, empty, or too many rows.
     """
-    asked = decode(_predict, body)
-    if (asked.rows is None) == (asked.features is None):
-        raise InvalidRequest(
-            "A request has either 'features' (one row) or 'rows' (many).",
-            hint='Send {"features": {…}} or {"rows": [{"features": {…}}]}.',
-        )
-    if asked.rows is None:
-        rows: tuple[RowBody, ...] = (
-            RowBody(asked.features or {}, asked.key, asked.event_time, asked.prediction_id),
-        )
+    asked = decode(_predict, body, _names)
+    if asked.columns is not None:
+        rows: Sequence[RowBody] = _from_columns(asked, max_rows)
+    elif asked.features is not None:
+        rows = (RowBody(asked.features, asked.key, asked.event_time, asked.prediction_id),)
     else:
-        rows = asked.rows
-        single = ("key", "event_time", "prediction_id")
-        for name in single:
-            if getattr(asked, name) is not None:
-                raise InvalidRequest(f"{name!r} belongs into each of the 'rows'.", path=name)
-    return replace(
+        rows = asked.rows or ()
+    _check_form(asked)
+    request = replace(
         request_of(rows, max_rows),
         request_id=asked.request_id,
         deadline_ms=asked.deadline_ms,
         provenance=asked.provenance,
     )
+    return request, asked.columns is not None
+
+
+_OF_ONE = ("key", "event_time", "prediction_id")
+_OF_COLUMNS = ("keys", "event_times", "prediction_ids")
+
+
+def _check_form(asked: PredictBody) -> None:
+    """Refuse what does not go together."""
+    forms = (asked.features, asked.rows, asked.columns)
+    if sum(form is not None for form in forms) != 1:
+        raise InvalidRequest(
+            "A request has one of 'features' (one row), 'rows' and 'columns' (many).",
+            hint='Send {"features": {…}}, {"rows": [{"features": {…}}]} or {"columns": {…: […]}}.',
+        )
+    if asked.features is None:
+        where = "'rows'" if asked.columns is None else "'keys' and the like"
+        for name in _OF_ONE:
+            if getattr(asked, name) is not None:
+                raise InvalidRequest(f"{name!r} of many rows belongs into {where}.", path=name)
+    if asked.columns is None:
+        for name in _OF_COLUMNS:
+            if getattr(asked, name) is not None:
+                raise InvalidRequest(f"{name!r} goes with 'columns'.", path=name)
+
+
+def _from_columns(asked: PredictBody, max_rows: int) -> Sequence[RowBody]:
+    columns = asked.columns or {}
+    beside = {name: getattr(asked, name) for name in _OF_COLUMNS}
+    told = {f"columns.{name[:80]}": values for name, values in columns.items()}
+    told |= {name: values for name, values in beside.items() if values is not None}
+    count = len(next(iter(columns.values()), ()))
+    for path, values in told.items():
+        if len(values) != count:
+            raise InvalidRequest(
+                f"There are {len(values):,} values; the first column has {count:,}.",
+                path=path,
+                hint="All columns have the same length; null is a missing value.",
+            )
+    if count > max_rows:
+        raise _too_many(count, "columns", max_rows)
+    nothing = [None] * count
+    rest = [nothing if values is None else values for values in beside.values()]
+    return [
+        RowBody(dict(zip(columns, row, strict=True)), key, time, name)
+        for row, key, time, name in zip(zip(*columns.values(), strict=True), *rest, strict=True)
+    ]
+
+
+def _names(asked: PredictBody) -> int:
+    """How many names a body has at least."""
+    found = (
+        (asked.key is not None)
+        + (asked.event_time is not None)
+        + (asked.prediction_id is not None)
+        + (asked.request_id is not None)
+        + (asked.deadline_ms is not None)
+        + asked.provenance
+    )
+    if asked.features is not None:
+        found += 1 + len(asked.features)
+    if asked.rows is not None:
+        found += 1 + sum(
+            1
+            + len(row.features)
+            + (row.key is not None)
+            + (row.event_time is not None)
+            + (row.prediction_id is not None)
+            for row in asked.rows
+        )
+    if asked.columns is not None:
+        beside = (asked.keys, asked.event_times, asked.prediction_ids)
+        found += 1 + len(asked.columns) + sum(values is not None for values in beside)
+    return found
 
 
 def request_of(rows: Sequence[RowBody], max_rows: int) -> PredictRequest:
@@ -108,12 +179,7 @@ def request_of(rows: Sequence[RowBody], max_rows: int) -> PredictRequest:
     if not rows:
         raise InvalidRequest("'rows' is empty.", path="rows", hint="Send at least one row.")
     if len(rows) > max_rows:
-        raise InvalidRequest(
-            f"{len(rows):,} rows in one request; at most {max_rows:,} are taken.",
-            code="too_many_rows",
-            path="rows",
-            hint="Split the request, or use `trimtab score` for a batch.",
-        )
+        raise _too_many(len(rows), "rows", max_rows)
     return PredictRequest(
         rows=tuple(
             RowRequest(
@@ -124,6 +190,15 @@ def request_of(rows: Sequence[RowBody], max_rows: int) -> PredictRequest:
             )
             for i, row in enumerate(rows)
         )
+    )
+
+
+def _too_many(rows: int, path: str, max_rows: int) -> InvalidRequest:
+    return InvalidRequest(
+        f"{rows:,} rows in one request; at most {max_rows:,} are taken.",
+        code="too_many_rows",
+        path=path,
+        hint="Split the request, or use `trimtab score` for a batch.",
     )
 
 
@@ -163,6 +238,38 @@ def seconds(time: Time | None, path: str) -> float | None:
     return time
 
 
+class ColumnsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
+    """An answer in columns, each with a value for each row."""
+
+    model: str
+    epoch: int
+    prediction_ids: list[str]
+    versions: list[int]
+    arms: list[str]
+    scores: list[float]
+    outputs: list[tuple[float, ...]]
+    decisions: list[str | float]
+    sources: list[str]
+    features: list[Mapping[str, FeatureOrigin] | None] | None = None
+
+
+def in_columns(answer: PredictAnswer, *, provenance: bool) -> ColumnsAnswer:
+    """An answer as those who asked in columns are given it."""
+    rows = answer.predictions
+    return ColumnsAnswer(
+        model=answer.model,
+        epoch=answer.epoch,
+        prediction_ids=[row.prediction_id for row in rows],
+        versions=[row.version for row in rows],
+        arms=[row.arm for row in rows],
+        scores=[row.score for row in rows],
+        outputs=[row.outputs for row in rows],
+        decisions=[row.decision for row in rows],
+        sources=[row.sources for row in rows],
+        features=[row.features for row in rows] if provenance else None,
+    )
+
+
 def within(asked: PredictRequest, deadline: str) -> PredictRequest:
     """The request with what is left of its client's time, as a header says it.
 
@@ -179,38 +286,3 @@ def within(asked: PredictRequest, deadline: str) -> PredictRequest:
         )
     left = float(deadline)
     return replace(asked, deadline_ms=min(left, asked.deadline_ms or left))
-
-
-def decode(decoder: msgspec.json.Decoder[T], body: bytes) -> T:
-    """Decode a JSON body.
-
-    Raises:
-        InvalidRequest: with the path of what is wrong.
-    """
-    try:
-        return decoder.decode(body)
-    except msgspec.ValidationError as wrong:
-        raise misshapen(wrong) from wrong
-    except RecursionError as wrong:
-        raise InvalidRequest(
-            "The body is nested too deeply.",
-            code="invalid_shape",
-            hint="The body must follow the documented schema.",
-        ) from wrong
-    except (msgspec.DecodeError, UnicodeDecodeError) as wrong:
-        raise InvalidRequest(
-            f"The body is not valid JSON: {wrong}.",
-            code="malformed_json",
-            hint="JSON knows neither NaN nor Infinity; a missing value is null or absent.",
-        ) from wrong
-
-
-def misshapen(wrong: msgspec.ValidationError, root: str = "") -> InvalidRequest:
-    """The error of a body that is JSON but not of the documented shape; ``root`` is where it stood."""
-    message, _, where = str(wrong).partition(" - at `$")
-    return InvalidRequest(
-        f"{message}.",
-        code="invalid_shape",
-        path=(root + where.strip("`")).strip(".") or None,
-        hint="The body must follow the documented schema.",
-    )

@@ -7,6 +7,7 @@ import pytest
 
 from trimtab.errors import InvalidRequest
 from trimtab.serve import invocations, wire
+from trimtab.serve.decoding import decode
 from trimtab.serve.v2 import request
 
 DEEP = b"[" * 9_000 + b"]" * 9_000
@@ -21,5 +22,5 @@ BODIES = [
 @pytest.mark.parametrize(("shape", "body"), BODIES)
 def test_deep_nesting_is_refused_with_a_code(shape: type, body: bytes) -> None:
     with pytest.raises(InvalidRequest) as refused:
-        wire.decode(msgspec.json.Decoder(shape), body)
+        decode(msgspec.json.Decoder(shape), body)
     assert "invalid_shape" == refused.value.code

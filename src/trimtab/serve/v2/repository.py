@@ -20,10 +20,10 @@ from trimtab.config import TokenConfig
 from trimtab.errors import Conflict, ModelFailure, NotFound, TrimtabError
 from trimtab.protocols import LiveModel, StateTx
 from trimtab.rollout.residence import is_unloaded
-from trimtab.serve import wire
 from trimtab.serve.body import read_body
 from trimtab.serve.control import authorize
 from trimtab.serve.dataplane import JSON, inference_failure
+from trimtab.serve.decoding import decode
 from trimtab.types import Route as TrafficRoute
 from trimtab.types import Version
 from trimtab.wiring.deployment import Deployment
@@ -165,7 +165,7 @@ def repository_routes(repository: Repository, max_body_bytes: int) -> list[Route
     async def index(request: Request) -> Response:
         try:
             body = await read_body(request, max_body_bytes)
-            asked = wire.decode(_index, body or b"{}")
+            asked = decode(_index, body or b"{}")
             found = await run_in_threadpool(repository.index, ready=asked.ready)
         except TrimtabError as error:
             return _failed(error)
@@ -176,7 +176,7 @@ def repository_routes(repository: Repository, max_body_bytes: int) -> list[Route
             try:
                 who = authorize(request.headers.get("authorization", ""), auth)
                 body = await read_body(request, max_body_bytes)
-                asked = wire.decode(_body, body or b"{}").parameters
+                asked = decode(_body, body or b"{}").parameters
                 await run_in_threadpool(act, request.path_params["model"], asked, who)
             except TrimtabError as error:
                 return _failed(error)

@@ -19,6 +19,7 @@ from msgspec import Meta
 
 from trimtab.errors import InvalidRequest
 from trimtab.serve import wire
+from trimtab.serve.decoding import decode
 from trimtab.serve.v2.tensors import InputTensor, Parameters, values, wrong
 from trimtab.types import FeatureKind, PredictRequest, RowRequest, Scalar, Signature
 
@@ -86,7 +87,7 @@ def infer_request(
             code="invalid_tensor",
             hint="It is the length of the JSON part, at the beginning of the body.",
         )
-    sent = wire.decode(_decoder, body if header_length is None else body[:header_length])
+    sent = decode(_decoder, body if header_length is None else body[:header_length], _names)
     tensors = _tensors(sent.inputs, memoryview(body)[header_length or len(body) :])
     rows = _rows(tensors, signature, max_rows)
     own = sent.parameters
@@ -116,6 +117,14 @@ def infer_request(
         sent.outputs,
         own.binary_data_output,
     )
+
+
+def _names(sent: InferBody) -> int:
+    """How many names a body has at least; one with parameters is read again."""
+    found = 1 + (sent.id is not None)
+    if sent.outputs is not None:
+        found += 1 + len(sent.outputs)
+    return found + sum(3 + (tensor.data is not None) for tensor in sent.inputs)
 
 
 @dataclass(frozen=True, slots=True)

@@ -137,13 +137,6 @@ def _version(request: Request, model: LiveModel) -> int | None:
 
 
 def _header_length(request: Request) -> int | None:
-    encoding = request.headers.get("content-encoding", "identity")
-    if encoding.lower() != "identity":
-        raise InvalidRequest(
-            f"The content encoding {encoding[:40]!r} is not taken.",
-            code="unsupported_media_type",
-            hint="Send the body uncompressed.",
-        )
     sent = request.headers.get(HEADER_LENGTH)
     if sent is None:
         return None
