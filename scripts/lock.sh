@@ -11,7 +11,7 @@ trap 'rm -f "$body"' EXIT
 "$uv" pip compile --quiet --universal --python-version 3.11 \
     --no-header --no-annotate --no-emit-index-url --no-emit-find-links --strip-extras --no-config \
     --no-emit-package trimtab ${UPGRADE:+--upgrade} \
-    --extra demo --extra postgres --extra lmdb --extra kafka --extra lightgbm --extra catboost --extra onnx --extra mlflow --group pyproject.toml:test \
+    --extra demo --extra postgres --extra lmdb --extra kafka --extra grpc --extra lightgbm --extra catboost --extra onnx --extra mlflow --group pyproject.toml:test \
     --output-file "$body" pyproject.toml >/dev/null
 {
     echo '# Exact versions of what `make demo` and `make test` install, on Python 3.11 and later.'

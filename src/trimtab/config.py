@@ -49,6 +49,7 @@ class ServeConfig(Section, frozen=True):
     worker waits for requests in flight; ``unknown_features`` refuses or ignores unknown names;
     ``max_future_seconds`` is how far an event time may lie ahead of the server's clock. ``http``
     ``lane`` answers plain JSON predictions inside the connection; ``asgi`` sends all through the application.
+    With a ``grpc_port`` the Open Inference Protocol is also spoken over gRPC there; 0 takes any free one.
     """
 
     host: str = "127.0.0.1"
@@ -65,6 +66,7 @@ class ServeConfig(Section, frozen=True):
     unknown_features: Literal["refuse", "ignore"] = "refuse"
     max_future_seconds: NonNegative = 300.0
     http: Literal["asgi", "lane"] = "asgi"
+    grpc_port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
 
 
 class JournalConfig(Section, frozen=True):

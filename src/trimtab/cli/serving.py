@@ -37,7 +37,10 @@ def serve(session: Session, host: str | None, port: int | None, workers: int | N
 
     def announce(info: ServerInfo) -> None:
         if session.as_json:
-            click.echo(msgspec.json.encode({"url": info.url, "pid": info.pid}).decode())
+            told = {"url": info.url, "pid": info.pid}
+            if info.grpc_port is not None:
+                told["grpc_port"] = info.grpc_port
+            click.echo(msgspec.json.encode(told).decode())
             return
         session.console.print(f"serving at {info.url}  (Ctrl-C stops)")
 

@@ -17,10 +17,11 @@ from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import SHED_CODES, Turnstile
 from trimtab.serve.status import body_of, inference_body_of, status_of
-from trimtab.serve.v2.reply import check_outputs, infer_reply
+from trimtab.serve.v2.reply import check_outputs, infer_reply, told_of
+from trimtab.serve.v2.request import Asked as AskedTensors
 from trimtab.serve.v2.request import infer_request
 from trimtab.telemetry import Event, Metrics
-from trimtab.types import OutcomeReceipt, PredictAnswer
+from trimtab.types import OutcomeReceipt, PredictAnswer, Signature
 
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
@@ -123,6 +124,23 @@ class DataPlane:
         work = self._invocations(model, body, content_type, deadline)
         return await self._predicted(model, content_type, _FRAMES, work)
 
+    async def answer(self, model: str, work: Coroutine[None, None, Reply], failed: Failed) -> Reply:
+        """Another wire's prediction: admitted, timed and counted as all are."""
+        return await self._predicted(model, "", _TENSORS, work, failed)
+
+    async def predicted(
+        self, model: str, asked: AskedTensors, signature: Signature, deadline: str
+    ) -> PredictAnswer:
+        """The answer to tensors, once their outputs are known to be there.
+
+        Raises:
+            TrimtabError: as flow 1 does.
+        """
+        check_outputs(asked, signature)
+        request = wire.within(asked.request, deadline)
+        self._turnstile.in_time(request.deadline_ms)
+        return await self._flow.predict(model, request)
+
     async def outcomes(
         self, model: str, body: bytes, content_type: str = JSON, _deadline: str = ""
     ) -> Reply:
@@ -189,11 +207,8 @@ class DataPlane:
     ) -> Reply:
         signature = self._live(model).champion.signature
         asked = infer_request(body, header_length, signature, version, self._config.max_rows)
-        check_outputs(asked, signature)
-        request = wire.within(asked.request, deadline)
-        self._turnstile.in_time(request.deadline_ms)
-        answer = await self._flow.predict(model, request)
-        content, length = infer_reply(answer, asked, signature)
+        answer = await self.predicted(model, asked, signature, deadline)
+        content, length = infer_reply(told_of(answer, asked, signature))
         if length is None:
             return Reply(200, content)
         return Reply(200, content, BINARY, (("inference-header-content-length", str(length)),))

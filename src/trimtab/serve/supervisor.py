@@ -15,14 +15,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
 
 import msgspec
+from msgspec.structs import replace
 
-from trimtab.config import Config
+from trimtab.config import Config, ServeConfig
 from trimtab.errors import Unavailable
 from trimtab.serve.memory import resident_bytes
 from trimtab.telemetry import Event, forget
@@ -47,6 +49,7 @@ class ServerInfo(msgspec.Struct, frozen=True):
     pid: int
     host: str
     port: int
+    grpc_port: int | None = None
 
     @property
     def url(self) -> str:
@@ -92,7 +95,11 @@ class Supervisor:
         Raises:
             Unavailable: the address cannot be bound, or the workers do not become ready.
         """
-        metrics_dir = self._prepare()
+        with _reserved(self.config.serve) as grpc_port:
+            return self._run(grpc_port)
+
+    def _run(self, grpc_port: int | None) -> int:
+        metrics_dir = self._prepare(grpc_port)
         listener = _listen(self.config.serve.host, self.config.serve.port)
         alive_read, alive_write = os.pipe()
         for number in (signal.SIGTERM, signal.SIGINT):
@@ -101,7 +108,8 @@ class Supervisor:
             modules = [WORKER] * self.config.serve.workers
             for module in [*modules, "trimtab.serve.watcher"]:
                 self._children.append(self._spawn(module, listener, alive_read, metrics_dir))
-            info = ServerInfo(os.getpid(), *listener.getsockname()[:2])
+            host, port = listener.getsockname()[:2]
+            info = ServerInfo(os.getpid(), host, port, grpc_port)
             self._await_ready()
             if not self._stop.is_set():
                 (self.run_dir / "server.json").write_bytes(msgspec.json.encode(info))
@@ -119,12 +127,14 @@ class Supervisor:
             os.close(alive_write)
             (self.run_dir / "server.json").unlink(missing_ok=True)
 
-    def _prepare(self) -> Path:
+    def _prepare(self, grpc_port: int | None) -> Path:
         metrics_dir = self.run_dir / "metrics"
         shutil.rmtree(metrics_dir, ignore_errors=True)
         metrics_dir.mkdir(parents=True)
         shutil.rmtree(self.run_dir / FOLDER, ignore_errors=True)
-        (self.run_dir / "config.json").write_bytes(msgspec.json.encode(self.config))
+        serve = replace(self.config.serve, grpc_port=grpc_port)
+        config = replace(self.config, serve=serve)
+        (self.run_dir / "config.json").write_bytes(msgspec.json.encode(config))
         return metrics_dir
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
@@ -277,6 +287,30 @@ class Supervisor:
             except subprocess.TimeoutExpired:
                 child.process.kill()
                 child.process.wait()
+
+
+@contextmanager
+def _reserved(serve: ServeConfig) -> Iterator[int | None]:
+    """The port at which each worker listens for gRPC, kept for them, without listening here.
+
+    Raises:
+        Unavailable: it cannot be bound.
+    """
+    if serve.grpc_port is None:
+        yield None
+        return
+    family = socket.AF_INET6 if ":" in serve.host else socket.AF_INET
+    with socket.socket(family, socket.SOCK_STREAM) as holder:
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        try:
+            holder.bind((serve.host, serve.grpc_port))
+        except OSError as refused:
+            raise Unavailable(
+                f"Cannot listen on {serve.host}:{serve.grpc_port}: {refused.strerror}.",
+                code="address_in_use",
+                hint="Choose another grpc_port of [serve], or 0 for any free one.",
+            ) from refused
+        yield holder.getsockname()[1]
 
 
 def _listen(host: str, port: int) -> socket.socket:

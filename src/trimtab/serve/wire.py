@@ -238,6 +238,11 @@ def seconds(time: Time | None, path: str) -> float | None:
     return time
 
 
+def deadline_header(seconds: float | None) -> str:
+    """What is left of a client's time, as the header would say it; at least a millisecond."""
+    return "" if seconds is None else f"{min(max(seconds * 1e3, 1.0), 1e8):.0f}"
+
+
 class ColumnsAnswer(msgspec.Struct, frozen=True, omit_defaults=True):
     """An answer in columns, each with a value for each row."""
 

@@ -10,10 +10,13 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import partial
+from typing import Any
 
 import uvicorn
 from starlette.applications import Starlette
 
+from trimtab.config import ServeConfig
+from trimtab.errors import InvalidConfig
 from trimtab.serve.app import build_app
 from trimtab.serve.child import FAILED_STATUS, Child, run
 from trimtab.serve.connections import Connections
@@ -43,16 +46,21 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[None]:
+        edge = None
         try:
             await asyncio.to_thread(serving.start)
             _tell_memory(metrics.setter("ml_worker_resident_bytes"))
+            edge = await _rpc(data_plane, repository, serving, child.config.serve)
             child.say_ready()
             yield
         finally:
+            if edge is not None:
+                await edge.stop(child.config.serve.drain_seconds)
             await serving.close()
             await desk.close()
             deployment.close()
 
+    repository = Repository(deployment, serving.board.models, serving.board.refresh)
     max_body_bytes = child.config.serve.max_body_bytes
     data_plane = DataPlane(
         flow=serving.flow,
@@ -71,9 +79,7 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
         metrics=partial(exposition, metrics.registry, child.metrics_dir),
         routes=[
             *inference_routes(data_plane, serving.board.live, max_body_bytes),
-            *repository_routes(
-                Repository(deployment, serving.board.models, serving.board.refresh), max_body_bytes
-            ),
+            *repository_routes(repository, max_body_bytes),
             openapi_route(serving.board.models),
             *control_routes(deployment),
             *desk.routes,
@@ -97,6 +103,30 @@ def _soon(call: Callable[[], None]) -> object:
 
 def _later(seconds: float, call: Callable[[], None]) -> object:
     return asyncio.get_running_loop().call_later(seconds, call)
+
+
+async def _rpc(
+    data_plane: DataPlane, repository: Repository, serving: Serving, config: ServeConfig
+) -> Any:
+    """The gRPC server, if a port is configured for it; what it needs is an extra.
+
+    Raises:
+        InvalidConfig: the extra is not installed.
+    """
+    if config.grpc_port is None:
+        return None
+    try:
+        from trimtab.serve.rpc import edge
+    except ImportError as absent:
+        raise InvalidConfig(
+            f"grpc_port is set, but {absent.name} is not installed.",
+            hint="pip install 'trimtab[grpc]', or take grpc_port out of [serve].",
+            path="serve.grpc_port",
+        ) from absent
+    service = edge.Service(
+        data_plane, repository, serving.board.live, serving.ready, config.max_rows
+    )
+    return await edge.open_edge(service, config)
 
 
 def serve(child: Child, metrics: Metrics) -> None:

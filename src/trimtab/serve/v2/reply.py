@@ -66,37 +66,73 @@ def check_outputs(asked: Asked, signature: Signature) -> None:
             )
 
 
-def infer_reply(
-    answer: PredictAnswer, asked: Asked, signature: Signature
-) -> tuple[bytes, int | None]:
-    """The body, and the length of its JSON part if binary tensors follow it."""
-    rows = answer.predictions
+@dataclass(frozen=True, slots=True)
+class OutputTensor:
+    """One output; ``binary`` where it was asked for so."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    elements: list[Any]
+    binary: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """An answer in tensors; ``version`` is None where rows were answered by several."""
+
+    model: str
+    version: int | None
+    id: str | None
+    epoch: int
+    tensors: list[OutputTensor]
+
+
+def told_of(answer: PredictAnswer, asked: Asked, signature: Signature) -> Told:
+    """An answer as the tensors that were asked for, whatever the wire."""
     wanted = asked.outputs or tuple(OutputAsked(info.name) for info in outputs_of(signature))
+    versions = {row.version for row in answer.predictions}
+    return Told(
+        model=answer.model,
+        version=versions.pop() if len(versions) == 1 else None,
+        id=asked.request.request_id,
+        epoch=answer.epoch,
+        tensors=[_tensor(output, answer.predictions, asked.binary) for output in wanted],
+    )
+
+
+def infer_reply(told: Told) -> tuple[bytes, int | None]:
+    """The body over REST, and the length of its JSON part if binary tensors follow it."""
     blobs: list[bytes] = []
-    tensors = [_tensor(output, rows, asked.binary, blobs) for output in wanted]
-    head: dict[str, Any] = {"model_name": answer.model}
-    versions = {row.version for row in rows}
-    if len(versions) == 1:
-        head["model_version"] = str(versions.pop())
-    if asked.request.request_id is not None:
-        head["id"] = asked.request.request_id
-    head["parameters"] = {"epoch": answer.epoch}
+    tensors = []
+    for tensor in told.tensors:
+        shown: dict[str, Any] = {
+            "name": tensor.name,
+            "datatype": tensor.datatype,
+            "shape": tensor.shape,
+        }
+        if tensor.binary:
+            blobs.append(encoded(tensor.datatype, tensor.elements))
+            shown["parameters"] = {"binary_data_size": len(blobs[-1])}
+        else:
+            shown["data"] = tensor.elements
+        tensors.append(shown)
+    head: dict[str, Any] = {"model_name": told.model}
+    if told.version is not None:
+        head["model_version"] = str(told.version)
+    if told.id is not None:
+        head["id"] = told.id
+    head["parameters"] = {"epoch": told.epoch}
     text = _json.encode({**head, "outputs": tensors})
     return (b"".join([text, *blobs]), len(text)) if blobs else (text, None)
 
 
-def _tensor(
-    asked: OutputAsked, rows: Sequence[Prediction], binary: bool, blobs: list[bytes]
-) -> dict[str, Any]:
+def _tensor(asked: OutputAsked, rows: Sequence[Prediction], binary: bool) -> OutputTensor:
     output = _OUTPUTS[asked.name]
     found = [output.read(row) for row in rows]
-    shape = [len(rows)]
+    shape: tuple[int, ...] = (len(rows),)
     if asked.name == "outputs":
-        shape.append(len(rows[0].outputs))
+        shape = (len(rows), len(rows[0].outputs))
         found = [value for row in found for value in row]
-    tensor: dict[str, Any] = {"name": asked.name, "datatype": output.datatype, "shape": shape}
     own = asked.parameters.binary_data
-    if binary if own is None else own:
-        blobs.append(encoded(output.datatype, found))
-        return {**tensor, "parameters": {"binary_data_size": len(blobs[-1])}}
-    return {**tensor, "data": found}
+    return OutputTensor(asked.name, output.datatype, shape, found, binary if own is None else own)

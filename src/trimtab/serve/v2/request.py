@@ -88,7 +88,30 @@ def infer_request(
             hint="It is the length of the JSON part, at the beginning of the body.",
         )
     sent = decode(_decoder, body if header_length is None else body[:header_length], _names)
-    tensors = _tensors(sent.inputs, memoryview(body)[header_length or len(body) :])
+    parts = _parts(sent.inputs, memoryview(body)[header_length or len(body) :])
+    return request_of(sent, parts, signature, version, max_rows)
+
+
+def request_of(
+    sent: InferBody,
+    parts: Sequence[memoryview | None],
+    signature: Signature,
+    version: int | None,
+    max_rows: int,
+) -> Asked:
+    """What a typed body asks.
+
+    Args:
+        sent: The body.
+        parts: The binary data of each input, None where its data stand in the body.
+        signature: What the model takes.
+        version: The version that is to answer, None for the one that routing chooses.
+        max_rows: More are refused.
+
+    Raises:
+        InvalidRequest: of the wrong shape, or too many rows.
+    """
+    tensors = _tensors(sent.inputs, parts)
     rows = _rows(tensors, signature, max_rows)
     own = sent.parameters
     if own.prediction_id is not None and len(rows) > 1:
@@ -134,25 +157,36 @@ class _Tensor:
     path: str
 
 
-def _tensors(inputs: Sequence[InputTensor], rest: memoryview) -> dict[str, _Tensor]:
-    """The inputs by name; their binary parts follow each other in their order."""
-    found: dict[str, _Tensor] = {}
+def _parts(inputs: Sequence[InputTensor], rest: memoryview) -> list[memoryview | None]:
+    """The binary parts of the inputs, which follow each other in their order."""
+    found: list[memoryview | None] = []
     for at, tensor in enumerate(inputs):
-        path = f"inputs[{at}]"
-        raw = None
         size = tensor.parameters.binary_data_size
-        if size is not None:
-            if not 0 <= size <= len(rest):
-                raise wrong(
-                    f"{size:,} bytes are announced, {len(rest):,} are left of the body.",
-                    f"{path}.parameters.binary_data_size",
-                )
-            raw, rest = rest[:size], rest[size:]
+        if size is None:
+            found.append(None)
+            continue
+        if not 0 <= size <= len(rest):
+            raise wrong(
+                f"{size:,} bytes are announced, {len(rest):,} are left of the body.",
+                f"inputs[{at}].parameters.binary_data_size",
+            )
+        found.append(rest[:size])
+        rest = rest[size:]
+    if len(rest):
+        raise wrong(f"{len(rest):,} bytes of the body belong to no input.", "inputs")
+    return found
+
+
+def _tensors(
+    inputs: Sequence[InputTensor], parts: Sequence[memoryview | None]
+) -> dict[str, _Tensor]:
+    """The inputs by name."""
+    found: dict[str, _Tensor] = {}
+    for at, (tensor, raw) in enumerate(zip(inputs, parts, strict=True)):
+        path = f"inputs[{at}]"
         if tensor.name in found:
             raise wrong(f"There are two inputs {tensor.name!r}.", f"{path}.name")
         found[tensor.name] = _Tensor(tensor.shape, values(tensor, raw, path), path)
-    if len(rest):
-        raise wrong(f"{len(rest):,} bytes of the body belong to no input.", "inputs")
     return found
 
 

@@ -96,14 +96,15 @@ def inference_routes(data_plane: DataPlane, live: Live, max_body_bytes: int) -> 
     routes = [Route("/v2", server)]
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes += [
-            Route(base, told(_metadata)),
+            Route(base, told(metadata)),
             Route(f"{base}/ready", told(lambda model, _: ModelReady(model.route.model, True))),
             Route(f"{base}/infer", infer, methods=["POST"]),
         ]
     return routes
 
 
-def _metadata(model: LiveModel, version: int | None) -> ModelMetadata:
+def metadata(model: LiveModel, version: int | None) -> ModelMetadata:
+    """What a model, or a live version of it, takes and answers."""
     arms = [arm for arm in model.arms if arm is not None]
     told = next((arm for arm in arms if arm.version == version), model.champion)
     return ModelMetadata(
@@ -118,13 +119,16 @@ def _metadata(model: LiveModel, version: int | None) -> ModelMetadata:
 
 
 def _version(request: Request, model: LiveModel) -> int | None:
-    """The version that the path names, if it is live.
+    return live_version(model, request.path_params.get("version", ""))
+
+
+def live_version(model: LiveModel, named: str) -> int | None:
+    """The version of that number, if it is live; None where none is named.
 
     Raises:
         NotFound: it is not.
     """
-    named = request.path_params.get("version")
-    if named is None:
+    if not named:
         return None
     live = {str(arm.version): arm.version for arm in model.arms if arm is not None}
     if named not in live:

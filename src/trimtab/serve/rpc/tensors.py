@@ -1,0 +1,119 @@
+"""Infer requests and answers between gRPC's messages and the protocol's typed bodies."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from trimtab.serve.decoding import misshapen
+from trimtab.serve.rpc.messages import message
+from trimtab.serve.v2.reply import Told
+from trimtab.serve.v2.request import Asked, InferBody, request_of
+from trimtab.serve.v2.tensors import BYTES, encoded, wrong
+from trimtab.types import Signature
+
+ModelInferResponse = message("ModelInferResponse")
+_CONTENTS = {
+    "BOOL": "bool_contents",
+    "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
+    "INT64": "int64_contents",
+    "UINT8": "uint_contents", "UINT16": "uint_contents", "UINT32": "uint_contents",
+    "UINT64": "uint64_contents",
+    "FP32": "fp32_contents", "FP64": "fp64_contents",
+    BYTES: "bytes_contents",
+}  # fmt: skip
+
+
+def parameters(sent: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters as plain values; those without a value are left out."""
+    chosen = {name: value.WhichOneof("parameter_choice") for name, value in sent.items()}
+    return {name: getattr(sent[name], kind) for name, kind in chosen.items() if kind}
+
+
+def asked_of(sent: Any, signature: Signature, version: int | None, max_rows: int) -> Asked:
+    """A ``ModelInferRequest`` as what it asks.
+
+    Raises:
+        InvalidRequest: as over REST.
+    """
+    raw = bool(sent.raw_input_contents)
+    if raw and len(sent.raw_input_contents) != len(sent.inputs):
+        raise wrong(
+            f"There are {len(sent.raw_input_contents)} raw contents for {len(sent.inputs)} inputs.",
+            "raw_input_contents",
+            "Send the contents of all inputs as raw contents, or of none.",
+        )
+    body: dict[str, Any] = {
+        "inputs": [
+            {
+                "name": tensor.name,
+                "shape": list(tensor.shape),
+                "datatype": tensor.datatype,
+                "data": _contents(tensor, f"inputs[{at}]", raw=raw),
+            }
+            for at, tensor in enumerate(sent.inputs)
+        ],
+        "parameters": parameters(sent.parameters),
+    }
+    if sent.id:
+        body["id"] = sent.id
+    if sent.outputs:
+        body["outputs"] = [{"name": output.name} for output in sent.outputs]
+    try:
+        typed = msgspec.convert(body, InferBody)
+    except msgspec.ValidationError as not_so:
+        raise misshapen(not_so, body) from not_so
+    parts: list[memoryview | None] = [memoryview(part) for part in sent.raw_input_contents]
+    return request_of(typed, parts or [None] * len(typed.inputs), signature, version, max_rows)
+
+
+def answer_of(told: Told, *, raw: bool) -> bytes:
+    """A ``ModelInferResponse``, its contents raw if those of the request were."""
+    made = ModelInferResponse(model_name=told.model, id=told.id or "")
+    if told.version is not None:
+        made.model_version = str(told.version)
+    made.parameters["epoch"].int64_param = told.epoch
+    for tensor in told.tensors:
+        output = made.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
+        if raw:
+            made.raw_output_contents.append(encoded(tensor.datatype, tensor.elements))
+        else:
+            values = getattr(output.contents, _CONTENTS[tensor.datatype])
+            texts = tensor.datatype == BYTES
+            values.extend(str(e).encode() if texts else e for e in tensor.elements)
+    found: bytes = made.SerializeToString()
+    return found
+
+
+def _contents(tensor: Any, path: str, *, raw: bool) -> list[Any] | None:
+    """A tensor's typed contents; None where they are raw.
+
+    Raises:
+        InvalidRequest: they are of another type than the datatype, there twice, or no text.
+    """
+    there = [field.name for field, _ in tensor.contents.ListFields()]
+    if raw:
+        if there:
+            raise wrong(f"{tensor.name!r:.60} has raw and typed contents.", f"{path}.contents")
+        return None
+    field = _CONTENTS.get(tensor.datatype)
+    strange = [name for name in there if name != field]
+    if strange and tensor.datatype in _CONTENTS:
+        raise wrong(
+            f"The contents of a {tensor.datatype} stand in {strange[0]}.",
+            f"{path}.contents",
+            f"They belong into {field}.",
+        )
+    if field is None:
+        if tensor.datatype == "FP16":
+            raise wrong("FP16 has no typed contents.", f"{path}.contents", "Send it raw.")
+        return []
+    values = list(getattr(tensor.contents, field))
+    if tensor.datatype != BYTES:
+        return values
+    try:
+        return [text.decode() for text in values]
+    except UnicodeDecodeError as bad:
+        raise wrong("A BYTES element is not UTF-8.", f"{path}.contents") from bad
