@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections import Counter
 from collections.abc import Callable, Sequence
@@ -18,6 +19,7 @@ _KINDS: dict[type, str] = {
     list: "array", dict: "object", str: "str", int: "int", float: "float", bool: "bool",
     type(None): "null",
 }  # fmt: skip
+_BEYOND = "out of range"
 _DOCUMENTED = "The body must follow the documented schema."
 
 
@@ -77,7 +79,9 @@ def misshapen(wrong: msgspec.ValidationError, sent: object, root: str = "") -> I
         root: Where the value stands in the body.
     """
     message, _, where = str(wrong).partition(" - at `$")
-    kind = message.rpartition("got `")[2].strip("`")
+    kind = (
+        _BEYOND if message.lower().endswith(_BEYOND) else message.rpartition("got `")[2].strip("`")
+    )
     path = (root + _completed(where.strip("`"), sent, kind)).strip(".")
     return InvalidRequest(f"{message}.", code="invalid_shape", path=path or None, hint=_DOCUMENTED)
 
@@ -85,9 +89,14 @@ def misshapen(wrong: msgspec.ValidationError, sent: object, root: str = "") -> I
 def _whole(body: bytes) -> Any:
     """The body as plain values; None if what follows on the wrong value is no JSON either."""
     try:
-        return msgspec.json.decode(body)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return json.loads(body, parse_int=_int)
+    except (ValueError, RecursionError):
         return None
+
+
+def _int(text: str) -> int | float:
+    """A whole number; one of too many digits to be read is infinite."""
+    return int(text) if len(text) < 400 else math.inf
 
 
 def _completed(path: str, sent: Any, kind: str) -> str:
@@ -118,6 +127,8 @@ def _leads(value: Any, rest: Sequence[tuple[str, str, str]], kind: str) -> bool:
         if not index or not isinstance(value, list) or len(value) <= int(index):
             return False
         value = value[int(index)]
+    if kind == _BEYOND:
+        return type(value) is float and math.isinf(value)
     return _KINDS.get(type(value)) == kind
 
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from types import coroutine
@@ -19,8 +19,9 @@ from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from trimtab.errors import InvalidRequest
 from trimtab.serve.connections import Connections
-from trimtab.serve.dataplane import Reply
+from trimtab.serve.dataplane import Reply, failure
 from trimtab.serve.wire import DEADLINE
 from trimtab.telemetry import Event
 
@@ -109,6 +110,11 @@ class LaneProtocol(HttpToolsProtocol):
 
     def _last_word(self, reply: Reply) -> None:
         self.transport.write(self._bytes(reply, keep_alive=False))
+        self.transport.close()
+
+    def send_400_response(self, msg: str) -> None:
+        """Say why the bytes cannot be read, and close: nobody knows where the next request begins."""
+        self.transport.write(unreadable(msg, self.server_state.default_headers))
         self.transport.close()
 
     def on_headers_complete(self) -> None:
@@ -226,13 +232,27 @@ def lane(
         taken: Whether the lane is used; else all requests are left to the application.
     """
 
-    class Connection(LaneProtocol):
+    class InLane(LaneProtocol):
         handler = staticmethod(handle)
         in_lane = taken
         max_body_bytes = body_limit
         door = connections
 
-    return Connection
+    return InLane
+
+
+def unreadable(why: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
+    """The answer to what is no HTTP, in the form of every other refusal."""
+    hint = "Send HTTP/1.1 with one Content-Length, or chunked, and no other framing."
+    reply = failure(InvalidRequest(why, code="malformed_http", hint=hint))
+    told = [
+        *headers,
+        (b"content-type", reply.content_type.encode()),
+        (b"content-length", b"%d" % len(reply.body)),
+        (b"connection", b"close"),
+    ]
+    lines = b"".join(b"%b: %b\r\n" % pair for pair in told)
+    return b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body)
 
 
 async def _rest(work: Work, waiting: asyncio.Future[object] | None) -> Reply:

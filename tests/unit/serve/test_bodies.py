@@ -136,6 +136,8 @@ def test_a_name_that_stands_twice(shape: type, body: bytes, name: str) -> None:
         (b'{"features": {"a": 1}, "key": 3}', "key"),
         (b'{"keys": ["a", 3], "columns": {}}', "keys[1]"),
         (b"[1]", None),
+        (b'{"features": {"a": 1, "b": 1e400}}', "features.b"),
+        (b'{"rows": [{"features": {"a": ' + b"9" * 5_000 + b"}}]}", "rows[0].features.a"),
         (b'{"features": {"b": [1]}, oops', "features[...]"),
     ],
 )

@@ -13,13 +13,14 @@ import pytest
 import uvicorn
 from prometheus_client import generate_latest
 from starlette.applications import Starlette
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from trimtab.config import ServeConfig
 from trimtab.errors import InvalidRequest, TrimtabError, Unavailable
 from trimtab.serve.app import build_app
 from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import DataPlane, Reply, failure
-from trimtab.serve.lane import LaneProtocol, lane
+from trimtab.serve.lane import LaneProtocol, lane, unreadable
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
 
@@ -75,6 +76,14 @@ class Held(Connections):
         return line in generate_latest(self.metrics.registry).decode().splitlines()
 
 
+class Plain(HttpToolsProtocol):
+    """uvicorn's connection, with our words for what is no HTTP."""
+
+    def send_400_response(self, msg: str) -> None:
+        self.transport.write(unreadable(msg, self.server_state.default_headers))
+        self.transport.close()
+
+
 @asynccontextmanager
 async def serving(
     echo: Echo, *, in_lane: bool, held: Connections | None = None
@@ -88,7 +97,7 @@ async def serving(
         max_body_bytes=LIMIT,
         lifespan=lifespan,
     )
-    http: Any = "httptools"
+    http: Any = Plain
     if in_lane or held is not None:
         http = lane(echo.predict, LIMIT, held or Held(), taken=in_lane)
     config = uvicorn.Config(app, http=http, log_config=None, access_log=False, loop="none")
