@@ -7,6 +7,7 @@ import json
 import zlib
 from typing import Any
 
+import pyarrow as pa
 import pytest
 
 COLUMNS: dict[str, list[Any]] = {
@@ -92,3 +93,24 @@ def test_packed_bodies_are_taken_on_every_route(server: Any, path: str, body: An
     assert (413, 415) == (burst.status_code, other.status_code)
     assert "body_too_large" in burst.text
     assert "unsupported_media_type" in other.text
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_arrow_has_the_answers_of_columns(server: Any, packed: bool) -> None:
+    sink = pa.BufferOutputStream()
+    table = pa.table(COLUMNS)
+    with pa.ipc.new_stream(sink, table.schema) as writer:
+        writer.write_table(table)
+    body = sink.getvalue().to_pybytes()
+    headers = {"content-type": "application/vnd.apache.arrow.stream"}
+    if packed:
+        body, headers = gzip.compress(body), {**headers, "content-encoding": "gzip"}
+    with server.client as client:
+        plain = client.post(PATH, json={"columns": COLUMNS}).json()
+        reply = client.post(PATH, content=body, headers=headers)
+        refused = client.post(PATH, content=b"x", headers={"content-type": headers["content-type"]})
+    assert (200, headers["content-type"]) == (reply.status_code, reply.headers["content-type"])
+    found = pa.ipc.open_stream(reply.content).read_all()
+    assert plain["scores"] == found["score"].to_pylist()
+    assert plain["decisions"] == found["decision"].to_pylist()
+    assert (400, "malformed_arrow") == (refused.status_code, refused.json()["error"]["code"])

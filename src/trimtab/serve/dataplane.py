@@ -13,6 +13,7 @@ from trimtab.outcomes import OutcomeDesk
 from trimtab.predict import PredictFlow
 from trimtab.protocols import Clock, LiveModel
 from trimtab.serve import wire
+from trimtab.serve.arrow import ARROW, arrow_reply, arrow_request
 from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import SHED_CODES, Turnstile
@@ -28,6 +29,7 @@ _encode = msgspec.json.Encoder().encode
 JSON = "application/json"
 BINARY = "application/octet-stream"
 _JSON_ALONE = frozenset({JSON, ""})
+_ROWS = frozenset({JSON, ARROW, ""})
 _TENSORS = frozenset({JSON, BINARY, ""})
 _FRAMES = frozenset({JSON, CSV, ""})
 
@@ -92,8 +94,8 @@ class DataPlane:
         self, model: str, body: bytes, content_type: str = JSON, deadline: str = ""
     ) -> Reply:
         """``POST /models/{model}/predict``; ``deadline`` as its header says it."""
-        work = self._predict(model, body, deadline)
-        return await self._predicted(model, content_type, _JSON_ALONE, work)
+        work = self._predict(model, body, content_type, deadline)
+        return await self._predicted(model, content_type, _ROWS, work)
 
     async def infer(
         self,
@@ -193,7 +195,11 @@ class DataPlane:
         self._meters.answered(model, reply.status)
         return reply
 
-    async def _predict(self, model: str, body: bytes, deadline: str) -> Reply:
+    async def _predict(self, model: str, body: bytes, content_type: str, deadline: str) -> Reply:
+        if content_type.startswith(ARROW):
+            batch = wire.within(arrow_request(body, self._config.max_rows), deadline)
+            self._turnstile.in_time(batch.deadline_ms)
+            return Reply(200, arrow_reply(await self._flow.predict(model, batch)), ARROW)
         asked, columnar = wire.predict_request(body, self._config.max_rows)
         asked = wire.within(asked, deadline)
         self._turnstile.in_time(asked.deadline_ms)

@@ -64,7 +64,7 @@ def invocation_request(
         rows: Sequence[Mapping[str, Any]] = _csv(body, signature)
     else:
         rows = _json(decode(_decoder, body, _names), signature)
-    plain = [_row(row) for row in rows]
+    plain = [plain_row(row) for row in rows]
     try:
         bodies = msgspec.convert(plain, tuple[wire.RowBody, ...])
     except msgspec.ValidationError as wrong:
@@ -159,7 +159,8 @@ def _csv(body: bytes, signature: Signature) -> Sequence[Mapping[str, Any]]:
     ]
 
 
-def _row(row: Mapping[str, Any]) -> dict[str, Any]:
+def plain_row(row: Mapping[str, Any]) -> dict[str, Any]:
+    """A row of a frame as a plain row: what stands beside its features has columns of its own."""
     own = {OWN[name]: row[name] for name in OWN if row.get(name) is not None}
     return {"features": {name: value for name, value in row.items() if name not in OWN}, **own}
 

@@ -13,6 +13,7 @@ from starlette.routing import BaseRoute, Route
 
 import trimtab
 from trimtab.protocols import LiveModel
+from trimtab.serve.arrow import ARROW
 from trimtab.serve.control import ChangeBody
 from trimtab.serve.dataplane import JSON, OutcomesAnswer
 from trimtab.serve.features import PushBody
@@ -136,6 +137,9 @@ def _operation(path: str, method: str) -> dict[str, Any]:
     if method == "post":
         body = _TAKES.get(path, ChangeBody)
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(body)}}}
+    if path.endswith("/predict"):
+        for content in (found["requestBody"]["content"], found["responses"]["200"]["content"]):
+            content[ARROW] = {"schema": {"type": "string", "format": "binary"}}
     if method == "post" and path.startswith(("/api/", "/v2/repository/models/")):
         found["security"] = [{"token": []}]
     return found
