@@ -15,6 +15,7 @@ from starlette.routing import Route
 from trimtab.serve.app import build_app
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.explorer import explorer_route
 from trimtab.serve.features import FeatureDesk, PushBody
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.status import STATUS, STATUS_BY_CODE
@@ -66,6 +67,7 @@ def served() -> set[str]:
             *inference_routes(data_plane, cast("Any", Nothing()), 1),
             *repository_routes(cast("Repository", Nothing()), 1),
             openapi_route(tuple),
+            explorer_route(tuple),
             *control_routes(deployment),
             *FeatureDesk(deployment, Metrics()).routes,
             *page_routes(deployment),

@@ -22,6 +22,7 @@ from trimtab.serve.child import FAILED_STATUS, Child, run
 from trimtab.serve.connections import Connections
 from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.explorer import explorer_route
 from trimtab.serve.features import FeatureDesk
 from trimtab.serve.lane import lane
 from trimtab.serve.memory import resident_bytes
@@ -81,6 +82,7 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
             *inference_routes(data_plane, serving.board.live, max_body_bytes),
             *repository_routes(repository, max_body_bytes),
             openapi_route(serving.board.models),
+            explorer_route(serving.board.models),
             *control_routes(deployment),
             *desk.routes,
             *page_routes(deployment),
