@@ -48,9 +48,10 @@ class Webhook:
         if self._key:
             headers["x-trimtab-signature"] = f"sha256={signature(self._key, body)}"
         try:
+            # The client comes first: what it takes to read certificates is not the receiver's time.
             async with (
-                asyncio.timeout(self._timeout_seconds),
                 httpx.AsyncClient(timeout=self._timeout_seconds) as client,
+                asyncio.timeout(self._timeout_seconds),
             ):
                 answer = await client.post(self._url, content=body, headers=headers)
         except (TimeoutError, httpx.TimeoutException) as late:
