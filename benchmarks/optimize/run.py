@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 
 import converting
+import curves
 import pipelines
 import serving
 import trees
@@ -12,6 +13,7 @@ import trees
 PARTS = {
     "trees": trees.main,
     "converting": converting.main,
+    "curves": curves.main,
     "pipelines": pipelines.main,
     "serving": serving.main,
 }

@@ -7,6 +7,7 @@ from trimtab.optimize.steps.distil import Distil
 from trimtab.optimize.steps.features import SelectFeatures
 from trimtab.optimize.steps.fewer_trees import FewerTrees
 from trimtab.optimize.steps.int8 import Int8
+from trimtab.optimize.steps.onnx import OnnxRuntime
 from trimtab.optimize.steps.prune import MergeLeaves, Prune
 from trimtab.optimize.steps.quantise import QuantiseLeaves
 from trimtab.optimize.steps.refine import RefineLeaves
@@ -21,5 +22,6 @@ STEPS: tuple[OptimisationStep, ...] = (
     QuantiseLeaves(),
     SelectFeatures(),
     Distil(),
+    OnnxRuntime(),
     Int8(),
 )

@@ -14,7 +14,7 @@ import msgspec
 from trimtab.optimize.agreement import Agreement, agreement
 from trimtab.optimize.budget import LOSSES, Budget
 from trimtab.optimize.limits import unmet
-from trimtab.optimize.measure import WORKERS, footprints, machine
+from trimtab.optimize.measure import WORKERS, Warm, footprints, machine
 from trimtab.protocols import ModelForm, OptimisationStep
 from trimtab.types import Certificate, FloatArray, Footprint, Ground, ModelFile, Record
 
@@ -102,6 +102,7 @@ class Planner:
     measure: Callable[..., list[Footprint]] = footprints
     _tried: list[_Tried] = field(default_factory=list)
     _before: FloatArray | None = None
+    _warm: Warm = field(default_factory=Warm)
 
     def plan(
         self, original: ModelForm, *, digest: str, now: float, notes: Sequence[str] = ()
@@ -117,7 +118,7 @@ class Planner:
         Returns:
             The plan, and the form to use; None where nothing is to be changed.
         """
-        with tempfile.TemporaryDirectory(prefix="trimtab-plan-") as directory:
+        with tempfile.TemporaryDirectory(prefix="trimtab-plan-") as directory, self._warm:
             self._tried.clear()
             first = self._try("original", (), True, original, Path(directory))
             self._explore(first, Path(directory))
@@ -171,7 +172,8 @@ class Planner:
         self.progress(len(self._tried), name)
         rows = self.ground.choose
         file = form.write(directory / f"form-{len(self._tried)}")
-        (costs,) = self.measure([file], rows.X, rounds=1, workers=1, seconds=self.seconds)
+        measure = self._warm.footprints if self.measure is footprints else self.measure
+        (costs,) = measure([file], rows.X, rounds=1, workers=1, seconds=self.seconds)
         after = form.outputs(rows.X)
         if self._before is None:
             self._before = after

@@ -3,10 +3,14 @@
 ``python -m trimtab.optimize.probe ORDER`` reads an order (see :class:`Order`) from a file. It says
 ``imported`` once its libraries are there, loads when it reads a line, says what it measured as one
 line of JSON, and after a further line how its shared pages are divided by then.
+
+``python -m trimtab.optimize.probe`` without an order reads paths of orders, line by line, and obeys each
+in a fork of its own: libraries are imported once for all of them.
 """
 
 from __future__ import annotations
 
+import os
 import statistics
 import sys
 import time
@@ -20,6 +24,9 @@ import numpy as np
 
 from trimtab.compact import Forest
 from trimtab.types import Record
+
+FAILED = "failed"
+"""What is said in place of a reading where a fork ended otherwise; why stands in its last words."""
 
 _ROLLUP = Path("/proc/self/smaps_rollup")
 _WARM = 5
@@ -109,8 +116,26 @@ def timed(answer: Callable[[Any], Any], rows: Any, order: Order) -> tuple[list[f
 
 
 def main() -> None:
-    """Obey the order that stands in the file named on the command line."""
-    order = msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Order)
+    """Obey the order that stands in the file named on the command line, or orders as they come."""
+    if len(sys.argv) > 1:
+        obey(msgspec.json.decode(Path(sys.argv[1]).read_bytes(), type=Order))
+        return
+    for line in iter(sys.stdin.readline, ""):
+        order = msgspec.json.decode(Path(line.strip()).read_bytes(), type=Order)
+        resolve(order.opener)
+        for name in order.imports:
+            import_module(name)
+        child = os.fork()
+        if not child:
+            obey(order)
+            os._exit(0)
+        if os.waitpid(child, 0)[1]:
+            sys.stdout.write(f"{FAILED}\n")
+            sys.stdout.flush()
+
+
+def obey(order: Order) -> None:
+    """Open a form and measure it."""
     opener = resolve(order.opener)
     for name in order.imports:
         import_module(name)

@@ -103,13 +103,21 @@ def running(graph: bytes) -> Answer:
     options.intra_op_num_threads = options.inter_op_num_threads = 1
     options.log_severity_level = 3
     session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    binary = session.get_outputs()[0].name == "positive"
+    # skl2onnx's classifiers answer labels first; probabilities or values are last.
+    output = session.get_outputs()[-1].name
+    binary = output == "positive"
 
     def answer(rows: Any) -> FloatArray:
-        (raw,) = session.run(None, {"X": np.asarray(rows, dtype=np.float32)})
+        (raw,) = session.run([output], {"X": np.asarray(rows, dtype=np.float32)})
         return both(stacked(raw), binary)
 
     return answer
+
+
+def graph_of(model: Any) -> bytes | None:
+    """A linear model's or perceptron's graph in float32; None for other models."""
+    layers = _layers(model)
+    return None if layers is None else _graph(layers)
 
 
 def _layers(model: Any) -> _Layers | None:
