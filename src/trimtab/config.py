@@ -73,7 +73,8 @@ class JournalConfig(Section, frozen=True):
     """The prediction journal.
 
     ``mode`` ``durable``: the reply waits for the disk. ``bounded``: the record is in the kernel
-    before the reply, and on disk within ``sync_ms``. ``on_full`` says what happens to predictions
+    before the reply, and on disk within ``sync_ms`` and one sync. ``sampled``: the same for the share
+    ``sample_ratio`` of units, chosen by their hash; nothing is kept of the others. ``on_full`` says what happens to predictions
     when the disk refuses: ``refuse`` answers 503, ``drop`` answers and counts the loss. A segment
     is closed when it reaches ``segment_bytes``, or with the first record ``segment_seconds`` after its own
     first.
@@ -83,7 +84,8 @@ class JournalConfig(Section, frozen=True):
     the newest ``retain_bytes`` of them; 0 sets no limit. What the watcher has not read is always kept.
     """
 
-    mode: Literal["durable", "bounded"] = "bounded"
+    mode: Literal["durable", "bounded", "sampled"] = "bounded"
+    sample_ratio: Share = 0.1
     sync_ms: Positive = 50.0
     segment_bytes: Count = 64 * 1024 * 1024
     segment_seconds: Positive = 3_600.0

@@ -1,6 +1,7 @@
 """Flow 1: request -> validate -> route -> features -> predict -> record -> respond.
 
-The coroutine suspends only where a feature store is read or a candidate runs under its time limit;
+The coroutine suspends only where a feature store is read, a candidate runs under its time limit or the
+journal waits for the disk;
 a champion whose features all came with the request answers without suspending once.
 """
 
@@ -133,7 +134,8 @@ class PredictFlow:
                 records.append(answers.record(rows[i], answered, given[i]))
         if live.route.strategy == Interleave.name and len(rows) > 1:
             await self._draft(live, rows, given, records, request.provenance)
-        self._journal.append(records)
+        if (on_disk := self._journal.put(records)) is not None:
+            await on_disk
         self._count(live.route, records)
         ordered = tuple(given[i] for i in range(len(rows)))
         return PredictAnswer(model=model, epoch=live.route.epoch, predictions=ordered)
@@ -162,7 +164,8 @@ class PredictFlow:
         )  # fmt: skip
         given = answers.prediction(asked, answered, outputs[0], provenance=request.provenance)
         records = (answers.record(asked, answered, given),)
-        self._journal.append(records)
+        if (on_disk := self._journal.put(records)) is not None:
+            await on_disk
         self._count(live.route, records)
         return PredictAnswer(model=live.route.model, epoch=live.route.epoch, predictions=(given,))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
@@ -223,6 +223,14 @@ class JournalWriter(Protocol):
 
         Raises:
             Unavailable: the disk refused and the setting is to refuse.
+        """
+        ...
+
+    def put(self, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
+        """As ``append``, on an event loop: what has to wait for the disk is given to be awaited.
+
+        Raises:
+            Unavailable: as ``append``; also from what is awaited.
         """
         ...
 

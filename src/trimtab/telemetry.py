@@ -175,6 +175,11 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec(
         "ml_journal_damaged_bytes_total", "counter", (), "Damaged bytes skipped by readers."
     ),
+    MetricSpec("ml_journal_unsampled_total", "counter", (), "Records of units left out."),
+    MetricSpec("ml_journal_lag_seconds", "gauge", (), "Append to disk, last sync, s.", "liveall"),
+    MetricSpec(
+        "ml_journal_loss_bound_seconds", "gauge", (), "Most a power cut costs, s.", "liveall"
+    ),
     MetricSpec("ml_journal_size_bytes", "gauge", ("kind",), "Bytes kept: segments, parts."),
     MetricSpec("ml_journal_compacted_total", "counter", (), "Records moved to Parquet."),
     MetricSpec(

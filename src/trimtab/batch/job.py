@@ -52,6 +52,9 @@ class Unrecorded:
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Keep nothing."""
 
+    def put(self, records: Sequence[PredictionRecord]) -> None:
+        """Keep nothing, and wait for nothing."""
+
     def close(self) -> None:
         """Nothing to close."""
 

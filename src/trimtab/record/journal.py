@@ -2,34 +2,48 @@
 
 from __future__ import annotations
 
+import asyncio
 import errno
 import logging
 import os
 import secrets
 import threading
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from pathlib import Path
 
 import msgspec
+from xxhash import xxh3_64_intdigest
 
 from trimtab.config import JournalConfig
 from trimtab.errors import Unavailable
 from trimtab.protocols import Clock
 from trimtab.record.frames import frame
 from trimtab.record.segment import SUFFIX, Segment
-from trimtab.record.sync import GroupSync
+from trimtab.record.sync import Batch, GroupSync
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import PredictionRecord
 
 log = logging.getLogger(__name__)
 
 
+def in_sample(unit: str, ratio: float) -> bool:
+    """Whether a unit is in the sample: the same in every process, independent of every rollout's slots.
+
+    Args:
+        unit: The unit as journalled; all records of a unit are kept, or none.
+        ratio: The share of units in the sample, in [0, 1].
+    """
+    return xxh3_64_intdigest(f"trimtab.sample:{unit}".encode()) < ratio * 2**64
+
+
 class Journal:
     """Appends predictions to segments of this process; a :class:`~trimtab.protocols.JournalWriter`.
 
     When ``append`` returns, the records are in the kernel, so a killed process loses none. In mode
-    ``durable`` they are on disk, and many threads share one sync. In mode ``bounded`` a thread
-    syncs them within ``sync_ms`` plus one sync, which is all that a power failure can cost.
+    ``durable`` they are on disk, and many threads share one sync; on an event loop :meth:`put` does not
+    hold up what else is asked meanwhile, and all of it shares the next sync. In mode ``bounded`` a thread
+    syncs them within ``sync_ms`` plus one sync, which is all that a power failure can cost. ``sampled`` is
+    the same for a share of the units.
 
     Segment names ``<unix ms>-<pid>-<random>-<number>.seg`` sort by creation and never collide.
 
@@ -56,7 +70,13 @@ class Journal:
         self._segment: Segment | None = None
         self._failing = False
         self._write_lock = threading.Lock()
-        self._syncer = GroupSync(config.sync_ms / 1000, self._dropped)
+        self._durable = config.mode == "durable"
+        self._sampled = config.mode == "sampled"
+        self._bound = 0.0 if self._durable else config.sync_ms / 1000
+        self._syncer = GroupSync(self._bound, self._dropped, self._synced, clock.monotonic)
+        self._show_lag = metrics.setter("ml_journal_lag_seconds")
+        self._show_bound = metrics.setter("ml_journal_loss_bound_seconds")
+        self._show_bound(self._bound)
         self._closed = False
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
@@ -66,21 +86,36 @@ class Journal:
             Unavailable: the disk refused and the setting is to refuse (``journal_unavailable``), or
                 the journal was closed (``journal_closed``).
         """
+        if self._sampled:
+            records = self._sample(records)
         if not records:
             return
-        data = b"".join([frame(self._encode(record)) for record in records])
         try:
-            with self._write_lock:
-                segment = self._writable(records[-1].wall_time)
-                segment.write(data)
-                batch = self._syncer.wrote(segment, len(records))
-                self._failing = False
-            if self._config.mode == "durable":
+            batch = self._write(records)
+            if self._durable:
                 self._syncer.wait(batch)
         except OSError as error:
             self._refused(error, len(records))
-        else:
-            self._count_bytes(len(data))
+
+    def put(self, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
+        """As :meth:`append`; in mode ``durable`` what is to be awaited before the reply.
+
+        Raises:
+            Unavailable: as :meth:`append`.
+        """
+        if not self._durable or not records:
+            self.append(records)
+            return None
+        loop = asyncio.get_running_loop()
+        on_disk = loop.create_future()
+        self._syncer.start()
+        try:
+            self._write(records, on_disk)
+            loop.call_soon(self._syncer.hurry)  # behind all that is answered in this turn
+        except OSError as error:
+            self._refused(error, len(records))
+            return None
+        return self._settled(on_disk, len(records))
 
     def close(self) -> None:
         """Sync and close; idempotent."""
@@ -91,6 +126,37 @@ class Journal:
             if self._segment is not None:
                 self._syncer.retire(self._segment)
         self._syncer.close()
+
+    async def _settled(self, on_disk: asyncio.Future[None], records: int) -> None:
+        try:
+            await on_disk
+        except OSError as error:
+            self._refused(error, records)
+
+    def _write(
+        self, records: Sequence[PredictionRecord], on_disk: asyncio.Future[None] | None = None
+    ) -> Batch:
+        """Hand all of the records to the kernel, or none; the batch whose sync covers them."""
+        data = b"".join([frame(self._encode(record)) for record in records])
+        with self._write_lock:
+            segment = self._writable(records[-1].wall_time)
+            segment.write(data)
+            batch = self._syncer.wrote(segment, len(records), on_disk)
+            self._failing = False
+        self._count_bytes(len(data))
+        return batch
+
+    def _sample(self, records: Sequence[PredictionRecord]) -> Sequence[PredictionRecord]:
+        kept = [one for one in records if in_sample(one.unit, self._config.sample_ratio)]
+        if len(kept) < len(records):
+            self._metrics.count("ml_journal_unsampled_total", len(records) - len(kept))
+        return kept
+
+    def _synced(self, seconds: float) -> None:
+        self._show_lag(seconds)
+        if not self._durable and seconds > self._bound:
+            self._bound = seconds
+            self._show_bound(seconds)
 
     def _writable(self, wall_time: float) -> Segment:
         """The segment to write to; a new one where there is none, or it is full, old or spoiled."""
@@ -113,7 +179,7 @@ class Journal:
         self._begun = wall_time
         if old is not None:
             self._syncer.retire(old)
-        if self._config.mode == "bounded":
+        if not self._durable:
             self._syncer.start()
         return self._segment
 

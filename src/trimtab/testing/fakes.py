@@ -54,6 +54,10 @@ class MemoryJournal:
             raise self.error
         self.records.extend(records)
 
+    def put(self, records: Sequence[PredictionRecord]) -> None:
+        """As ``append``; there is nothing to wait for."""
+        self.append(records)
+
     def close(self) -> None:
         """Close; idempotent."""
         self.closed = True
