@@ -30,8 +30,17 @@ class Segment:
         self.size = 0
         self.sound = True
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
-        self._fd = os.open(path, flags, 0o640)
+        hidden = path.with_name(f".{path.name}.new")
+        self._fd = os.open(hidden, flags, 0o640)
+        # Locked before it can be seen: else somebody could take it for one that was left, and remove it.
         fcntl.flock(self._fd, fcntl.LOCK_EX)
+        try:
+            os.link(hidden, path)
+        except OSError:
+            os.close(self._fd)
+            raise
+        finally:
+            hidden.unlink()
         _sync_directory(path.parent)
 
     def write(self, data: bytes) -> None:
