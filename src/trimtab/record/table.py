@@ -146,7 +146,8 @@ def _picked(record: PredictionRecord, places: Mapping[int, Sequence[int | None]]
             hint="`trimtab journal cat` shows its values without their names.",
             code="version_not_registered",
         )
-    return [None if at is None else record.values[at] for at in place]
+    values = record.values  # none where a candidate ended its process while it was loaded
+    return [None if at is None or not values else values[at] for at in place]
 
 
 def _cast(value: Any, kind: pa.DataType) -> Any:

@@ -85,3 +85,10 @@ def test_versions_that_disagree_share_a_table(make_record: Make) -> None:
     with pytest.raises(NotFound) as unknown:
         list(joint_batches([make_record(0, version=9)], versions))
     assert unknown.value.code == "version_not_registered"
+
+
+def test_a_record_without_values_has_nulls(make_record: Make) -> None:
+    lost = make_record(0, values=(), sources="", ages_seconds=())
+    (batch,) = joint_batches([lost], {1: SIGNATURE})
+    (row,) = batch.to_pylist()
+    assert [None] * 4 == [row[spec.name] for spec in SIGNATURE.features]
