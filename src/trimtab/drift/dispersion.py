@@ -9,9 +9,10 @@ from functools import reduce
 import numpy as np
 from scipy.special import expit, stdtr
 
+from trimtab.drift.blockwise import block_length, independent
 from trimtab.drift.noise import effective_size
 from trimtab.protocols import DriftStatistic
-from trimtab.sketch import IntArray, Sketch, merge, subtract
+from trimtab.sketch import IntArray, Sketch, merge, merge_all, subtract
 from trimtab.types import FloatArray, Record
 
 LEAST_BLOCKS = 20
@@ -47,6 +48,9 @@ class Dispersion(Record, frozen=True):
     effective size ``size``. A score is at most 1: where blocks differ much anyway, the logarithm
     would leave a window that has nothing in common with the reference no room to stand out.
 
+    ``independent`` is how many independent blocks would say as much of the mean, and ``freedom`` of the
+    spread; 0 stands for all.
+
     ``offsets`` are what the slots of the season add to ``mean_logit``, empty where they add nothing;
     ``sd_within`` is what blocks of one slot still differ by.
     """
@@ -58,6 +62,8 @@ class Dispersion(Record, frozen=True):
     size: float
     offsets: tuple[float, ...] = ()
     sd_within: float = 0.0
+    independent: float = 0.0
+    freedom: float = 0.0
 
     def p_value(self, score: float, size: float, slot: int | None = None) -> float:
         """P(a block of the reference scores at least this), by a t tail on the logit.
@@ -85,20 +91,26 @@ class Dispersion(Record, frozen=True):
             return self.expected
         return float(expit(self.mean_logit + self.offsets[slot]))
 
-    def _usual(self, slot: int | None) -> tuple[float, float, float, int]:
+    def _usual(self, slot: int | None) -> tuple[float, float, float, float]:
+        like_it, freedom = self.independent or self.blocks, self.freedom or self.blocks
         if slot is None or not self.offsets:
-            return self.mean_logit, self.sd_logit, self.blocks, self.blocks - 1
+            return self.mean_logit, self.sd_logit, like_it, freedom - 1
         slots = len(self.offsets)
         mean = self.mean_logit + self.offsets[slot]
-        return mean, self.sd_within, self.blocks / slots, self.blocks - slots
+        left = max(1.0, freedom * (self.blocks - slots) / self.blocks)
+        return mean, self.sd_within, like_it / slots, left
 
 
 class Blocks(Record, frozen=True):
-    """The reference's rows, time block by time block; ``slots`` has each block's place in the season."""
+    """The reference's rows, time block by time block; ``slots`` has each block's place in the season.
+
+    ``apart`` is how many blocks before and after one are too near to be compared with it.
+    """
 
     rows: tuple[IntArray, ...] = ()
     slots: tuple[int, ...] = ()
     season: Season | None = None
+    apart: int = 0
 
 
 def blocks_of(times: FloatArray | None, block_seconds: float) -> Blocks:
@@ -128,11 +140,18 @@ def blocks_of(times: FloatArray | None, block_seconds: float) -> Blocks:
 def dispersions(
     parts: Sequence[Sketch], statistics: Sequence[DriftStatistic], blocks: Blocks
 ) -> dict[str, Dispersion]:
-    """By statistic, over blocks of one feature, each against the sum of the others."""
+    """By statistic, over blocks of one feature, each against the sum of the others.
+
+    Left out with a block are those before and after it that ``blocks.apart`` tells of: what is near in
+    time is alike, and a window will be further away.
+
+    Source:
+        Burman, Chow and Nolan, 1994, Biometrika 81 (leaving neighbours out, too).
+    """
     if not parts:
         return {}
     whole = reduce(merge, parts)
-    rests = [subtract(whole, part) for part in parts]
+    rests = [subtract(whole, near) for near in neighbourhoods(parts, blocks.apart)]
     sizes = [effective_size(r.rows, p.rows) for r, p in zip(rests, parts, strict=True)]
     found: dict[str, Dispersion] = {}
     for statistic in statistics:
@@ -141,6 +160,49 @@ def dispersions(
         if dispersion is not None:
             found[statistic.name] = dispersion
     return found
+
+
+def memory_of(
+    features: Sequence[Sequence[Sketch]], statistics: Sequence[DriftStatistic], blocks: Blocks
+) -> int:
+    """Over how many blocks the longest memory of a feature's scores reaches; 0 if there is none.
+
+    At most a quarter of the blocks, so that half of them are left to compare with.
+    """
+    longest = 1
+    for parts in features:
+        whole = reduce(merge, parts)
+        rests = [subtract(whole, part) for part in parts]
+        sizes = [effective_size(r.rows, p.rows) for r, p in zip(rests, parts, strict=True)]
+        for statistic in statistics:
+            scores = [statistic.score(r, p) for r, p in zip(rests, parts, strict=True)]
+            known = [None if c is None else c.score for c in scores]
+            at = [i for i, score in enumerate(known) if score is not None]
+            if len(at) >= LEAST_BLOCKS:
+                logits, slots = _series(known, at, float(np.median(sizes)), blocks)
+                offsets, _ = _offsets(logits, slots, blocks.season)
+                longest = max(longest, block_length(_without(logits, slots, offsets)))
+    return min(longest - 1, len(blocks.rows) // 4)
+
+
+def neighbourhoods(parts: Sequence[Sketch], apart: int) -> list[Sketch]:
+    """Each block merged with so many blocks before and after it."""
+    if not apart:
+        return list(parts)
+    sums = [merge_all(parts[: apart + 1])]
+    for at in range(1, len(parts)):
+        near = sums[-1]
+        if at + apart < len(parts):
+            near = merge(near, parts[at + apart])
+        if at - apart > 0:
+            near = subtract(near, parts[at - apart - 1])
+        sums.append(near)
+    return sums
+
+
+def neighbouring(sums: Sequence[IntArray], apart: int) -> list[IntArray]:
+    """As ``neighbourhoods``, of sums for correlations."""
+    return [np.sum(sums[max(0, at - apart) : at + apart + 1], axis=0) for at in range(len(sums))]
 
 
 def dispersion_of(
@@ -152,18 +214,37 @@ def dispersion_of(
         return None
     size = float(np.median(sizes))
     found = np.array([scores[i] for i in at], dtype=np.float64)
-    logits = _logits(found, size)
-    slots = np.array([blocks.slots[i] for i in at]) if blocks.season else None
+    logits, slots = _series(scores, at, size, blocks)
     offsets, within = _offsets(logits, slots, blocks.season)
+    rest = _without(logits, slots, offsets)
+    length = block_length(rest)
+    worth = independent(rest, length)
+    apart = np.square(rest - rest.mean())
+    freedom = independent(apart, block_length(apart))
     return Dispersion(
         mean_logit=_short(logits.mean()),
-        sd_logit=_short(logits.std(ddof=1)),
+        sd_logit=_short(math.hypot(logits.std(), rest.std() / math.sqrt(max(worth - 1, 1)))),
         expected=_short(found.mean()),
         blocks=len(found),
         size=_short(size),
         offsets=offsets,
         sd_within=_short(within),
+        independent=_short(worth) if worth < len(found) else 0.0,
+        freedom=_short(freedom) if freedom < len(found) else 0.0,
     )
+
+
+def _series(
+    scores: Sequence[float | None], at: Sequence[int], size: float, blocks: Blocks
+) -> tuple[FloatArray, IntArray | None]:
+    """The logits of the scores that there are, and their slots."""
+    logits = _logits(np.array([scores[i] for i in at], dtype=np.float64), size)
+    return logits, np.array([blocks.slots[i] for i in at]) if blocks.season else None
+
+
+def _without(logits: FloatArray, slots: IntArray | None, offsets: tuple[float, ...]) -> FloatArray:
+    """Logits without what their slots add."""
+    return logits - np.array(offsets)[slots] if slots is not None and offsets else logits
 
 
 def _season(blocks: int, block_seconds: float) -> Season | None:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from trimtab.drift.constant import ConstantChanged
 from trimtab.drift.correlation import Correlated, correlated, largest_change, pair_variances
@@ -16,6 +17,8 @@ from trimtab.drift.dispersion import (
     blocks_of,
     dispersion_of,
     dispersions,
+    memory_of,
+    neighbouring,
 )
 from trimtab.drift.ks import KolmogorovSmirnov
 from trimtab.drift.missing_rate import MissingRate
@@ -270,6 +273,9 @@ def profile_of(
     sketcher = Sketcher(binnings, ranks={at: sketches[at] for at in positions})
     blocks = blocks_of(times, block_seconds)
     parts = [sketcher.sketch([array[rows] for array in arrays]) for rows in blocks.rows]
+    if parts:
+        of_feature = [[part.features[at] for part in parts] for at in range(len(specs))]
+        blocks = replace(blocks, apart=memory_of(of_feature, STATISTICS, blocks))
     profiles = tuple(
         FeatureProfile(
             feature=spec,
@@ -346,7 +352,8 @@ def _pair_dispersion(
         return None
     whole = np.sum(parts, axis=0)
     changes = [
-        largest_change(correlated(whole - part), correlated(part), variances) for part in parts
+        largest_change(correlated(whole - near), correlated(part), variances)
+        for near, part in zip(neighbouring(parts, blocks.apart), parts, strict=True)
     ]
     sizes = [change.size for change in changes if change is not None]
     scores = [None if change is None else change.score for change in changes]
