@@ -87,7 +87,7 @@ class Load:
             while sent < (now - began) * rate:
                 sent += 1
                 if self.idle:
-                    self.idle.pop().ask(next(self._requests), began + sent / rate)
+                    self.idle.pop().ask(next(self._requests), began + (sent - 1) / rate)
                 else:
                     self.starved += 1
             await asyncio.sleep(0.0005)
