@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 from pyarrow import parquet
 from sklearn.ensemble import RandomForestClassifier
+from sklearn.neighbors import KNeighborsClassifier
 
 from trimtab.cli.main import cli
 from trimtab.compact.artifact import read
@@ -91,6 +92,32 @@ def test_what_cannot_be_planned_on_is_refused(
     done = run(place, *words, *ignored, data=data)
     assert done.exit_code == 2, done.output
     assert message in done.stderr
+
+
+def test_what_can_be_optimised_is_listed() -> None:
+    listed = CliRunner().invoke(cli, ["optimize", "--supported"])
+    assert listed.exit_code == 0
+    for words in ("sklearn.RandomForestClassifier", "xgboost.Booster", "StackingRegressor", "OneHotEncoder",
+                  "MLPClassifier", "not taken", "gblinear"):  # fmt: skip
+        assert words in listed.output
+    told = json.loads(CliRunner().invoke(cli, ["optimize", "--supported", "--json"]).stdout)
+    assert "lightgbm.Booster" in told["ways"][0]["takes"]
+    nothing = CliRunner().invoke(cli, ["optimize"])
+    assert (2, True) == (nothing.exit_code, "ask with --supported" in nothing.output)
+
+
+def test_an_estimator_that_cannot_be_made_compact_says_why_and_what_answers(place: Path) -> None:
+    near = KNeighborsClassifier(3).fit(X[:400], Y[:400])
+    joblib.dump(near, place / "near.joblib")
+    command = ["optimize", str(place / "near.joblib"), "--data", str(place / "rows.parquet")]
+    done = CliRunner().invoke(cli, [*command, "--target", "late", "--trust", "--state", str(place)])
+    assert done.exit_code == 0, done.output
+    said = " ".join(done.output.split())
+    assert (
+        "stays as it is. KNeighborsClassifier cannot be made compact: it is no tree ensemble"
+        in said
+    )
+    assert "It answers as its own library runs it" in said
 
 
 def test_a_file_that_can_run_code_needs_somebodys_word(place: Path) -> None:

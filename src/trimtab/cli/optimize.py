@@ -18,6 +18,7 @@ from trimtab.cli.session import Session, command
 from trimtab.errors import InvalidInput, NotFound
 from trimtab.optimize.budget import Budget, parse_budget
 from trimtab.optimize.planner import Plan, Trial
+from trimtab.optimize.supported import NEVER, ways
 from trimtab.report.optimize_page import (
     main_change,
     micros,
@@ -52,8 +53,9 @@ class Outcome(Record, frozen=True):
 
 
 @command()
-@click.argument("model")
-@click.option("--data", type=file, required=True, help="Rows the model was not fitted on.")
+@click.argument("model", required=False)
+@click.option("--data", type=file, help="Rows the model was not fitted on.")
+@click.option("--supported", is_flag=True, help="List what can be optimised, and how.")
 @click.option("--target", help="Column of outcomes in those rows.")
 @click.option("--budget", default="", help="What may be lost and what it may cost; see above.")
 @click.option("--train", type=file, help="Rows to refit on; else half of --data.")
@@ -70,8 +72,9 @@ class Outcome(Record, frozen=True):
 )
 def optimize(
     session: Session,
-    model: str,
-    data: Path,
+    model: str | None,
+    data: Path | None,
+    supported: bool,
     target: str | None,
     budget: str,
     train: Path | None,
@@ -93,6 +96,11 @@ def optimize(
 
     Exit status: 0 kept or nothing costs less, 3 budget not reached, 2 bad input.
     """
+    if supported:
+        session.emit({"ways": ways(), "never": NEVER}, _show_supported)
+        return 0
+    if model is None or data is None:
+        raise click.UsageError("Name a MODEL, and rows with --data; or ask with --supported.")
     limits = parse_budget(budget)
     held = Held(
         frame=read_frame(data),
@@ -120,6 +128,15 @@ def optimize(
         html.write_text(render_optimize(outcome.plan, model, data.name), encoding="utf-8")
     session.emit(outcome, lambda console: show_outcome(console, outcome, html))
     return 0 if outcome.plan.reached else NOT_REACHED_STATUS
+
+
+def _show_supported(console: Console) -> None:
+    for way in ways():
+        console.print(f"[bold]{way.way}[/]  equal: {way.equal}; {way.when}")
+        console.print(f"  {', '.join(way.takes)}", markup=False)
+    console.print("[bold]not taken[/]  answers as its own library runs it, and says why")
+    for what in NEVER:
+        console.print(f"  {what}", markup=False)
 
 
 def _optimize_file(
@@ -199,6 +216,8 @@ def show_outcome(console: Console, outcome: Outcome, html: Path | None) -> None:
         console.print(plan.words, markup=False)
     else:
         show_certificate(console, plan.certificate)
+        if why := plan.words.partition(" is kept. ")[2]:
+            console.print(why, markup=False)
     if outcome.version is not None:
         made = outcome.version
         console.print(f"registered [bold]{made.model} v{made.version}[/bold] ({made.format})")

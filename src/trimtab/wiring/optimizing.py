@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import narwhals as nw
 
 from trimtab.errors import InvalidInput
@@ -22,6 +23,7 @@ from trimtab.optimize.forms import NativeForm
 from trimtab.optimize.ground import make_ground, segments_of
 from trimtab.optimize.packed import PackedForm
 from trimtab.optimize.planner import Plan, Planner
+from trimtab.optimize.supported import hindrance
 from trimtab.protocols import ModelForm
 from trimtab.rollout import audit
 from trimtab.schema import columns_from_frame, infer_signature
@@ -122,9 +124,11 @@ def plan_for(
         signature.task, rows, budget, train=train, threshold=signature.threshold, seed=held.seed
     )
     planner = Planner(ground, budget, STEPS, progress=progress)
-    return planner.plan(
-        NativeForm(source.predictor.original), digest=source.digest, now=now, notes=notes
-    )
+    model = source.predictor.original
+    plan, form = planner.plan(NativeForm(model), digest=source.digest, now=now, notes=notes)
+    if why := hindrance(model):
+        plan = msgspec.structs.replace(plan, words=f"{plan.words} {why}")
+    return plan, form
 
 
 def artifact_of(source: Source, held: Held, form: ModelForm, folder: Path) -> object:
