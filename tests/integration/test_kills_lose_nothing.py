@@ -166,6 +166,25 @@ print(json.dumps(found))
 """
 )
 
+UNLOCKED = (
+    PRELUDE
+    + """
+import fcntl
+directory, inside = Path(sys.argv[1]), []
+
+def compacts_at_that_moment(event, given):
+    if event == "fcntl.flock" and given[1] == fcntl.LOCK_EX and not inside:
+        inside.append(True)
+        compact_all(directory)
+
+sys.addaudithook(compacts_at_that_moment)
+journal = Journal(directory, JournalConfig(), Metrics(), FakeClock())
+journal.append([record("first", 0)])
+journal.close()
+print(json.dumps({"names": names(directory), "compacted": len(inside)}))
+"""
+)
+
 
 def run(script: str, *words: object) -> dict[str, Any]:
     done = subprocess.run(
@@ -199,3 +218,9 @@ def test_a_kill_at_every_point_of_a_compaction_loses_nothing(tmp_path: Path) -> 
     expected = {"opened": 4, "read": 1, "finished": 4, "published": 4, "removed": 1, "synced": 1}
     assert expected == {point: found["points"].count(point) for point in expected}
     assert sum(expected.values()) == len(found["points"])
+
+
+def test_a_segment_that_is_not_locked_yet_is_not_taken_for_one_that_was_left(
+    tmp_path: Path,
+) -> None:
+    assert {"names": ["first"], "compacted": 1} == run(UNLOCKED, tmp_path)
