@@ -579,9 +579,12 @@ class BlobStore(Protocol):
 
 
 class EpochCell(Protocol):
-    """One integer a host, read at every request."""
+    """One integer a host, read at every request.
+
+    It is the control epoch; above its lower 48 bits it counts the rollbacks of this host alone.
+    """
 
     def read(self) -> int: ...
     def publish(self, epoch: int) -> None:
-        """Set the cell to ``epoch`` unless it is higher already."""
+        """Raise the epoch to ``epoch`` unless it is higher already."""
         ...

@@ -61,6 +61,8 @@ class Event(StrEnum):
     REQUEST_FAILED = "request_failed"
     PROCESS_FAILED = "process_failed"
     ROLLOUT_MOVED = "rollout_moved"
+    OVERRIDDEN = "overridden"
+    OVERRIDE_DAMAGED = "override_damaged"
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,9 +10,11 @@ from rich.console import Console
 from trimtab.cli import words
 from trimtab.cli.plan import plan_flags, read_plan
 from trimtab.cli.session import Session, command
+from trimtab.rollout.host_rollback import Override
 from trimtab.rollout.plan import APPROVING_ROLES
 from trimtab.types import Rollout, Route
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.rollback import roll_back
 
 reason = click.option("--reason", required=True, help="Why; kept in the audit log.")
 
@@ -139,15 +141,38 @@ def resume(session: Session, model: str, reason: str) -> None:
 @reason
 @click.option("--version", "chosen", help="Only this one of several candidates.")
 def rollback(session: Session, model: str, reason: str, chosen: str | None) -> None:
-    """Take MODEL's candidate, or else its newest champion, off the traffic at once."""
-    with session.deployment() as deployment:
-        if chosen is not None:
+    """Take MODEL's candidate, or else its newest champion, off the traffic at once.
+
+    If the state database does not answer within 2 s, this host rolls back by itself: its workers switch,
+    and the database takes it in when it answers again.
+    """
+    if chosen is not None:
+        with session.deployment() as deployment:
             ended = deployment.drop(model, named(chosen), actor=session.actor, reason=reason)
-            shown = show_route(ended) if isinstance(ended, Route) else show_rollout(ended)
-            session.emit(ended, shown)
-            return
-        route = deployment.roll_back(model, actor=session.actor, reason=reason)
-        session.emit(route, show_route(route))
+            session.emit(
+                ended, show_route(ended) if isinstance(ended, Route) else show_rollout(ended)
+            )
+        return
+    done = roll_back(session.config(), model, actor=session.actor, reason=reason)
+    if isinstance(done, Override):
+        session.emit({"local": True, "override": done}, _show_override(done))
+    else:
+        session.emit(done, show_route(done))
+
+
+def _show_override(done: Override) -> Callable[[Console], None]:
+    def show(console: Console) -> None:
+        undo = done.undo
+        console.print(
+            f"{undo.model}: version {', '.join(map(str, undo.off))} is off the traffic of this host, "
+            f"version {undo.to} answers  (rollout {undo.rollout})"
+        )
+        console.print(
+            "  The state database does not answer. It takes this in when it does; other hosts go on "
+            "until then."
+        )
+
+    return show
 
 
 def named(version: str) -> str | int:

@@ -7,7 +7,8 @@ Conflict if somebody has acted since. None stands for the epoch of the transacti
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any
 
 from msgspec.structs import replace
 from xxhash import xxh3_64_hexdigest
@@ -269,10 +270,11 @@ def roll_back(
     clock: Clock,
     expected_epoch: int | None = None,
     event_time: float | None = None,
+    detail: Mapping[str, Any] | None = None,
 ) -> Route:
     """Take the candidate off the traffic; without one, go back to the champion before this one.
 
-    Going back repeatedly walks the promotions back, one at a time.
+    Going back repeatedly walks the promotions back, one at a time. ``detail`` goes to the audit log too.
 
     Raises:
         NotFound: the model is not deployed.
@@ -281,7 +283,7 @@ def roll_back(
     """
     change = Change(state, actor, reason, clock, expected_epoch, event_time)
     champion = _route(state, model).champion
-    undone = _open(state, model) or _promotion_of(state, model, champion)
+    undone = to_undo(state, model)
     if undone is None:
         raise Conflict(
             f"No version of {model!r} was deployed before version {champion}: without it nothing "
@@ -295,7 +297,7 @@ def roll_back(
     if promoted:
         change.name(model, CHAMPION, rollout.control)
         change.name(model, PREVIOUS, rollout.candidate)
-    change.log_rollout("roll_back", rollout, after_promotion=promoted)
+    change.log_rollout("roll_back", rollout, **{"after_promotion": promoted, **(detail or {})})
     return route
 
 
@@ -374,6 +376,14 @@ def resume(
     """
     change = Change(state, actor, reason, clock, expected_epoch)
     return change.turn(_under_way(state, model), RolloutState.RUNNING, "resume")
+
+
+def to_undo(state: StateTx, model: str) -> Rollout | None:
+    """The rollout that a rollback ends: the one under way, else the promotion that brought the champion."""
+    route = state.control.route(model)
+    if route is None:
+        return None
+    return _open(state, model) or _promotion_of(state, model, route.champion)
 
 
 def _rank(role: str) -> int:

@@ -13,12 +13,25 @@ from pathlib import Path
 from trimtab.errors import InvalidInput, Unavailable
 
 _BYTES = 8
+EPOCH_BITS = 48
+_EPOCH = (1 << EPOCH_BITS) - 1
+
+
+def epoch_of(mark: int) -> int:
+    """The control epoch within a mark."""
+    return mark & _EPOCH
+
+
+def generation_of(mark: int) -> int:
+    """How many rollbacks of this host alone a mark tells of."""
+    return mark >> EPOCH_BITS
 
 
 class MmapEpoch:
-    """An epoch in a memory-mapped file of 8 bytes, shared by all processes of a host.
+    """A mark in a memory-mapped file of 8 bytes, shared by all processes of a host.
 
-    It never goes down: publishing is a comparison and a store under the file's lock. One aligned
+    Its lower 48 bits are the control epoch; those above count the rollbacks that the host carried out by
+    itself, so a host that never did has the epoch for a mark. It never goes down: publishing is a comparison and a store under the file's lock. One aligned
     store makes it visible, so a reader needs no lock and sees the old epoch or the new one.
 
     Args:
@@ -41,20 +54,26 @@ class MmapEpoch:
         self._cell = memoryview(self._map).cast("Q")
 
     def read(self) -> int:
-        """The epoch now."""
+        """The mark now."""
         return self._cell[0]
 
     def publish(self, epoch: int) -> None:
-        """Set the cell to ``epoch`` unless it is higher already.
+        """Raise the mark's epoch to ``epoch`` unless it is higher already.
 
         Raises:
-            InvalidInput: the epoch is no 64-bit unsigned integer.
+            InvalidInput: the epoch is no 48-bit unsigned integer.
         """
-        if not 0 <= epoch < 1 << 64:
+        if not 0 <= epoch <= _EPOCH:
             raise InvalidInput(f"An epoch of {epoch} does not fit.", code="invalid_epoch")
         # A descriptor of its own, so that the lock also excludes this process's other threads.
         with self.path.open("r+b", buffering=0) as file, _locked(file):
-            self._cell[0] = max(self._cell[0], epoch)
+            mark = self._cell[0]
+            self._cell[0] = mark - epoch_of(mark) + max(epoch_of(mark), epoch)
+
+    def override(self) -> None:
+        """Tell that this host has carried out a rollback by itself."""
+        with self.path.open("r+b", buffering=0) as file, _locked(file):
+            self._cell[0] += 1 << EPOCH_BITS
 
     def close(self) -> None:
         """Release the mapping; the file stays. Idempotent."""

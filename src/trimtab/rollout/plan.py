@@ -151,7 +151,7 @@ def _check_candidates(plan: RolloutPlan, candidates: int | None) -> None:
                 path=f"steps[{i}].shares",
                 hint="State a share for each candidate, in their order, control left out.",
             )
-        if candidates is None and not step.shares:
+        if candidates in (None, 1) and not step.shares:
             continue
         given = step_slots(step, candidates or len(step.shares))
         _check_growth(i, before, given)

@@ -14,6 +14,7 @@ from starlette.routing import BaseRoute, Route
 from trimtab import config as settings
 from trimtab.config import AuthConfig, TokenConfig
 from trimtab.errors import InvalidRequest, Refused, TrimtabError
+from trimtab.rollout.host_rollback import Override
 from trimtab.serve.body import read_body
 from trimtab.serve.dataplane import JSON, failure
 from trimtab.serve.decoding import decode
@@ -21,6 +22,7 @@ from trimtab.types import RolloutPlan
 from trimtab.types import Route as TrafficRoute
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.overview import overview, without_slots
+from trimtab.wiring.rollback import roll_back
 
 _encode = msgspec.json.Encoder().encode
 CHANGING_ROLES = frozenset({"operator", "admin"})
@@ -144,9 +146,10 @@ def _deploy(deployment: Deployment, model: str, asked: ChangeBody, who: TokenCon
 
 
 def _roll_back(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:
-    if asked.version is None:
-        return deployment.roll_back(model, actor=who.name, reason=asked.reason)
-    return deployment.drop(model, asked.version, actor=who.name, reason=asked.reason)
+    if asked.version is not None:
+        return deployment.drop(model, asked.version, actor=who.name, reason=asked.reason)
+    done = roll_back(deployment.config, model, actor=who.name, reason=asked.reason)
+    return {"local": True, "override": done} if isinstance(done, Override) else done
 
 
 def _approve(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from math import ceil
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, exc
@@ -115,7 +116,7 @@ def _postgresql(url: URL, wait_seconds: float) -> Engine:
             url.set(drivername="postgresql+psycopg"),
             pool_pre_ping=True,
             connect_args={
-                "connect_timeout": CONNECT_SECONDS,
+                "connect_timeout": max(2, min(CONNECT_SECONDS, ceil(wait_seconds))),
                 "application_name": "trimtab",
                 "options": options,
             },

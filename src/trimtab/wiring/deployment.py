@@ -14,11 +14,13 @@ from trimtab.errors import InvalidPlan, NotFound
 from trimtab.models.registry import Registry
 from trimtab.protocols import BlobStore, Clock, EpochCell, StateStore, StateTx
 from trimtab.rollout import controller, overrides, residence
-from trimtab.rollout.epoch import MmapEpoch
+from trimtab.rollout.host_rollback import Override, settle
 from trimtab.store.blobs import LocalBlobs
+from trimtab.store.engine import WAIT_SECONDS
 from trimtab.store.state import open_state
 from trimtab.types import Rollout, RolloutPlan, Route, Version
 from trimtab.wiring.clock import SystemClock
+from trimtab.wiring.host_rollbacks import Overrides, open_overrides
 
 T = TypeVar("T")
 
@@ -33,20 +35,24 @@ class Deployment:
     blobs: BlobStore
     registry: Registry
     epoch: EpochCell
+    host_rollbacks: Overrides
     clock: Clock
 
     @classmethod
-    def open(cls, config: Config, clock: Clock | None = None) -> Deployment:
+    def open(
+        cls, config: Config, clock: Clock | None = None, wait_seconds: float = WAIT_SECONDS
+    ) -> Deployment:
         """Open the state directory and database, creating what is not there yet.
 
         Raises:
-            Unavailable: the database or the directory cannot be used.
+            Unavailable: the database or the directory cannot be used within ``wait_seconds``.
         """
         clock = clock or SystemClock()
         folder = Path(config.state.dir).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        state = open_state(config.state.url or f"sqlite:///{folder / 'state.db'}")
+        state = open_state(config.state.url or f"sqlite:///{folder / 'state.db'}", wait_seconds)
         blobs = LocalBlobs(folder / "blobs")
+        on_host = open_overrides(config)
         return cls(
             config=config,
             dir=folder,
@@ -59,7 +65,8 @@ class Deployment:
                 clock=clock,
                 compact=config.optimize.compact,
             ),
-            epoch=MmapEpoch(folder / "epoch"),
+            epoch=on_host.cell,
+            host_rollbacks=on_host,
             clock=clock,
         )
 
@@ -88,11 +95,35 @@ class Deployment:
 
     @contextmanager
     def changing(self) -> Iterator[StateTx]:
-        """A transaction that may raise the epoch; once it is durable, workers are told."""
+        """A transaction that may raise the epoch; once it is durable, workers are told.
+
+        What this host has rolled back by itself is written first: nobody acts on less than that.
+        """
+        self.settle()
         with self.state.transaction() as state:
             yield state
             epoch = state.control.epoch()
         self.epoch.publish(epoch)
+        with self.state.reading() as state:
+            self.host_rollbacks.keep(state)
+
+    def settle(self) -> tuple[Override, ...]:
+        """Write to the database what this host has rolled back by itself; what that was.
+
+        Raises:
+            Unavailable: the database still cannot be written.
+        """
+        pending = tuple(self.host_rollbacks.pending().values())
+        if not pending:
+            return ()
+        with self.state.transaction() as state:
+            for override in pending:
+                settle(state, override, self.clock)
+            epoch = state.control.epoch()
+        self.epoch.publish(epoch)
+        for override in pending:
+            self.host_rollbacks.drop(override)
+        return pending
 
     def _change(self, change: Callable[[StateTx], T]) -> T:
         with self.changing() as state:
@@ -277,9 +308,17 @@ class Deployment:
     def roll_back(self, model: str, *, actor: str, reason: str) -> Route:
         """Take the candidate, or else the newest champion, off the traffic at once.
 
+        If this host had done so by itself already, that is written and nothing else happens.
+
         Raises:
             Conflict: there is nothing to go back to.
+            Unavailable: the database cannot be written; `wiring.rollback` goes on from there.
         """
+        if any(override.undo.model == model for override in self.settle()):
+            with self.state.reading() as state:
+                route = state.control.route(model)
+            if route is not None:
+                return route
         return self._change(
             lambda state: controller.roll_back(
                 state, model, actor=actor, reason=reason, clock=self.clock

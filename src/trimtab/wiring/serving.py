@@ -270,12 +270,18 @@ class Serving:
         router = open_router()
         crashes = CrashNotes(deployment.run_dir)
         builder = ModelBuilder(deployment, guards, metrics, router, crashes)
-        # A state in SQLite is on this host, so a request may wait for a read of it.
-        rebuild = None if config.state.url.startswith("postgres") else builder.rebuild
         board = LiveBoard(
-            deployment.state, deployment.epoch, builder.build, stale.set, metrics, rebuild,
+            deployment.state,
+            deployment.epoch,
+            builder.build,
+            stale.set,
+            metrics,
+            builder.rebuild,
             builder.release,
-        )  # fmt: skip
+            deployment.host_rollbacks,
+            # A state in SQLite is on this host, so a request may wait for a read of it.
+            wait_for_state=not config.state.url.startswith("postgres"),
+        )
         writer = journal or Journal(deployment.journal_dir, config.journal, metrics, clock)
         issuer = IdIssuer(deployment.id_seed(), clock)
         flow = PredictFlow(

@@ -24,6 +24,7 @@ from trimtab.models.isolate import Isolation
 from trimtab.models.registry import warm
 from trimtab.protocols import JournalReader, JournalWriter, LiveArm
 from trimtab.record.answers import decide
+from trimtab.rollout.epoch import epoch_of
 from trimtab.rollout.strategies.shadow import Shadow, shown_to
 from trimtab.schema import Checker
 from trimtab.telemetry import Event, Metrics
@@ -94,7 +95,7 @@ class Shadowing:
 
     def _follow(self) -> None:
         """The shadows of now; a version is loaded once a route."""
-        epoch = self.deployment.epoch.read()
+        epoch = epoch_of(self.deployment.epoch.read())
         if epoch == self._epoch:
             return
         with self.deployment.state.reading() as state:

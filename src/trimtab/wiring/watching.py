@@ -237,6 +237,7 @@ class Watching:
 
     def tick(self) -> Tick:
         """One step of flow 2; then workers are told of a new epoch, and gauges are set."""
+        self.deployment.settle()
         tick = self.flow.tick()
         with self.deployment.state.reading() as state:
             epoch = state.control.epoch()

@@ -34,7 +34,7 @@ def other_process(path: Path, epoch: int) -> int:
 def test_an_epoch_only_rises(tmp_path: Path) -> None:
     cell = MmapEpoch(tmp_path / "epoch")
     assert 0 == cell.read()
-    for published, expected in ((7, 7), (3, 7), (7, 7), (2**63, 2**63)):
+    for published, expected in ((7, 7), (3, 7), (7, 7), (2**47, 2**47)):
         cell.publish(published)
         assert expected == cell.read()
 
@@ -58,7 +58,7 @@ def test_publishing_from_many_threads_ends_at_the_highest(tmp_path: Path) -> Non
     assert [199] * 4 == [cell.read() for cell in cells]
 
 
-@pytest.mark.parametrize("epoch", [-1, 2**64])
+@pytest.mark.parametrize("epoch", [-1, 2**48])
 def test_an_epoch_that_does_not_fit_is_refused(tmp_path: Path, epoch: int) -> None:
     with pytest.raises(InvalidInput, match="does not fit"):
         MmapEpoch(tmp_path / "epoch").publish(epoch)
