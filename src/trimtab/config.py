@@ -349,10 +349,15 @@ class AuthConfig(Section, frozen=True):
 
     ``allow_code`` names versions (``model`` or ``model:version``) whose artifacts may run code when
     they are loaded (pickle, joblib), though nobody vouched for them when they were registered.
+    ``signers`` are trusted public keys by name (``ed25519:…``, as ``trimtab keys`` shows them): what they
+    signed may run code, and a signature of theirs that does not hold is refused at every load. With
+    ``require_signature`` nothing else is loaded, except by name in ``allow_code``.
     """
 
     tokens: tuple[TokenConfig, ...] = ()
     allow_code: tuple[str, ...] = ()
+    signers: dict[str, str] = {}
+    require_signature: bool = False
 
 
 class OptimizeConfig(Section, frozen=True):

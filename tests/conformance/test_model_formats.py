@@ -51,6 +51,7 @@ from trimtab.models.formats.sklearn_joblib import JoblibFormat
 from trimtab.models.formats.skops_format import SkopsFormat
 from trimtab.models.formats.xgboost import XgboostFormat
 from trimtab.models.registry import Registry
+from trimtab.models.trust import Trust
 from trimtab.optimize.compact import compact
 from trimtab.protocols import ModelFormat
 from trimtab.schema import columns_from_frame, infer_signature
@@ -411,7 +412,7 @@ BUILT_IN: dict[str, Callable[[], ModelFormat]] = {
 def registry(tmp_path: Path) -> Registry:
     folder = tmp_path / "blobs"
     folder.mkdir()
-    return Registry(RegistryState(), FolderBlobs(folder), (), FakeClock(), Formats(BUILT_IN))
+    return Registry(RegistryState(), FolderBlobs(folder), Trust(), FakeClock(), Formats(BUILT_IN))
 
 
 def numbers() -> Signature:

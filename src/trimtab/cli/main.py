@@ -13,6 +13,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "init": ("settings:init", "Write a trimtab.toml to start from."),
     "demo": ("demo:demo", "Run the whole voyage on real flights."),
     "register": ("models:register", "Make a trained model a version, with profile and metrics."),
+    "keys": ("signing:keys", "Make a key that signs artifacts."),
+    "sign": ("signing:sign", "Sign a model file."),
     "list": ("models:list_models", "List models and their versions."),
     "show": ("models:show", "Show a version: signature, metrics, lineage."),
     "diff": ("models:diff", "Show how two versions differ."),

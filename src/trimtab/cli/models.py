@@ -11,7 +11,10 @@ from rich.table import Table
 
 from trimtab.cli import words
 from trimtab.cli.session import Session, command
+from trimtab.cli.signing import signing
+from trimtab.errors import InvalidInput
 from trimtab.models.difference import differences
+from trimtab.models.trust import Sealer
 from trimtab.store.columnar import read_frame
 from trimtab.types import Task, Version
 from trimtab.wiring.overview import AliasMove, alias_history, overview
@@ -39,6 +42,10 @@ file = click.Path(path_type=Path, exists=True, dir_okay=False)
 @click.option(
     "--trust", is_flag=True, help="Allow this artifact to run code when it is loaded (pickle)."
 )
+@click.option(
+    "--key", "key_path", type=click.Path(path_type=Path), help="Sign it with this private key."
+)
+@click.option("--signature", type=file, help="Its signature, as `trimtab sign` wrote it.")
 def register(
     session: Session,
     model: str,
@@ -56,6 +63,8 @@ def register(
     views: tuple[str, ...],
     description: str,
     trust: bool,
+    key_path: Path | None,
+    signature: Path | None,
 ) -> None:
     """Register ARTIFACT (a model file, or a model folder of MLflow) as the next version of MODEL."""
     training = Training(
@@ -81,8 +90,18 @@ def register(
             description=description,
             lineage={"reference": reference.name},
             trust=trust,
+            sealer=_sealer(key_path, signature),
         )
     session.emit(version, lambda console: show_version(console, version))
+
+
+def _sealer(key_path: Path | None, signature: Path | None) -> Sealer | None:
+    if key_path is not None and signature is not None:
+        raise InvalidInput("Give --key or --signature, not both.", code="two_signatures")
+    if key_path is not None:
+        made: Sealer = signing("read_key")(key_path)
+        return made
+    return None if signature is None else signing("read_signature")(signature)
 
 
 @command("list")
@@ -172,6 +191,7 @@ def show_version(console: Console, version: Version) -> None:
         "task": f"{version.signature.task.value}, threshold {version.signature.threshold:g}",
         "views": ", ".join(version.views) or "none",
         "trusted by": version.trusted_by or "nobody (not needed, or not allowed to run code)",
+        "signed by": "nobody" if version.seal is None else version.seal.signer,
         "compiled": compiled(version),
         **{name: fact for name, fact in version.lineage.items() if name != "not_compiled"},
         **{f"held-out {name}": f"{value:.4g}" for name, value in version.metrics.items()},

@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import file_digest
 from pathlib import Path
 
 import msgspec
@@ -15,6 +16,7 @@ import numpy as np
 from trimtab.errors import InvalidInput, ModelFailure, NotFound, Refused, TrimtabError
 from trimtab.models.artifact import Formats
 from trimtab.models.guard import Guarded, opened
+from trimtab.models.trust import Sealer, Trust, untrusted
 from trimtab.protocols import BlobStore, Clock, ModelFormat, Predictor, StateStore, StateTx
 from trimtab.telemetry import Event
 from trimtab.types import (
@@ -25,6 +27,7 @@ from trimtab.types import (
     CompactForm,
     FeatureKind,
     Record,
+    Seal,
     Signature,
     Version,
 )
@@ -59,7 +62,7 @@ class Registry:
     Args:
         state: Where versions and aliases are kept.
         blobs: Where artifacts are kept, by digest.
-        allow_code: ``model`` or ``model:version`` whose artifacts may run code when loaded.
+        trust: Who is trusted, and what may run code when loaded.
         clock: Dates versions and aliases.
         formats: The formats that can be used; None means all that are installed.
         compact: Whether compiled forms are served in place of originals.
@@ -69,7 +72,7 @@ class Registry:
         self,
         state: StateStore,
         blobs: BlobStore,
-        allow_code: Collection[str],
+        trust: Trust,
         clock: Clock,
         formats: Formats | None = None,
         *,
@@ -77,7 +80,7 @@ class Registry:
     ) -> None:
         self._state = state
         self._blobs = blobs
-        self._allow_code = frozenset(allow_code)
+        self._trust = trust
         self._clock = clock
         self._compact = compact
         self._formats = Formats.installed() if formats is None else formats
@@ -100,6 +103,7 @@ class Registry:
         file_format: str | None = None,
         compact: Compiled | None = None,
         certificate: Certificate | None = None,
+        sealer: Sealer | None = None,
     ) -> Version:
         """Keep a model as a new version; the same bytes and signature again are the same version.
 
@@ -112,18 +116,18 @@ class Registry:
             metrics: Held-out figures, for example ``{"roc_auc": .71}``.
             lineage: What it came from: data, code, parent.
             author: Who made it.
-            description: What is new about it, for people.
+            description: What is new about it.
             views: The feature views that fill its features.
             view_versions: Their digests as it was trained with them, by name.
-            trust: Who vouches for an artifact that can run code; empty if nobody. Not kept for a format
-                that cannot.
+            trust: Who vouches for an artifact that can run code; not kept for a format that cannot.
             file_format: The format; None finds it out.
             compact: Its compiled form, and what was measured of it.
             certificate: How it differs from the version that it was made of.
+            sealer: Who signs it, or has its signature.
 
         Raises:
-            InvalidInput: a name is malformed, or no format knows the artifact.
-            NotFound: there is no such file or format.
+            InvalidInput: a name is malformed, no format knows the artifact, or there is none.
+            Refused: the signature is of something else.
         """
         _check_name(model, "model")
         with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
@@ -133,10 +137,10 @@ class Registry:
             profile_digest = self._kept(profile, Path(directory) / "profile")
             promise_digest = self._kept(promise, Path(directory) / "promise")
             form = None if compact is None else self._form(compact, Path(directory))
+        seal = _sealed(sealer, digest, kind.name, form)
         with self._state.transaction() as tx:
             for known in tx.registry.versions(model):
-                vouched = not trust or known.trusted_by == trust
-                if known.digest == digest and known.signature == signature and vouched:
+                if known.digest == digest and _same(known, signature, trust, seal):
                     return known
             version = Version(
                 model=model,
@@ -157,6 +161,7 @@ class Registry:
                 trusted_by=trust,
                 compact=form,
                 certificate=certificate,
+                seal=seal,
             )
             tx.registry.add_version(version)
             return version
@@ -251,10 +256,11 @@ class Registry:
             ModelFailure: the artifact cannot be opened.
         """
         form = version.compact
-        if form is None or not self._compact or not self._may_open(version, form.format):
+        if form is None or not self._compact or not self._may_open(version, form):
             return LoadedModel(version=version, predictor=self.original(version))
         try:
             kind = self._formats.named(form.format)
+            self._trust.check(version, kind, form.digest, _of_form(version))
             path = self._blobs.fetch(form.digest)
             small = opened(kind, path, version.signature, f"{version.model}:{version.version}")
         except TrimtabError as why:
@@ -267,26 +273,25 @@ class Registry:
         return LoadedModel(version=version, predictor=small)
 
     def original(self, version: Version) -> Guarded:
-        """Open a version's original, after its digest and, where it can run code, its trust.
+        """Open a version's original, after its digest, its signature and who vouches for it.
 
         Raises:
             TrimtabError: as :meth:`load`.
         """
         name = f"{version.model}:{version.version}"
         kind = self._formats.named(version.format)
-        if not self._may_open(version, version.format):
-            raise untrusted(
-                name,
-                version.format,
-                f"Register it with trust, or add {name!r} to [auth] allow_code.",
-            )
+        signature = "" if version.seal is None else version.seal.signature
+        self._trust.check(version, kind, version.digest, signature)
         return opened(kind, self._blobs.fetch(version.digest), version.signature, name)
 
-    def _may_open(self, version: Version, file_format: str) -> bool:
-        """Whether a format runs no code, or somebody vouches for this version's."""
-        name = f"{version.model}:{version.version}"
-        vouched = version.trusted_by or not self._allow_code.isdisjoint((version.model, name))
-        return bool(vouched) or not self._formats.named(file_format).runs_code
+    def _may_open(self, version: Version, form: CompactForm) -> bool:
+        """Whether the compiled form needs nobody's word, or has it; a forged word is for ``check``."""
+        try:
+            kind = self._formats.named(form.format)
+            self._trust.check(version, kind, form.digest, _of_form(version))
+        except Refused as why:
+            return why.code == "signature_invalid"
+        return True
 
     def preview(
         self,
@@ -295,6 +300,7 @@ class Registry:
         *,
         trust: str = "",
         file_format: str | None = None,
+        sealer: Sealer | None = None,
     ) -> Guarded:
         """What a model will answer once it is registered; one in memory is written and read first.
 
@@ -306,8 +312,19 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
             path, kind = self._written(artifact, file_format, Path(directory))
             if isinstance(artifact, Path) and kind.runs_code and not trust:
-                raise untrusted(path.name, kind.name, "Say that you trust it with --trust.")
+                self._check_seal(path, kind, sealer)
             return opened(kind, path, signature, path.name)
+
+    def _check_seal(self, path: Path, kind: ModelFormat, sealer: Sealer | None) -> None:
+        with path.open("rb") as file:
+            digest = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+        seal = None if sealer is None else sealer.seal(digest, kind.name)
+        if seal is None or not self._trust.sealed(path.name, seal, digest, kind.name):
+            raise untrusted(
+                path.name,
+                kind.name,
+                "Say that you trust it with --trust, or have it signed by one of [auth] signers.",
+            )
 
     def _kept(self, blob: bytes | None, at: Path) -> str | None:
         """The digest of bytes that are kept beside an artifact."""
@@ -396,14 +413,30 @@ def _no_model(model: str, models: Sequence[str]) -> NotFound:
     )
 
 
-def untrusted(name: str, file_format: str, hint: str) -> Refused:
-    """The refusal of a file that can run code and that nobody vouches for."""
-    return Refused(
-        f"{name} is a {file_format} file, which can run any code when it is opened, and nobody"
-        " vouches for it.",
-        hint=hint,
-        code="untrusted_artifact",
-    )
+def _sealed(
+    sealer: Sealer | None, digest: str, file_format: str, form: CompactForm | None
+) -> Seal | None:
+    if sealer is None:
+        return None
+    seal = sealer.seal(digest, file_format)
+    if seal is None:
+        raise Refused(
+            f"The signature is not of this artifact ({file_format}, {digest}).",
+            code="signature_of_another",
+            hint="Sign this very file, in the format that it is opened as: `trimtab sign`.",
+        )
+    compact = None if form is None else sealer.seal(form.digest, form.format)
+    return seal if compact is None else msgspec.structs.replace(seal, compact=compact.signature)
+
+
+def _same(known: Version, signature: Signature, trust: str, seal: Seal | None) -> bool:
+    """Whether a version of the same bytes takes the same, and nobody new vouches for it."""
+    vouched = (not trust or known.trusted_by == trust) and seal in (None, known.seal)
+    return known.signature == signature and vouched
+
+
+def _of_form(version: Version) -> str:
+    return "" if version.seal is None else version.seal.compact
 
 
 def _check_name(name: str, what: str) -> None:

@@ -92,6 +92,18 @@ class CompactForm(Record, frozen=True):
     format: str = "compact"
 
 
+class Seal(Record, frozen=True):
+    """A signer's word for an artifact: ``signer`` is a public key, ``ed25519:`` and base64.
+
+    ``signature`` is of the artifact's digest and format, ``compact`` of those of the compiled form; both
+    in base64, empty where there is none.
+    """
+
+    signer: str
+    signature: str
+    compact: str = ""
+
+
 class Version(Record, frozen=True):
     """One immutable version of a model, as the registry knows it.
 
@@ -101,7 +113,8 @@ class Version(Record, frozen=True):
     ``trusted_by`` is who allowed a format that can run code, ``""`` if nobody. ``promise_digest`` names
     what its held-out rows promise of its performance.
     ``compact`` is the compiled form that is served in its place, None if there is none.
-    ``certificate`` says how an optimised version differs from the one that it was made of.
+    ``certificate`` says how an optimised version differs from the one that it was made of. ``seal`` is who
+    signed it.
     """
 
     model: str
@@ -122,6 +135,7 @@ class Version(Record, frozen=True):
     promise_digest: str | None = None
     compact: CompactForm | None = None
     certificate: Certificate | None = None
+    seal: Seal | None = None
 
 
 class Alias(Record, frozen=True):

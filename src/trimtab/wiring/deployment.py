@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from trimtab.config import Config
-from trimtab.errors import InvalidPlan, NotFound
+from trimtab import plugins
+from trimtab.config import AuthConfig, Config
+from trimtab.errors import InvalidConfig, InvalidPlan, NotFound
 from trimtab.models.registry import Registry
+from trimtab.models.trust import Trust
 from trimtab.protocols import BlobStore, Clock, EpochCell, StateStore, StateTx
 from trimtab.rollout import controller, overrides, residence
 from trimtab.rollout.host_rollback import Override, settle
@@ -23,6 +25,26 @@ from trimtab.wiring.clock import SystemClock
 from trimtab.wiring.host_rollbacks import Overrides, open_overrides
 
 T = TypeVar("T")
+
+
+def open_trust(auth: AuthConfig) -> Trust:
+    """Who vouches for artifacts, as configured.
+
+    Raises:
+        InvalidConfig: signers are named, and the extra that checks signatures is not installed.
+    """
+    allowed = frozenset(auth.allow_code)
+    if not auth.signers:
+        return Trust(allow_code=allowed, require=auth.require_signature)
+    try:
+        verify = plugins.by_path("trimtab.models.signing:verify")
+    except InvalidConfig as missing:
+        raise InvalidConfig(
+            "[auth] signers needs the package 'cryptography'.",
+            path="auth.signers",
+            hint="Install it: pip install 'trimtab[signing]'.",
+        ) from missing
+    return Trust(allowed, auth.signers, auth.require_signature, verify)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +83,7 @@ class Deployment:
             registry=Registry(
                 state,
                 blobs,
-                allow_code=config.auth.allow_code,
+                trust=open_trust(config.auth),
                 clock=clock,
                 compact=config.optimize.compact,
             ),

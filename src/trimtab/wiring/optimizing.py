@@ -15,7 +15,7 @@ import narwhals as nw
 from trimtab.errors import InvalidInput
 from trimtab.models.artifact import Formats, digest_of
 from trimtab.models.guard import Guarded, opened
-from trimtab.models.registry import untrusted
+from trimtab.models.trust import untrusted
 from trimtab.optimize.artifact import draft_of
 from trimtab.optimize.budget import Budget
 from trimtab.optimize.catalogue import STEPS

@@ -21,6 +21,7 @@ from trimtab.errors import InvalidConfig, InvalidInput
 from trimtab.features.views import compile_plan
 from trimtab.models.guard import Guarded
 from trimtab.models.registry import Compiled
+from trimtab.models.trust import Sealer
 from trimtab.performance import HeldOut, evaluate, make_promise
 from trimtab.protocols import Predictor
 from trimtab.rollout import audit
@@ -59,7 +60,7 @@ class Training(Record, frozen=True):
     ignore: tuple[str, ...] = ()
 
 
-def register(
+def register(  # noqa: PLR0913 - each is a fact of the version
     deployment: Deployment,
     model: str,
     artifact: object,
@@ -70,6 +71,7 @@ def register(
     description: str = "",
     lineage: Mapping[str, str] | None = None,
     trust: bool = False,
+    sealer: Sealer | None = None,
 ) -> Version:
     """Register an artifact (a file or a fitted model) as the model's next version.
 
@@ -78,13 +80,13 @@ def register(
 
     Raises:
         InvalidInput: the frames, the views or the artifact do not fit together.
-        Refused: the artifact can run code and is not trusted.
+        Refused: the artifact can run code and is not trusted, or the signature is of another.
     """
     signature = _signature(training)
     compile_plan(served_features(deployment), signature, views)
     reference = columns_from_frame(signature, training.reference)
     vouched = author if trust else ""
-    predictor = deployment.registry.preview(artifact, signature, trust=vouched)
+    predictor = deployment.registry.preview(artifact, signature, trust=vouched, sealer=sealer)
     times = _column(training.reference, training.time)
 
     def score(columns: Columns) -> FloatArray:
@@ -122,6 +124,7 @@ def register(
         view_versions=versions_of(deployment, views),
         trust=vouched,
         compact=compiled,
+        sealer=sealer,
     )
     with deployment.state.transaction() as state:
         audit.append(

@@ -8,6 +8,7 @@ import pytest
 from trimtab.errors import InvalidInput, ModelFailure, NotFound, Refused
 from trimtab.models.artifact import Formats, digest_of
 from trimtab.models.registry import LoadedModel, Registry, warm
+from trimtab.models.trust import Trust
 from trimtab.protocols import Predictor, StateStore
 from trimtab.testing import FakeClock, FolderBlobs
 from trimtab.types import Columns, FeatureKind, FeatureSpec, FloatArray, Signature, Task, Version
@@ -62,7 +63,7 @@ def registry_of(
 ) -> Registry:
     plain = TextFormat("plain", runs_code=False)
     formats = Formats({"plain": lambda: plain, "code": lambda: code})
-    return Registry(state, blobs, allow_code, FakeClock(now=5.0), formats)
+    return Registry(state, blobs, Trust(frozenset(allow_code)), FakeClock(now=5.0), formats)
 
 
 @pytest.fixture
