@@ -516,6 +516,15 @@ class FeatureTx(Protocol):
     def forget_progress(self, job: str) -> None: ...
 
 
+class LeadershipTx(Protocol):
+    """Which watcher acts: a lease with a term, within a transaction. After ``hold`` nobody begins another."""
+
+    def leader(self, now: float, seconds: float) -> str | None: ...
+    def claim(self, holder: str, now: float, seconds: float) -> int | None: ...
+    def hold(self, term: int, now: float, seconds: float) -> bool: ...
+    def resign(self, term: int) -> None: ...
+
+
 class StateTx(Protocol):
     """One transaction over all state: everything in it commits, or nothing."""
 
@@ -533,6 +542,8 @@ class StateTx(Protocol):
     def alerts(self) -> AlertTx: ...
     @property
     def features(self) -> FeatureTx: ...
+    @property
+    def leadership(self) -> LeadershipTx: ...
     def setting(self, key: str) -> str | None: ...
     def save_setting(self, key: str, value: str) -> None: ...
 
@@ -579,10 +590,7 @@ class BlobStore(Protocol):
 
 
 class EpochCell(Protocol):
-    """One integer a host, read at every request.
-
-    It is the control epoch; above its lower 48 bits it counts the rollbacks of this host alone.
-    """
+    """The control epoch, read at every request; above 48 bits, how often this host rolled back alone."""
 
     def read(self) -> int: ...
     def publish(self, epoch: int) -> None:

@@ -8,6 +8,7 @@ import logging
 import signal
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 from types import FrameType
 
@@ -17,6 +18,7 @@ from trimtab.serve.shadow import ShadowKeeper
 from trimtab.telemetry import Event, Metrics
 from trimtab.wiring.crashes import crash_desk
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.leadership import Leadership, LedState, holder_of
 from trimtab.wiring.upkeep import kept_up
 from trimtab.wiring.watching import Watching
 
@@ -25,6 +27,7 @@ logger = logging.getLogger(__name__)
 MAX_PAUSE_SECONDS = 10.0
 REST_RATIO = 9.0
 MAX_REST_SECONDS = 2.0
+FOLLOW_SECONDS = 1.0
 
 
 class WatcherLock:
@@ -54,11 +57,13 @@ def watch(
     stop: threading.Event,
     shadow: ShadowKeeper | None = None,
 ) -> None:
-    """Tick until told to stop; after a failure everything is built anew from what was saved.
+    """Tick while this watcher leads, until told to stop.
 
-    After a tick that took long the pause is longer, nine times as long and at most 2 s: more is read
-    at once then, and what a tick costs whatever it reads counts for less. A backlog is read without.
-    A thread compacts and trims the journal meanwhile.
+    Machines that merge their windows (``replica``) all tick; then the leader alone watches rollouts and
+    delivers messages. After a failure everything is built anew from what was saved, and so it is when
+    the lead was lost and taken again. After a tick that took long the pause is longer, nine times as long
+    and at most 2 s: more is read at once then, and what a tick costs whatever it reads counts for less. A
+    backlog is read without. A thread compacts and trims the journal meanwhile.
     """
     with kept_up(deployment, metrics, stop):
         _tick_until(stop, deployment, metrics, shadow)
@@ -71,14 +76,25 @@ def _tick_until(
     shadow: ShadowKeeper | None,
 ) -> None:
     pause = deployment.config.watch.poll_ms / 1e3
-    watching, failures = Watching.open(deployment, metrics), 0
+    leadership = Leadership(deployment.state, holder_of(deployment.dir), deployment.clock)
+    shared = bool(deployment.config.watch.replica)
+    led = replace(deployment, state=LedState(deployment.state, leadership))
+    watching, failures = None, 0
     while not stop.is_set():
         began = time.monotonic()
         try:
-            tick = watching.tick()
-            if shadow is not None:
-                shadow.keep(wanted=watching.shadowed)
-            asyncio.run(watching.deliverer.deliver_due())
+            leads = leadership.lead()
+            if not (leads or shared):
+                watching = None
+                deployment.settle()
+                stop.wait(FOLLOW_SECONDS)
+                continue
+            watching = watching or (
+                Watching.open(deployment, metrics, leadership.holds)
+                if shared
+                else Watching.open(led, metrics)
+            )
+            records = _work(watching, shadow, deliver=leads)
             failures = 0
         except TrimtabError as error:
             failures += 1
@@ -86,11 +102,25 @@ def _tick_until(
                 Event.TICK_FAILED, extra={"reason": str(error)}
             )
             stop.wait(min(pause * 2**failures, MAX_PAUSE_SECONDS))
-            watching = Watching.open(deployment, metrics)
+            watching = None
             continue
-        if tick.records < deployment.config.watch.batch_rows:
+        if records < deployment.config.watch.batch_rows:
             rest = REST_RATIO * (time.monotonic() - began)
             stop.wait(max(pause, min(rest, MAX_REST_SECONDS)))
+    try:
+        leadership.resign()
+    except TrimtabError as error:
+        logger.warning(Event.TICK_FAILED, extra={"reason": str(error)})
+
+
+def _work(watching: Watching, shadow: ShadowKeeper | None, *, deliver: bool) -> int:
+    """One tick and what is due; how many records it read."""
+    tick = watching.tick()
+    if shadow is not None:
+        shadow.keep(wanted=watching.shadowed)
+    if deliver:
+        asyncio.run(watching.deliverer.deliver_due())
+    return tick.records
 
 
 def serve(child: Child, metrics: Metrics) -> None:

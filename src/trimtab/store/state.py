@@ -14,6 +14,7 @@ from trimtab.store.audit import SqlAudit
 from trimtab.store.control import SqlControl
 from trimtab.store.engine import WAIT_SECONDS, begun, open_engine
 from trimtab.store.features import SqlFeatures
+from trimtab.store.leadership import SqlLeadership
 from trimtab.store.migrate import migrate
 from trimtab.store.outcomes import SqlOutcomes
 from trimtab.store.registry import SqlRegistry
@@ -34,6 +35,7 @@ class SqlTx:
     watch: SqlWatch
     alerts: SqlAlerts
     features: SqlFeatures
+    leadership: SqlLeadership
 
     def setting(self, key: str) -> str | None:
         """A small text kept under a key."""
@@ -127,4 +129,5 @@ def _tx(connection: Connection, *, writing: bool) -> SqlTx:
         watch=SqlWatch(connection),
         alerts=SqlAlerts(connection),
         features=SqlFeatures(connection, writing),
+        leadership=SqlLeadership(connection),
     )

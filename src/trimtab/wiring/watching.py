@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from functools import partial
@@ -60,24 +60,31 @@ FEATURE_SCORES = {DATA_DRIFT: "ml_feature_drift_score", FEATURE_SKEW: "ml_featur
 WATCHED_ALIASES = frozenset({"champion", "challenger", "previous"})
 
 
+def _always(_: StateTx) -> bool:
+    return True
+
+
 @dataclass(slots=True)
 class SubjectBook:
     """What is to be watched: every version in use, and every running rollout.
 
-    The same objects are given again as long as a thing is watched.
+    The same objects are given again as long as a thing is watched. ``leads`` says within the transaction
+    whether this watcher may act on rollouts; where machines share the watching, one of them does.
     """
 
     deployment: Deployment
+    leads: Callable[[StateTx], bool] = _always
     _subjects: dict[str, Subject] = field(default_factory=dict)
 
     def __call__(self, state: StateTx) -> Sequence[Subject]:
         """The subjects of now, in a fixed order."""
         wanted: dict[str, Subject] = {}
+        leads = self.leads(state)
         for model in state.registry.models():
             for version in self._watched(state, model):
                 for subject in self._of_version(version):
                     wanted[subject.key] = subject
-            for rollout in state.control.rollouts(model):
+            for rollout in state.control.rollouts(model) if leads else ():
                 if rollout.state in (RolloutState.RUNNING, RolloutState.HELD):
                     if rollout.plan.strategy == Bandit.name:
                         subject = self._of_bandit(rollout)
@@ -214,7 +221,12 @@ class Watching:
     shadowed: bool = False
 
     @classmethod
-    def open(cls, deployment: Deployment, metrics: Metrics) -> Watching:
+    def open(
+        cls,
+        deployment: Deployment,
+        metrics: Metrics,
+        leads: Callable[[StateTx], bool] = _always,
+    ) -> Watching:
         """Compose the flow; saved state is loaded at the first tick.
 
         Raises:
@@ -225,7 +237,7 @@ class Watching:
         flow = WatchFlow(
             state=deployment.state,
             journal=SegmentReader(deployment.journal_dir, metrics),
-            subjects=SubjectBook(deployment),
+            subjects=SubjectBook(deployment, leads),
             notify=partial(open_alerts, channels=channels, metrics=metrics),
             batch_rows=deployment.config.watch.batch_rows,
             facts=FactsKeeper(deployment),
