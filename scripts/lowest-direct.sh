@@ -28,7 +28,7 @@ fi
 
 "$uv" venv --quiet --python "$python" "$work/venv"
 # The tools of the tests are no dependency of the package: they stand at their locked versions.
-for tool in anyio pytest hypothesis polars; do
+for tool in anyio duckdb pytest hypothesis polars; do
     sed -n "s/^\($tool==[^ ;]*\).*/\1/p" requirements.lock
 done >"$work/tools.txt"
 "$uv" pip install --quiet --python "$work/venv/bin/python" --resolution lowest-direct \
