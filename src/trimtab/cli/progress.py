@@ -12,6 +12,9 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeRemainingColumn
 @contextmanager
 def counted(console: Console, what: str) -> Iterator[Callable[[int, int | None], None]]:
     """Shows rows done of rows in all while the block runs; called with both, None if not known."""
+    if not console.is_terminal:
+        yield lambda _done, _total: None
+        return
     columns = (
         TextColumn(what),
         BarColumn(bar_width=30),  # what gives way on a narrow terminal
@@ -20,9 +23,7 @@ def counted(console: Console, what: str) -> Iterator[Callable[[int, int | None],
         TimeRemainingColumn(compact=True),
         TextColumn("left"),
     )
-    with Progress(
-        *columns, console=console, transient=True, disable=not console.is_terminal
-    ) as shown:
+    with Progress(*columns, console=console, transient=True) as shown:
         task = shown.add_task("", total=None, count="", rate="")
 
         def update(done: int, total: int | None) -> None:
