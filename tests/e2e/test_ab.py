@@ -30,7 +30,7 @@ def steady(columns):
     return np.full(len(columns["visits"]), 0.5)
 
 def raising(columns):
-    if columns["visits"].any():
+    if columns["amount"].any():
         raise RuntimeError("broken in production")
     return np.full(len(columns["visits"]), 0.5)
 """

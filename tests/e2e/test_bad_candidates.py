@@ -34,7 +34,7 @@ import threading
 import numpy as np
 
 def real(columns):
-    return columns["visits"].any()
+    return columns["amount"].any()
 
 def fine(columns):
     return np.full(len(columns["visits"]), 0.5)
