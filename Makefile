@@ -62,7 +62,7 @@ lock: $(VENV)/.made  ## Make requirements.lock anew from pyproject.toml (UPGRADE
 	@scripts/lock.sh
 
 clean:  ## Remove all that these targets made
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) build dist .schemathesis .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
 
 $(VENV)/.made: scripts/make-venv.sh
 	@scripts/make-venv.sh $(VENV)
