@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -170,9 +170,11 @@ class KafkaStream:
 
     def _put_aside(self, aside: Sequence[tuple[Message, str, str]]) -> None:
         topic, wrongs = f"{self._options.stream}.refused", list[KafkaError]()
-        told: Callable[[KafkaError | None, Message], None] = lambda wrong, _: (  # noqa: E731
-            None if wrong is None else wrongs.append(wrong)
-        )
+
+        def told(wrong: KafkaError | None, _: Message) -> None:
+            if wrong is not None:
+                wrongs.append(wrong)
+
         for message, entry, reason in aside:
             headers: Mapping[str, bytes] = {"reason": reason.encode(), "entry": entry.encode()}
             self._producer.produce(
@@ -184,7 +186,8 @@ class KafkaStream:
             )
         left = self._producer.flush(_FLUSH_SECONDS)
         if wrongs or left:
-            raise KafkaException(wrongs[0] if wrongs else KafkaError(KafkaError._TIMED_OUT))  # noqa: SLF001
+            late = KafkaError(KafkaError._TIMED_OUT)  # noqa: SLF001 - the library's own code for it
+            raise KafkaException(wrongs[0] if wrongs else late)
 
     def _commit(self, behind: Mapping[int, int]) -> None:
         parts = [TopicPartition(self._options.stream, p, offset) for p, offset in behind.items()]
