@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
+from functools import partial
 from typing import Any, Protocol
 
 from trimtab.types import StoredRow
@@ -124,6 +125,31 @@ class Reply:
         self._done = True
         if self._told is not None:
             self._told(self)
+
+
+def share(trip: Coroutine[Any, Any, Sequence[Rows]], parts: int) -> list[asyncio.Future[Rows]]:
+    """One attempt for each part of a trip, which is cancelled once none of them is wanted."""
+    loop = asyncio.get_running_loop()
+    task = loop.create_task(trip)
+    attempts: list[asyncio.Future[Rows]] = [loop.create_future() for _ in range(parts)]
+    task.add_done_callback(partial(_hand_out, attempts))
+    for attempt in attempts:
+        attempt.add_done_callback(lambda _: all(a.cancelled() for a in attempts) and task.cancel())
+    return attempts
+
+
+def _hand_out(attempts: Sequence[asyncio.Future[Rows]], task: asyncio.Task[Sequence[Rows]]) -> None:
+    """Settle the parts of a trip that is over."""
+    wrong = None if task.cancelled() else task.exception()
+    for place, attempt in enumerate(attempts):
+        if attempt.done():
+            continue
+        if task.cancelled():
+            attempt.cancel()
+        elif wrong is not None:
+            attempt.set_exception(wrong)
+        else:
+            attempt.set_result(task.result()[place])
 
 
 class Tower(Protocol):

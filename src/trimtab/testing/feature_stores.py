@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from inspect import isawaitable
 from itertools import product
 from typing import Any
 
@@ -102,14 +101,45 @@ async def _reads_large_batches(store: FeatureStore, put: Seed) -> None:
 
 
 async def _reads_alike_by_every_way(store: FeatureStore, put: Seed) -> None:
-    await put(store, "ways", {"e": StoredRow(values={"x": 1.0}, event_time=1.0)})
-    plain = dict(await store.read("ways", ["nobody", "e"]))
-    for name in ("read_now", "begin"):
-        way: Any = getattr(store, name, None)
-        if way is not None:
-            found = way("ways", ["nobody", "e"])
-            rows = await found if isawaitable(found) else found
-            _expect(f"{name} answers what read answers", plain, dict(rows))
+    """``read_now`` and ``begin_many`` are the faster ways that our own stores have beside ``read``."""
+    asked = [
+        ("ways", ["nobody", "e"]),
+        ("ways too", ["e", "f"]),
+        ("ways", ["f", "e"]),
+        ("no", ["e"]),
+    ]
+    for number, view in enumerate(("ways", "ways too")):
+        rows = {e: StoredRow(values={e: float(number)}, event_time=1.0) for e in ("e", "f")}
+        await put(store, view, rows)
+    plain = [dict(await store.read(view, entities)) for view, entities in asked]
+    read_now: Any = getattr(store, "read_now", None)
+    if read_now is not None:
+        found = [dict(read_now(view, entities)) for view, entities in asked]
+        _expect("read_now answers what read answers", plain, found)
+    begin_many: Any = getattr(store, "begin_many", None)
+    if begin_many is not None:
+        found = [dict(rows) for rows in await _settled(begin_many(asked))]
+        _expect("begin_many answers what read answers", plain, found)
+        _expect("and in the same order", list(map(list, plain)), list(map(list, found)))
+        given_up = begin_many(asked)
+        for attempt in given_up[:2]:
+            attempt.cancel()
+        found = [dict(rows) for rows in await _settled(given_up[2:])]
+        _expect("what is given up of several takes nothing else with it", plain[2:], found)
+        for attempt in begin_many(asked):
+            attempt.cancel()
+        found = [dict(rows) for rows in await _settled(begin_many(asked[:1]))]
+        _expect("what is given up whole does not harm the next", plain[:1], found)
+
+
+async def _settled(attempts: Sequence[Any]) -> list[Mapping[str, StoredRow]]:
+    """What came of attempts, which tell only when they are done."""
+    loop = asyncio.get_running_loop()
+    told = [loop.create_future() for _ in attempts]
+    for attempt, one in zip(attempts, told, strict=True):
+        attempt.add_done_callback(lambda _, one=one: one.set_result(None))
+    await asyncio.gather(*told)
+    return [attempt.result() for attempt in attempts]
 
 
 async def _survives_cancelled_reads(store: FeatureStore, put: Seed) -> None:

@@ -1,19 +1,55 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+from concurrent.futures import Future
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from trimtab.config import StoreConfig
+from trimtab.config import FeaturesConfig, StoreConfig
 from trimtab.errors import InvalidConfig, Unavailable
+from trimtab.features.flight import Bell
+from trimtab.features.guard import Guard
 from trimtab.features.stores import postgres
+from trimtab.features.threads import DaemonPool
+from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock, check_feature_store
+from trimtab.types import StoredRow
 
 
 @pytest.mark.anyio
 async def test_postgres_keeps_the_laws_of_a_feature_store(postgresql: str, tmp_path: Path) -> None:
     config = StoreConfig(kind="postgres", url=postgresql + "postgres")
     await check_feature_store(lambda: postgres.create(config, tmp_path, FakeClock()))
+
+
+class CountingPool(DaemonPool):
+    """Counts the calls that go to the server."""
+
+    calls = 0
+
+    def submit(self, call: Callable[..., Any], *args: object) -> Future[Any]:
+        self.calls += 1
+        return super().submit(call, *args)
+
+
+@pytest.mark.anyio
+async def test_what_several_views_want_is_one_statement(postgresql: str) -> None:
+    pool = CountingPool("postgres", lambda _: None, threads=1)
+    inner = postgres.PostgresStore(postgresql + "postgres", 2.0)
+    store = postgres.ThreadedPostgres(inner, pool)
+    rows = {e: StoredRow(values={"x": 1.0}, event_time=1.0) for e in ("e", "f")}
+    for view in ("one", "two"):
+        await store.write(view, rows)
+    guard = Guard("online", store, Metrics(), FakeClock(), FeaturesConfig())
+    bell, before = Bell(), pool.calls
+    flights = guard.start([("one", ["e", "nobody"]), ("two", ["f"])], bell)
+    while not all(flight.done for flight in flights):
+        await bell.wait(1.0)
+    assert [dict(flight.rows) for flight in flights] == [{"e": rows["e"]}, {"f": rows["f"]}]
+    assert pool.calls - before == 1
+    await guard.close()
 
 
 @pytest.mark.anyio

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -12,6 +13,7 @@ from psycopg import conninfo
 
 from trimtab.config import Count, Positive, Section, StoreConfig, convert, secret
 from trimtab.errors import InvalidConfig, Unavailable
+from trimtab.features.flight import Asked, Rows, share
 from trimtab.features.stores.packed import pack, unpack
 from trimtab.features.threads import DaemonPool, ThreadedStore
 from trimtab.protocols import Clock
@@ -28,7 +30,11 @@ CREATE TABLE IF NOT EXISTS trimtab_features (
 """
 # Two who make a table at the same moment both find it missing, in spite of IF NOT EXISTS.
 _ALONE = "SELECT pg_advisory_xact_lock(hashtext('trimtab_features'))"
-_READ = "SELECT entity, row FROM trimtab_features WHERE view = %s AND entity = ANY(%s)"
+_READ = """
+SELECT part, entity, row
+FROM unnest(%s::int[], %s::text[], %s::text[]) AS asked (part, view, entity)
+JOIN trimtab_features USING (view, entity)
+"""
 _WRITE = """
 INSERT INTO trimtab_features (view, entity, event_time, row)
 SELECT %s, * FROM unnest(%s::text[], %s::double precision[], %s::bytea[])
@@ -49,7 +55,7 @@ class PostgresOptions(Section, frozen=True):
     timeout_ms: Positive = 2_000.0
 
 
-def create(config: StoreConfig, state_dir: Path, clock: Clock) -> ThreadedStore:  # noqa: ARG001 - every store's form
+def create(config: StoreConfig, state_dir: Path, clock: Clock) -> ThreadedPostgres:  # noqa: ARG001 - every store's form
     """The store in the database ``url``: ``postgresql://…``, or ``env:NAME`` or ``file:PATH`` of one.
 
     Raises:
@@ -58,7 +64,15 @@ def create(config: StoreConfig, state_dir: Path, clock: Clock) -> ThreadedStore:
     options = convert(config.options, PostgresOptions)
     url = secret(config.url) if config.url.startswith(("env:", "file:")) else config.url
     pool = DaemonPool("postgres", lambda _: None, threads=options.connections)
-    return ThreadedStore(PostgresStore(url, options.timeout_ms / 1e3), pool)
+    return ThreadedPostgres(PostgresStore(url, options.timeout_ms / 1e3), pool)
+
+
+class ThreadedPostgres(ThreadedStore):
+    """The store in threads, which asks for what several views want in one statement."""
+
+    def begin_many(self, asked: Sequence[Asked]) -> Sequence[asyncio.Future[Rows]]:
+        """Start reads of several views, in one round trip."""
+        return share(self._call(self._store.read_many, asked), len(asked))
 
 
 class PostgresStore:
@@ -94,22 +108,40 @@ class PostgresStore:
         self._made = False
         self._open: set[psycopg.Connection] = set()
 
-    def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
+    def read(self, view: str, entities: Sequence[str]) -> Rows:
         """The rows of those entities that exist, in order, in one round trip.
 
         Raises:
             Unavailable: the server cannot be reached or refuses.
         """
-        kept = [entity for entity in entities if "\0" not in entity]
-        if not kept or "\0" in view:
-            return {}
+        return self.read_many([(view, entities)])[0]
+
+    def read_many(self, asked: Sequence[Asked]) -> Sequence[Rows]:
+        """The rows of several views, in one round trip.
+
+        Raises:
+            Unavailable: the server cannot be reached or refuses.
+        """
+        wanted = [
+            (part, view, entity)
+            for part, (view, entities) in enumerate(asked)
+            for entity in entities
+            if "\0" not in view + entity
+        ]
+        if not wanted:
+            return [{} for _ in asked]
         with self._connection() as connection:
-            blobs = dict(connection.execute(_READ, (view, kept), binary=True).fetchall())
-        return {
-            entity: row
-            for entity in kept
-            if (blob := blobs.get(entity)) is not None and (row := unpack(blob)) is not None
-        }
+            columns = [list(column) for column in zip(*wanted, strict=True)]
+            answer = connection.execute(_READ, columns, binary=True).fetchall()
+        found = {(part, entity): blob for part, entity, blob in answer}
+        return [
+            {
+                entity: row
+                for entity in entities
+                if (blob := found.get((part, entity))) and (row := unpack(blob)) is not None
+            }
+            for part, (_, entities) in enumerate(asked)
+        ]
 
     def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
         """Keep rows unless a newer event is there already; how many were kept.
