@@ -12,6 +12,7 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from trimtab.types import (
     Alert,
@@ -213,19 +214,20 @@ PLAN = RolloutPlan(
 
 
 def readings(e_peak: float, units: int, events: int, cost: float | None) -> Verdict:
+    wrong = GuardrailReading(
+        guardrail="wrong_decision",
+        units=(units * 9, units),
+        events=(units * 2, events),
+        e_value=e_peak * 0.9,
+        e_peak=e_peak,
+        certificate=0.4,
+        limit=40.0,
+        cost=cost,
+        currency="USD",
+        excess=events / 2,
+    )
     found = (
-        GuardrailReading(
-            guardrail="wrong_decision",
-            units=(units * 9, units),
-            events=(units * 2, events),
-            e_value=e_peak * 0.9,
-            e_peak=e_peak,
-            certificate=0.4,
-            limit=40.0,
-            cost=cost,
-            currency="USD",
-            excess=events / 2,
-        ),
+        replace(wrong, crossing=wrong if e_peak >= wrong.limit else None),
         GuardrailReading(
             guardrail="errors",
             units=(units * 9, units),

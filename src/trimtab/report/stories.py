@@ -95,7 +95,7 @@ def _story(overview: ModelOverview, rollout: Rollout) -> RolloutStory:
         shares=shares,
         step=len(shares) if rollout.state is RolloutState.PROMOTED else rollout.step,
         guardrails=guardrails,
-        decisive=next((g for g in _guarding(guardrails) if back and g.part >= 1.0), None),
+        decisive=_decisive(guardrails) if back else None,
         decision=_decision(overview, rollout),
         at=verdict.end if verdict else None,
         at_stake=_at_stake(overview, rollout),
@@ -172,6 +172,12 @@ def _decision(overview: ModelOverview, rollout: Rollout) -> AuditEntry | None:
 def _guarding(stories: tuple[GuardrailStory, ...]) -> tuple[GuardrailStory, ...]:
     """Those that can establish harm: a broken split only says that nothing can be compared."""
     return tuple(story for story in stories if story.reading.guardrail != SAMPLE_RATIO)
+
+
+def _decisive(stories: tuple[GuardrailStory, ...]) -> GuardrailStory | None:
+    """The first guardrail that established harm, as it stood then."""
+    crossings = (story.reading.crossing for story in _guarding(stories))
+    return next((_guardrail(crossing) for crossing in crossings if crossing), None)
 
 
 def _guardrail(reading: GuardrailReading) -> GuardrailStory:

@@ -71,7 +71,7 @@ def decide(rollout: Rollout, found: RolloutReadings) -> Decision:
 
 
 def _stop(rollout: Rollout, found: RolloutReadings) -> Decision | None:
-    harmed = [pair for pair in _pairs(rollout, found) if crossed(*pair)]
+    harmed = [pair for pair in _pairs(rollout, found) if crossed(pair[1])]
     for spec, reading in harmed:
         if spec.action is GuardrailAction.ROLL_BACK:
             return Decision(
@@ -162,7 +162,7 @@ def _promotion(rollout: Rollout, found: RolloutReadings, here: str) -> Decision:
     undecided = _undecided(rollout)
     if undecided:
         return _wait(f"{here} has baked{undecided}")
-    if any(crossed(spec, reading) for spec, reading in pairs):
+    if any(crossed(reading) for _, reading in pairs):
         return _wait(f"{here} has baked; harm is established, so a person has to decide.")
     if plan.promote is PromotionPolicy.MANUAL:
         return _wait(f"{here} has baked; a person has to promote.")

@@ -22,7 +22,7 @@ the plain products, ``tests/property/test_law_guardrails.py`` its error rates an
 from __future__ import annotations
 
 from collections.abc import Sequence
-from math import exp
+from math import exp, inf, log
 
 import numpy as np
 
@@ -89,9 +89,40 @@ class EProcess(Record, frozen=True):
         Returns:
             The evidence after the last event.
         """
-        told = [at for at, event in enumerate(events) if 0.0 < event[1] < 1.0]
-        if not told:
+        path = self._path(evidence, events, amounts)
+        if not len(path):
             return evidence
+        return Evidence(
+            log_payoffs=tuple(path[-1].tolist()),
+            log_peak=max(evidence.log_peak, float(_log_mean(path).max())),
+        )
+
+    def reaches(
+        self,
+        limit: float,
+        evidence: Evidence,
+        events: Sequence[tuple[bool, float]],
+        amounts: Sequence[float] | None = None,
+    ) -> int | None:
+        """How many of the events it takes until the e-value stands at a limit, None if it never does.
+
+        Args:
+            limit: The e-value, above 1.
+            evidence: So far.
+            events: As ``update`` takes them.
+            amounts: As ``update`` takes them.
+        """
+        reached = np.flatnonzero(_log_mean(self._path(evidence, events, amounts)) >= log(limit))
+        return _telling(events)[reached[0]] + 1 if len(reached) else None
+
+    def _path(
+        self,
+        evidence: Evidence,
+        events: Sequence[tuple[bool, float]],
+        amounts: Sequence[float] | None,
+    ) -> FloatArray:
+        """The logarithms of the payoffs after each event that tells something, one row an event."""
+        told = _telling(events)
         candidate = np.array([events[at][0] for at in told], dtype=np.float64)[:, None]
         share = np.array([events[at][1] for at in told])[:, None]
         ratio = np.array(self.ratios)
@@ -99,11 +130,8 @@ class EProcess(Record, frozen=True):
         gains = np.log((odds + 1 - share) / (odds * ratio + 1 - share)) + candidate * np.log(ratio)
         if amounts is not None:
             gains = np.log1p(np.array([amounts[at] for at in told])[:, None] * np.expm1(gains))
-        path = np.cumsum(np.vstack([evidence.log_payoffs, gains]), axis=0)[1:]
-        return Evidence(
-            log_payoffs=tuple(path[-1].tolist()),
-            log_peak=max(evidence.log_peak, float(_log_mean(path).max())),
-        )
+        path = np.cumsum(np.vstack([evidence.log_payoffs, gains]), axis=0)
+        return np.asarray(path[1:], dtype=np.float64)
 
 
 def harm(harm: Harm, margin: float) -> EProcess:
@@ -159,8 +187,13 @@ def mismatch() -> EProcess:
     return EProcess(edge=1.0, ratios=(*(1 / odds for odds in SPLIT_ODDS), *SPLIT_ODDS))
 
 
+def _telling(events: Sequence[tuple[bool, float]]) -> list[int]:
+    """Which events say something about the candidate against control: neither arm had everybody."""
+    return [at for at, event in enumerate(events) if 0.0 < event[1] < 1.0]
+
+
 def _log_mean(log_payoffs: FloatArray) -> FloatArray:
     """``log(mean(exp(x)))`` of each row, without overflow."""
-    most = log_payoffs.max(axis=1)
+    most = log_payoffs.max(axis=1, initial=-inf)
     mean = np.exp(log_payoffs - most[:, None]).mean(axis=1)
     return np.asarray(most + np.log(mean))

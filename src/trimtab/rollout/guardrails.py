@@ -50,41 +50,22 @@ from trimtab.rollout.split import SLOTS
 from trimtab.rollout.strategies.bandit import Bandit
 from trimtab.rollout.strategies.interleave import Interleave
 from trimtab.rollout.strategies.shadow import Shadow
+from trimtab.rollout.tally import Event, Tallier, Tally
 from trimtab.types import (
     PROCESS_EXIT,
     Comparison,
     Exposure,
     GuardrailReading,
-    Harm,
     Matured,
     PredictionFacts,
     PredictionRecord,
     Rollout,
     RolloutPlan,
-    UnitEvent,
     Window,
 )
 
-_Event = tuple[bool, float, float]
-"""Whether the candidate's, the candidate's share at the answer, and how much of an event it is."""
-
-
 _SHADOW_SHARE = 0.5
 """Both arms answer each shadowed unit."""
-
-
-class _Tally(msgspec.Struct):
-    """One guardrail so far: events of each arm, and their amounts, which are as many where each is whole.
-
-    ``expected`` is what control's amounts lead one to expect of the candidate.
-    """
-
-    harm: Evidence
-    certificate: Evidence
-    control: int = 0
-    candidate: int = 0
-    amounts: tuple[float, float] = (0.0, 0.0)
-    expected: float = 0.0
 
 
 class _Memory(msgspec.Struct):
@@ -94,7 +75,7 @@ class _Memory(msgspec.Struct):
     """
 
     rollout: str
-    tallies: list[_Tally]
+    tallies: list[Tally]
     units: list[int]
     split: Evidence
     due: float = 0.0
@@ -102,6 +83,12 @@ class _Memory(msgspec.Struct):
     waiting: list[Matured] = []
     start: float | None = None
     now: float = 0.0
+
+    @property
+    def answered(self) -> tuple[int, int]:
+        """Units of control and of the candidate."""
+        control, candidate = self.units
+        return control, candidate
 
 
 class GuardrailWindows:
@@ -122,14 +109,18 @@ class GuardrailWindows:
         self._drafted = rollout.plan.strategy == Interleave.name
         self._loose = self._drafted or rollout.plan.strategy == Bandit.name
         self._shadow = rollout.plan.strategy == Shadow.name
-        self._limits = limits(rollout.plan, len(candidates(rollout)))
-        margin = rollout.plan.certificate_margin
-        self._bets = tuple(events.bets(spec, margin) for spec in rollout.plan.guardrails)
+        plan = rollout.plan
+        self._talliers = tuple(
+            Tallier(spec, limit, plan.certificate_margin)
+            for spec, limit in zip(
+                plan.guardrails, limits(plan, len(candidates(rollout))), strict=True
+            )
+        )
         self._split = eprocess.mismatch()
         self._memory = _Memory(
             rollout=rollout.id,
             split=self._split.start(),
-            tallies=[_Tally(harm.start(), certificate.start()) for harm, certificate in self._bets],
+            tallies=[tallier.start() for tallier in self._talliers],
             units=[0, 0],
         )
 
@@ -176,7 +167,7 @@ class GuardrailWindows:
             Conflict: the blob is another rollout's.
         """
         memory = msgspec.msgpack.decode(blob, type=_Memory)
-        if memory.rollout != self._key or len(memory.tallies) != len(self._bets):
+        if memory.rollout != self._key or len(memory.tallies) != len(self._talliers):
             raise Conflict(
                 f"The saved readings are those of rollout {memory.rollout!r}, "
                 f"not of {self._key!r}.",
@@ -207,10 +198,10 @@ class GuardrailWindows:
         if not (self._shadow or self._drafted):
             memory.split = self._split.update(memory.split, [(e.arm > 0, e.share) for e in first])
 
-    def _shown_event(self, record: PredictionRecord) -> _Event:
+    def _shown_event(self, record: PredictionRecord) -> Event:
         return (True, _SHADOW_SHARE, 1.0) if self._shadow else self._event(record)
 
-    def _event(self, answer: PredictionFacts | PredictionRecord, amount: float = 1.0) -> _Event:
+    def _event(self, answer: PredictionFacts | PredictionRecord, amount: float = 1.0) -> Event:
         return answer.arm > 0, self._share(answer), amount
 
     def _share(self, answer: PredictionFacts | PredictionRecord) -> float:
@@ -262,34 +253,24 @@ class GuardrailWindows:
         return ripe
 
     def _count(
-        self, index: int, units: Sequence[str], events: Mapping[str, _Event], state: StateTx
+        self, index: int, units: Sequence[str], events: Mapping[str, Event], state: StateTx
     ) -> None:
         if not units:
             return
         name = self._rollout.plan.guardrails[index].name
         first = [events[unit] for unit in state.watch.new_events(self._key, name, units)]
-        tally, (harm, certificate) = self._memory.tallies[index], self._bets[index]
-        told = [(is_candidate, share) for is_candidate, share, _ in first]
-        whole = self._rollout.plan.guardrails[index].event is not UnitEvent.OUTCOME_VALUE
-        amounts = None if whole else [amount for _, _, amount in first]
-        tally.harm = harm.update(tally.harm, told, amounts)
-        tally.certificate = certificate.update(tally.certificate, told, amounts)
-        for is_candidate, share, amount in first:
-            control, candidate = tally.amounts
-            if is_candidate:
-                tally.candidate += 1
-                tally.amounts = (control, candidate + amount)
-            else:
-                tally.control += 1
-                tally.amounts = (control + amount, candidate)
-                tally.expected += amount * share / (1 - share) if share < 1 else 0.0
+        memory = self._memory
+        self._talliers[index].count(memory.tallies[index], first, memory.answered)
 
     def _window(self) -> Window:
         memory = self._memory
         readings = RolloutReadings(
             rollout=self._rollout.id,
             now=memory.now,
-            readings=tuple(self._reading(i) for i in range(len(memory.tallies))),
+            readings=tuple(
+                tallier.reading(tally, memory.answered)
+                for tallier, tally in zip(self._talliers, memory.tallies, strict=True)
+            ),
             steps=tuple(memory.steps[slots] for slots in sorted(memory.steps)),
             split=self._split_reading(),
             arm=self._arm,
@@ -306,38 +287,15 @@ class GuardrailWindows:
 
     def _split_reading(self) -> GuardrailReading:
         memory = self._memory
-        control, candidate = memory.units
         return GuardrailReading(
             guardrail=SAMPLE_RATIO,
-            units=(control, candidate),
-            events=(control, candidate),
+            units=memory.answered,
+            events=memory.answered,
             e_value=memory.split.e_value,
             e_peak=memory.split.e_peak,
             certificate=1.0,
             limit=SPLIT_LIMIT,
-            excess=candidate - memory.due,
-        )
-
-    def _reading(self, index: int) -> GuardrailReading:
-        spec, tally = self._rollout.plan.guardrails[index], self._memory.tallies[index]
-        unit = events.span(spec)
-        more = (tally.amounts[1] - tally.expected) * unit
-        excess = more if spec.harm is Harm.MORE else -more
-        control, candidate = tally.amounts
-        valued = spec.event is UnitEvent.OUTCOME_VALUE
-        either = spec.event is UnitEvent.PREDICTION_DRIFT
-        return GuardrailReading(
-            guardrail=spec.name,
-            units=(self._memory.units[0], self._memory.units[1]),
-            events=(tally.control, tally.candidate),
-            e_value=tally.harm.e_value,
-            e_peak=tally.harm.e_peak,
-            certificate=1.0 if either else tally.certificate.e_peak,
-            limit=self._limits[index],
-            excess=excess,
-            cost=None if spec.cost_per_event is None else excess * spec.cost_per_event,
-            currency=spec.currency,
-            amounts=(control * unit, candidate * unit) if valued else None,
+            excess=memory.answered[1] - memory.due,
         )
 
 

@@ -55,7 +55,7 @@ class RolloutJudge:
         """The verdict; ``evidence`` and ``alarm_at`` are those of the guardrail nearest its limit."""
         found: RolloutReadings = window.content
         pairs = list(zip(self._plan.guardrails, found.readings, strict=True))
-        flagged = tuple(spec.name for spec, reading in pairs if crossed(spec, reading))
+        flagged = tuple(spec.name for spec, reading in pairs if crossed(reading))
         if split_broken(found.split):
             flagged = (*flagged, SAMPLE_RATIO)
         if flagged and self._since is None:

@@ -66,9 +66,9 @@ def limits(plan: RolloutPlan, candidates: int = 1) -> tuple[float, ...]:
     return tuple(total / (plan.alpha * guardrail.weight) for guardrail in plan.guardrails)
 
 
-def crossed(spec: GuardrailSpec, reading: GuardrailReading) -> bool:
-    """Whether harm was established: the e-value has once reached its limit, and events suffice."""
-    return reading.e_peak >= reading.limit and sum(reading.events) >= spec.min_events
+def crossed(reading: GuardrailReading) -> bool:
+    """Whether harm was established: with events enough, the e-value once stood at its limit."""
+    return reading.crossing is not None
 
 
 def certified(reading: GuardrailReading) -> bool:
@@ -112,7 +112,14 @@ def effect(spec: GuardrailSpec, reading: GuardrailReading) -> float:
 
 
 def words(spec: GuardrailSpec, reading: GuardrailReading) -> str:
-    """One sentence for people: events, units, excess, cost and evidence."""
+    """One sentence for people: events, units, excess, cost and evidence.
+
+    Once harm was established, all of them are as they were then, and the evidence of now is said too.
+    """
+    now = ""
+    if reading.crossing is not None:
+        now = "" if reading.crossing.e_value == reading.e_value else f", {reading.e_value:,.3g} now"
+        reading = reading.crossing
     more = "more" if (reading.excess >= 0) == (spec.harm is Harm.MORE) else "fewer"
     told = (
         f"the candidate had {reading.events[1]:,} among {reading.units[1]:,} units, control "
@@ -132,5 +139,5 @@ def words(spec: GuardrailSpec, reading: GuardrailReading) -> str:
         cost = f", an estimated cost of {reading.cost:,.0f} {reading.currency}".rstrip()
     return (
         f"{spec.name}: {told} than its share explains{cost} (evidence {reading.e_value:,.3g}, "
-        f"limit {reading.limit:,.3g})."
+        f"limit {reading.limit:,.3g}{now})."
     )

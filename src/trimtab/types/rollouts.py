@@ -182,7 +182,8 @@ class GuardrailReading(Record, frozen=True):
     the certificate's margin, is established. ``excess`` counts the candidate's harm beyond what its
     share explains, an estimate: events more (or, where fewer are worse, fewer) than control's lead one
     to expect; ``cost`` is its price so far. Of a guardrail on values, ``events`` are the outcomes,
-    ``amounts`` their sums above ``low``, and ``excess`` is in the outcome's unit.
+    ``amounts`` their sums above ``low``, and ``excess`` is in the outcome's unit. ``crossing`` is the
+    reading as it was when harm was established; None before.
     """
 
     guardrail: str
@@ -196,6 +197,7 @@ class GuardrailReading(Record, frozen=True):
     currency: str = ""
     excess: float = 0.0
     amounts: tuple[float, float] | None = None
+    crossing: GuardrailReading | None = None
 
 
 class Exposure(Record, frozen=True):

@@ -40,7 +40,13 @@ def test_a_rollback_names_guardrail_units_and_the_estimated_cost(
 def test_without_a_cost_of_an_event_no_cost_is_stated(overview_of: Make, text_of: Text) -> None:
     whole = overview_of()
     free = tuple(
-        replace(v, readings=tuple(replace(r, cost=None) for r in v.readings))
+        replace(
+            v,
+            readings=tuple(
+                replace(r, cost=None, crossing=r.crossing and replace(r.crossing, cost=None))
+                for r in v.readings
+            ),
+        )
         for v in whole.verdicts
     )
     text = text_of(render_report(replace(whole, verdicts=free), config=CONFIG, now=NOW))

@@ -70,7 +70,7 @@ def reading(name: str = "wrong", **changes: Any) -> GuardrailReading:
 
 
 QUIET = reading("errors", events=(0, 0), excess=0.0, cost=None)
-HARM = reading(e_value=50.0, e_peak=60.0)
+HARM = reading(e_value=50.0, e_peak=60.0, crossing=reading(e_value=50.0))
 
 
 def found(
@@ -117,13 +117,20 @@ def test_a_loss_is_told_as_fewer() -> None:
 
 
 def test_harm_once_established_stays_established() -> None:
-    fallen = reading(e_value=2.0, e_peak=40.0)
-    assert Move.ROLL_BACK is decide(rollout(), found(fallen, QUIET)).move
+    then = reading(e_value=41.0, e_peak=41.0, events=(80, 27), units=(800, 90), cost=720.0)
+    fallen = replace(reading(e_value=2.0, e_peak=41.0), crossing=then)
+    decision = decide(rollout(), found(fallen, QUIET))
+    assert Move.ROLL_BACK is decision.move
+    assert decision.reason == (
+        "Rolled back by the guardrail wrong: the candidate had 27 among 90 units, control 80 among "
+        "800; about 20 more than its share explains, an estimated cost of 720 USD (evidence 41, "
+        "limit 40, 2 now)."
+    )
 
 
 def test_too_few_events_do_not_roll_back() -> None:
     few = reading(e_value=50.0, e_peak=60.0, events=(1, 8))
-    assert Move.ROLL_BACK is not decide(rollout(), found(few, QUIET)).move
+    assert Move.RAMP is decide(rollout(), found(few, QUIET)).move
 
 
 def test_a_held_rollout_is_still_rolled_back_and_else_waits() -> None:
@@ -135,7 +142,7 @@ def test_a_held_rollout_is_still_rolled_back_and_else_waits() -> None:
 def test_a_holding_guardrail_holds_while_its_evidence_stands() -> None:
     holding = acting(GuardrailAction.HOLD)
     assert Move.HOLD is decide(holding, found(HARM, QUIET)).move
-    assert Move.RAMP is decide(holding, found(reading(e_value=2.0, e_peak=60.0), QUIET)).move
+    assert Move.RAMP is decide(holding, found(replace(HARM, e_value=2.0), QUIET)).move
     held = acting(GuardrailAction.HOLD, state=RolloutState.HELD)
     assert Move.WAIT is decide(held, found(HARM, QUIET)).move
 

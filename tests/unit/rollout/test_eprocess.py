@@ -48,6 +48,21 @@ def test_two_batches_are_one_bit_for_bit(
     assert bet.update(bet.start(), events) == parts
 
 
+@given(BETS, EVENTS, st.floats(1.001, 30.0))
+def test_a_limit_is_reached_with_the_first_event_that_does_it(
+    bet: EProcess, events: list[tuple[bool, float]], limit: float
+) -> None:
+    around = [(True, 1.0), *events, (False, 0.0)]
+    found = bet.reaches(limit, bet.start(), around)
+    values = [bet.update(bet.start(), around[:n]).e_value for n in range(len(around) + 1)]
+    clearly = [n for n, value in enumerate(values) if value >= limit * (1 + 1e-9)]
+    if found is None:
+        assert clearly == []
+    else:
+        assert values[found] >= limit * (1 - 1e-9)
+        assert max(values[:found]) < limit * (1 + 1e-9)
+
+
 @given(BETS, st.floats(0.001, 0.999))
 def test_a_bet_is_fair_at_the_edge_of_its_null(bet: EProcess, share: float) -> None:
     edge = share * bet.edge / (share * bet.edge + 1 - share)

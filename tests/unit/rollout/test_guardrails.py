@@ -179,6 +179,35 @@ def test_excess_and_cost_follow_from_the_share_at_exposure(
     )
 
 
+def test_a_crossing_is_told_as_it_was_however_the_records_came(
+    rollout: Rollout, state: Any, new_state: Any, record: Make, outcome: Make
+) -> None:
+    worse = [record(f"a{i}", share=0.1, arm=1) for i in range(12)]
+    then_better = [record(f"b{i}", share=0.1) for i in range(60)]
+    records = [*worse, *then_better]
+    matured = [outcome(r, 0.0) for r in records]
+    (at_once,) = GuardrailWindows(rollout).fold(records, matured, state)
+    wrong = at_once.content.readings[0]
+    crossing = wrong.crossing
+    assert wrong.e_value < wrong.limit <= crossing.e_value
+    assert (0, 10) == crossing.events, "the plan wants ten events"
+    one_by_one, fresh = GuardrailWindows(rollout), new_state()
+    for answer, known in zip(records, matured, strict=True):
+        (window,) = one_by_one.fold([answer], [known], fresh)
+    last = window.content.readings[0]
+    assert replace(last.crossing, units=crossing.units) == crossing
+    assert (0, 10) == last.crossing.units
+    restarted = GuardrailWindows(rollout)
+    restarted.load(one_by_one.dump())
+    (after,) = restarted.fold([record("c", share=0.1)], [], fresh)
+    assert last.crossing == after.content.readings[0].crossing
+    said = GuardrailComparer(rollout.plan).compare(at_once)[0].words
+    assert f"the candidate had 10 among 12 units, control 0 among {len(then_better)}" in said
+    assert said.endswith(
+        f"(evidence {crossing.e_value:,.3g}, limit {wrong.limit:.3g}, {wrong.e_value:,.3g} now)."
+    )
+
+
 def test_fewer_conversions_are_a_positive_excess(
     rollout: Rollout, state: Any, record: Make, outcome: Make
 ) -> None:
