@@ -42,6 +42,11 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     stop(running)
 
 
+def counted(server: Running) -> float:
+    with server.client as client:
+        return metric(client, "ml_requests_total")
+
+
 def address(server: Running) -> str:
     told = json.loads((server.config.parent / "state" / "run" / "server.json").read_text())
     return f"{told['host']}:{told['grpc_port']}"
@@ -149,7 +154,7 @@ BAD: list[tuple[str, Any, str, str]] = [
 
 @pytest.mark.parametrize(("sent", "status", "code"), [b[1:] for b in BAD], ids=[b[0] for b in BAD])
 def test_refusals(server: Any, call: Callable[..., Any], sent: Any, status: str, code: str) -> None:
-    before = len(journal(server.config))
+    before, asked = len(journal(server.config)), counted(server)
     with pytest.raises(grpc.RpcError) as told:
         call("ModelInfer", sent)
     error: Any = told.value
@@ -157,6 +162,26 @@ def test_refusals(server: Any, call: Callable[..., Any], sent: Any, status: str,
     assert code == dict(error.trailing_metadata())["trimtab-code"]
     assert error.details()
     assert before == len(journal(server.config))
+    assert asked + 1 == counted(server)
+
+
+@pytest.mark.parametrize(
+    ("name", "sent"),
+    [
+        ("ModelMetadata", message("ModelMetadataRequest")(name="nobody")),
+        ("ModelMetadata", b"\xff\xff\xff"),
+        ("RepositoryModelLoad", message("RepositoryModelLoadRequest")(model_name="risk")),
+        ("ModelInfer", b"\xff\xff\xff"),
+    ],
+    ids=["metadata of nobody", "no message", "a load by nobody", "no tensors"],
+)
+def test_every_refusal_is_counted_once(
+    server: Any, call: Callable[..., Any], name: str, sent: Any
+) -> None:
+    before = counted(server)
+    with pytest.raises(grpc.RpcError):
+        call(name, sent)
+    assert before + 1 == counted(server)
 
 
 @pytest.mark.parametrize(

@@ -13,6 +13,7 @@ from starlette.applications import Starlette
 
 from trimtab.config import AuthConfig, Config, StateConfig, TokenConfig
 from trimtab.serve.control import control_routes
+from trimtab.serve.refusals import refusals
 from trimtab.types import FeatureKind, FeatureSpec, Signature, Task, Version
 from trimtab.wiring.deployment import Deployment
 
@@ -57,7 +58,11 @@ class World:
                     )
                 )
         self.deployment.deploy("m", 1, actor="test", reason="first")
-        self.app = Starlette(routes=control_routes(self.deployment))
+        self.counted: list[tuple[str, int]] = []
+        self.app = Starlette(
+            routes=control_routes(self.deployment),
+            exception_handlers=refusals(lambda *told: self.counted.append(told)),
+        )
 
     def post(self, change: str, who: str = "operator", **body: Any) -> tuple[int, dict[str, Any]]:
         async def main() -> httpx.Response:

@@ -11,9 +11,10 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
-from trimtab.errors import InvalidRequest, NotFound, TrimtabError
+from trimtab.errors import TrimtabError
 from trimtab.serve.body import read_body
-from trimtab.serve.dataplane import JSON, DataPlane, Reply, failure
+from trimtab.serve.dataplane import JSON, DataPlane, Reply
+from trimtab.serve.refusals import refusals
 from trimtab.serve.wire import DEADLINE
 from trimtab.telemetry import CONTENT_TYPE_LATEST
 
@@ -33,7 +34,7 @@ def build_app(
     """Put the routes together.
 
     Args:
-        data_plane: Predictions and outcomes.
+        data_plane: Predictions and outcomes; it counts what is refused anywhere.
         ready: Whether this worker may take traffic.
         metrics: The text for Prometheus.
         routes: The control plane's and the dashboard's.
@@ -75,34 +76,10 @@ def build_app(
             Route("/metrics", scrape),
             *routes,
         ],
-        exception_handlers={404: _no_route, 405: _no_method},
+        exception_handlers=refusals(data_plane.answered),
         lifespan=lifespan,
     )
 
 
 def _response(reply: Reply) -> Response:
     return Response(reply.body, reply.status, dict(reply.headers), media_type=reply.content_type)
-
-
-async def _no_route(request: Request, _: Exception) -> Response:
-    return _response(
-        failure(
-            NotFound(
-                f"There is nothing at {request.url.path}.",
-                code="no_route",
-                hint="The routes are listed in docs/reference/http.md.",
-            )
-        )
-    )
-
-
-async def _no_method(request: Request, error: Exception) -> Response:
-    reply = failure(
-        InvalidRequest(
-            f"{request.method} is not understood at {request.url.path}.",
-            code="method_not_allowed",
-            hint="See the Allow header.",
-        )
-    )
-    allow = getattr(error, "headers", None) or {}
-    return Response(reply.body, 405, dict(allow), media_type=JSON)

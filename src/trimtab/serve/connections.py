@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from trimtab.config import ServeConfig
+from trimtab.serve.meters import UNKNOWN
 from trimtab.telemetry import Metrics
 
 SWEEP_SECONDS = 1.0
@@ -35,7 +36,7 @@ class Connections:
     Args:
         config: The limits.
         monotonic: Seconds that never go back.
-        metrics: Shows how many are open; counts those that were not taken or cut.
+        metrics: Shows how many are open; counts those that were not taken or cut, and what they were told.
         later: Calls a function after so many seconds.
     """
 
@@ -53,6 +54,7 @@ class Connections:
         self._show = metrics.setter("ml_connections_open")
         self._full = metrics.counter("ml_connections_cut_total", reason="limit")
         self._slow = metrics.counter("ml_connections_cut_total", reason="slow")
+        self._metrics = metrics
         self._open: set[Held] = set()
         self._waiting = False
 
@@ -72,6 +74,10 @@ class Connections:
             self._waiting = True
             self.later(SWEEP_SECONDS, self._again)
         return True
+
+    def said(self, status: int) -> None:
+        """Count an answer to what was no request, or not a whole one."""
+        self._metrics.count("ml_requests_total", model=UNKNOWN, code=status)
 
     def gone(self, connection: Held) -> None:
         """A connection has ended, whether it was held or not."""

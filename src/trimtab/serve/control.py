@@ -13,10 +13,10 @@ from starlette.routing import BaseRoute, Route
 
 from trimtab import config as settings
 from trimtab.config import AuthConfig, TokenConfig
-from trimtab.errors import InvalidRequest, Refused, TrimtabError
+from trimtab.errors import InvalidRequest, Refused
 from trimtab.rollout.host_rollback import Override
 from trimtab.serve.body import read_body
-from trimtab.serve.dataplane import JSON, failure
+from trimtab.serve.dataplane import JSON
 from trimtab.serve.decoding import decode
 from trimtab.types import RolloutPlan
 from trimtab.types import Route as TrafficRoute
@@ -116,10 +116,10 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
         return apply
 
     return [
-        Route("/api/v1/models", _answered(models)),
-        Route("/api/v1/models/{model}", _answered(model)),
-        Route("/api/v1/models/{model}/verdicts", _answered(verdicts)),
-        Route("/api/v1/events", _answered(events)),
+        Route("/api/v1/models", models),
+        Route("/api/v1/models/{model}", model),
+        Route("/api/v1/models/{model}/verdicts", verdicts),
+        Route("/api/v1/events", events),
         *(
             Route(
                 f"/api/v1/models/{{model}}/{name}",
@@ -156,27 +156,11 @@ def _approve(deployment: Deployment, model: str, asked: ChangeBody, who: TokenCo
     return deployment.approve(model, role=who.role, actor=who.name, reason=asked.reason)
 
 
-def _answered(handle: Callable[[Request], Response]) -> Callable[[Request], Response]:
-    """A sync endpoint (run in a thread) whose errors become their status."""
-
-    def endpoint(request: Request) -> Response:
-        try:
-            return handle(request)
-        except TrimtabError as error:
-            return _failed(error)
-
-    return endpoint
-
-
 def _posted(
     handle: Callable[[Request, bytes], Response], limit: int
 ) -> Callable[[Request], Awaitable[Response]]:
     async def endpoint(request: Request) -> Response:
-        try:
-            body = await read_body(request, limit)
-            return await run_in_threadpool(handle, request, body)
-        except TrimtabError as error:
-            return _failed(error)
+        return await run_in_threadpool(handle, request, await read_body(request, limit))
 
     return endpoint
 
@@ -185,9 +169,3 @@ def _json(data: object) -> Response:
     if isinstance(data, TrafficRoute):
         data = without_slots(data)
     return Response(_encode(data), media_type=JSON)
-
-
-def _failed(error: TrimtabError) -> Response:
-    reply = failure(error)
-    headers = {"www-authenticate": "Bearer"} if reply.status == 401 else {}
-    return Response(reply.body, reply.status, headers, media_type=JSON)

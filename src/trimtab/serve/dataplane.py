@@ -177,23 +177,29 @@ class DataPlane:
         except Unavailable as error:
             work.close()
             return self.refuse(model, error, failed)
+        status = 500  # what the server answers when anything but an error of ours is raised
         try:
             _check_type(content_type, taken)
             reply = await work
+            status = reply.status
         except TrimtabError as error:
             reply = (failed or failure)(error)
+            status = reply.status
         finally:
             work.close()
             self._turnstile.leave()
-        return self._counted(model, reply)
+            self._meters.answered(model, status)
+        return reply
 
     def refuse(self, model: str, error: TrimtabError, failed: Failed | None = None) -> Reply:
         """Answer a request whose body could not be taken."""
-        return self._counted(model, (failed or failure)(error))
-
-    def _counted(self, model: str, reply: Reply) -> Reply:
+        reply = (failed or failure)(error)
         self._meters.answered(model, reply.status)
         return reply
+
+    def answered(self, model: str, status: int) -> None:
+        """Count a request that others answered."""
+        self._meters.answered(model, status)
 
     async def _predict(self, model: str, body: bytes, content_type: str, deadline: str) -> Reply:
         if content_type.startswith(ARROW):

@@ -11,12 +11,12 @@ from starlette.responses import Response
 from starlette.routing import BaseRoute, Route
 
 from trimtab.config import ViewConfig
-from trimtab.errors import InvalidRequest, NotFound, TrimtabError
+from trimtab.errors import InvalidRequest, NotFound
 from trimtab.features.writing import RowReader, Tally, Written, writable, write_rows
 from trimtab.protocols import FeatureStore
 from trimtab.serve.body import read_body
 from trimtab.serve.control import authorize
-from trimtab.serve.dataplane import JSON, failure
+from trimtab.serve.dataplane import JSON
 from trimtab.serve.decoding import decode
 from trimtab.telemetry import Metrics
 from trimtab.wiring.deployment import Deployment
@@ -57,24 +57,19 @@ class FeatureDesk:
 
     async def push(self, request: Request) -> Response:
         """Write the rows of a request; what was kept, and what was refused and why."""
-        try:
-            config = self._deployment.config
-            authorize(request.headers.get("authorization", ""), config.auth)
-            body = await read_body(request, config.serve.max_body_bytes)
-            asked = decode(_push, body)
-            if len(asked.rows) > config.serve.max_rows:
-                raise InvalidRequest(
-                    f"{len(asked.rows):,} rows are more than {config.serve.max_rows:,}.",
-                    code="too_many_rows",
-                    path="rows",
-                    hint="Split the request; the limit is [serve] max_rows.",
-                )
-            view = request.path_params["view"]
-            written = await self._write(view, await run_in_threadpool(self._find, view), asked)
-        except TrimtabError as error:
-            reply = failure(error)
-            headers = {"www-authenticate": "Bearer"} if reply.status == 401 else {}
-            return Response(reply.body, reply.status, headers, media_type=JSON)
+        config = self._deployment.config
+        authorize(request.headers.get("authorization", ""), config.auth)
+        body = await read_body(request, config.serve.max_body_bytes)
+        asked = decode(_push, body)
+        if len(asked.rows) > config.serve.max_rows:
+            raise InvalidRequest(
+                f"{len(asked.rows):,} rows are more than {config.serve.max_rows:,}.",
+                code="too_many_rows",
+                path="rows",
+                hint="Split the request; the limit is [serve] max_rows.",
+            )
+        view = request.path_params["view"]
+        written = await self._write(view, await run_in_threadpool(self._find, view), asked)
         return Response(_encode(written), media_type=JSON)
 
     def _find(self, name: str) -> ViewConfig:

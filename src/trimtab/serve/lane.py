@@ -17,7 +17,11 @@ from functools import partial
 from types import coroutine
 from typing import Any
 
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import (
+    STATUS_LINE,
+    HttpToolsProtocol,
+    RequestResponseCycle,
+)
 
 from trimtab.errors import InvalidRequest
 from trimtab.serve.connections import Connections
@@ -109,11 +113,19 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.close()
 
     def _last_word(self, reply: Reply) -> None:
+        self._count(reply.status)
         self.transport.write(self._bytes(reply, keep_alive=False))
         self.transport.close()
 
+    def _count(self, status: int) -> None:
+        """Count an answer, unless the application does, which finds its body cut off."""
+        turn: object = self.cycle
+        if not isinstance(turn, RequestResponseCycle) or not turn.more_body:
+            self.door.said(status)
+
     def send_400_response(self, msg: str) -> None:
         """Say why the bytes cannot be read, and close: nobody knows where the next request begins."""
+        self._count(400)
         self.transport.write(unreadable(msg, self.server_state.default_headers))
         self.transport.close()
 

@@ -7,6 +7,8 @@ from collections.abc import Callable
 from trimtab.telemetry import Metrics
 
 Add = Callable[[float], None]
+UNKNOWN = "unknown"
+"""The model of requests for names that nothing bears, and of those that name none."""
 
 
 class Meters:
@@ -26,7 +28,7 @@ class Meters:
 
     def answered(self, model: str, status: int) -> None:
         """Count a request by its status."""
-        label = model if self._known(model) else "unknown"
+        label = model if self._known(model) else UNKNOWN
         add = self._codes.get((label, status))
         if add is None:
             add = self._metrics.counter("ml_requests_total", model=label, code=status)

@@ -54,6 +54,9 @@ class Echo:
     def refuse(self, _: str, error: TrimtabError) -> Reply:
         return failure(error)
 
+    def answered(self, model: str, status: int) -> None:
+        """Nobody asks here what was counted."""
+
 
 @asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncIterator[None]:

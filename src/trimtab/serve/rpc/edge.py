@@ -18,6 +18,7 @@ from trimtab.protocols import LiveModel
 from trimtab.serve.control import authorize
 from trimtab.serve.dataplane import DataPlane, Reply
 from trimtab.serve.decoding import misshapen
+from trimtab.serve.refusals import Count
 from trimtab.serve.rpc.messages import SERVICE, message, methods
 from trimtab.serve.rpc.tensors import answer_of, asked_of, parameters
 from trimtab.serve.status import status_of
@@ -152,7 +153,7 @@ async def open_edge(service: Service, config: ServeConfig) -> Any:
     )
     handlers = {
         name: grpc.unary_unary_rpc_method_handler(
-            _guarded(getattr(service, _snake(name)), taken.FromString),
+            _guarded(getattr(service, _snake(name)), taken.FromString, service.data_plane.answered),
             response_serializer=_serialized,
         )
         for name, taken, _ in methods()
@@ -171,13 +172,18 @@ async def open_edge(service: Service, config: ServeConfig) -> Any:
     return server
 
 
-def _guarded(method: Method, read: Callable[[bytes], Any]) -> Method:
+def _guarded(method: Method, read: Callable[[bytes], Any], count: Count) -> Method:
     """The method, whose errors become their status; code and path go along as trailing metadata."""
 
     async def answered(body: bytes, context: Any) -> Any:
+        sent = None
         try:
-            return await method(_message(body, read), context)
+            sent = _message(body, read)
+            return await method(sent, context)
         except TrimtabError as error:
+            if sent is None or method.__name__ != "model_infer":  # which the data plane counts
+                named = getattr(sent, "name", "") or getattr(sent, "model_name", "")
+                count(named, status_of(error))
             code = _CODES.get(status_of(error), grpc.StatusCode.INVALID_ARGUMENT)
             path = (("trimtab-path", error.path),) if error.path and error.path.isascii() else ()
             await context.abort(code, str(error), (("trimtab-code", error.code), *path))

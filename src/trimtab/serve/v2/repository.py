@@ -17,12 +17,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from trimtab.config import TokenConfig
-from trimtab.errors import Conflict, ModelFailure, NotFound, TrimtabError
+from trimtab.errors import Conflict, ModelFailure, NotFound
 from trimtab.protocols import LiveModel, StateTx
 from trimtab.rollout.residence import is_unloaded
 from trimtab.serve.body import read_body
 from trimtab.serve.control import authorize
-from trimtab.serve.dataplane import JSON, inference_failure
+from trimtab.serve.dataplane import JSON
 from trimtab.serve.decoding import decode
 from trimtab.types import Route as TrafficRoute
 from trimtab.types import Version
@@ -163,23 +163,17 @@ def repository_routes(repository: Repository, max_body_bytes: int) -> list[Route
     auth = repository.deployment.config.auth
 
     async def index(request: Request) -> Response:
-        try:
-            body = await read_body(request, max_body_bytes)
-            asked = decode(_index, body or b"{}")
-            found = await run_in_threadpool(repository.index, ready=asked.ready)
-        except TrimtabError as error:
-            return _failed(error)
+        body = await read_body(request, max_body_bytes)
+        asked = decode(_index, body or b"{}")
+        found = await run_in_threadpool(repository.index, ready=asked.ready)
         return Response(_encode(found), media_type=JSON)
 
     def changing(act: Act, path: str) -> Route:
         async def endpoint(request: Request) -> Response:
-            try:
-                who = authorize(request.headers.get("authorization", ""), auth)
-                body = await read_body(request, max_body_bytes)
-                asked = decode(_body, body or b"{}").parameters
-                await run_in_threadpool(act, request.path_params["model"], asked, who)
-            except TrimtabError as error:
-                return _failed(error)
+            who = authorize(request.headers.get("authorization", ""), auth)
+            body = await read_body(request, max_body_bytes)
+            asked = decode(_body, body or b"{}").parameters
+            await run_in_threadpool(act, request.path_params["model"], asked, who)
             return Response(b"{}", media_type=JSON)
 
         return Route(f"/v2/repository/models/{{model}}/{path}", endpoint, methods=["POST"])
@@ -215,9 +209,3 @@ def _named(asked: RepositoryParameters) -> int | str:
     """The version as the registry names it; clients of the protocol send numbers as text."""
     sent = asked.version
     return int(sent) if isinstance(sent, str) and sent.isascii() and sent.isdecimal() else sent or 0
-
-
-def _failed(error: TrimtabError) -> Response:
-    reply = inference_failure(error)
-    headers = {"www-authenticate": "Bearer"} if reply.status == 401 else dict(reply.headers)
-    return Response(reply.body, reply.status, headers, media_type=JSON)

@@ -73,11 +73,8 @@ def inference_routes(data_plane: DataPlane, live: Live, max_body_bytes: int) -> 
 
     def told(describe: Describe) -> Callable[[Request], Awaitable[Response]]:
         async def endpoint(request: Request) -> Response:
-            try:
-                model = live(request.path_params["model"])
-                return Response(_encode(describe(model, _version(request, model))), media_type=JSON)
-            except TrimtabError as error:
-                return _response(inference_failure(error))
+            model = live(request.path_params["model"])
+            return Response(_encode(describe(model, _version(request, model))), media_type=JSON)
 
         return endpoint
 

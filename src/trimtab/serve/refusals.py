@@ -1,0 +1,50 @@
+"""What is refused outside of the data plane: answered in its route's form and counted, in one place."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from trimtab.errors import InvalidRequest, NotFound, TrimtabError
+from trimtab.serve.dataplane import Reply, failure, inference_failure
+
+Count = Callable[[str, int], None]
+"""Counts a request by its model and status."""
+
+Handler = Callable[[Request, Any], Awaitable[Response]]
+
+
+def refusals(count: Count) -> dict[int | type[Exception], Handler]:
+    """How an application answers the errors that its routes raise, and routes that are not there."""
+
+    async def refused(request: Request, error: TrimtabError) -> Response:
+        reply = (inference_failure if request.url.path.startswith("/v2") else failure)(error)
+        return answered(request, reply, {})
+
+    async def no_route(request: Request, _: Exception) -> Response:
+        error = NotFound(
+            f"There is nothing at {request.url.path}.",
+            code="no_route",
+            hint="The routes are listed in docs/reference/http.md.",
+        )
+        return answered(request, failure(error), {})
+
+    async def no_method(request: Request, error: Exception) -> Response:
+        told = InvalidRequest(
+            f"{request.method} is not understood at {request.url.path}.",
+            code="method_not_allowed",
+            hint="See the Allow header.",
+        )
+        allow = getattr(error, "headers", None) or {}
+        return answered(request, Reply(405, failure(told).body), allow)
+
+    def answered(request: Request, reply: Reply, headers: dict[str, str]) -> Response:
+        count(request.path_params.get("model", ""), reply.status)
+        asking = {"www-authenticate": "Bearer"} if reply.status == 401 else {}
+        told = {**dict(reply.headers), **asking, **headers}
+        return Response(reply.body, reply.status, told, media_type=reply.content_type)
+
+    return {404: no_route, 405: no_method, TrimtabError: refused}
