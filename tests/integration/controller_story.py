@@ -44,7 +44,7 @@ from trimtab.watch import Subject, WatchFlow
 from trimtab.wiring.deployment import Deployment
 
 STORIES = ("promote", "roll_back", "hold")
-WHO = {"actor": "ada", "reason": "because"}
+WHO: dict[str, Any] = {"actor": "ada", "reason": "because"}
 TICKS = 8
 USERS = 100
 SETTING_UP = frozenset({"add_version", "next_version"})

@@ -15,6 +15,7 @@ from trimtab.config import AuthConfig, Config, StateConfig, TokenConfig
 from trimtab.serve.control import control_routes
 from trimtab.serve.refusals import refusals
 from trimtab.types import FeatureKind, FeatureSpec, Signature, Task, Version
+from trimtab.ui.changes import change_routes
 from trimtab.wiring.deployment import Deployment
 
 ROLES = ("viewer", "operator", "admin")
@@ -102,6 +103,49 @@ def test_a_step_is_approved_by_the_role_that_its_plan_names(world: World) -> Non
     assert (403, "wrong_role") == world.code("approve")
     status, approved = world.post("approve", "admin")
     assert (200, [1]) == (status, approved["approved"])
+
+
+def test_a_change_says_which_rollout_and_which_step_it_is_about(world: World) -> None:
+    world.post("deploy", version=2, plan=PLAN, force=["step_shorter_than_delay"])
+    assert (409, "another_rollout") == world.code("pause", rollout="m-0002")
+    assert (409, "nothing_to_approve") == world.code("approve", "admin", step=3)
+    assert 200 == world.post("approve", "admin", rollout="m-0001", step=2)[0]
+    assert (409, "nothing_to_approve") == world.code("approve", "admin", step=2)
+    assert 200 == world.post("rollback", rollout="m-0001")[0]
+    assert (409, "another_rollout") == world.code("rollback", rollout="m-0001")
+
+
+def test_a_form_is_refused_without_a_token_a_reason_or_its_content_type(
+    world: World,
+) -> None:
+    world.post("deploy", version=2, plan=PLAN, force=["step_shorter_than_delay"])
+    good = {"reason": "why", "token": "secret-operator", "rollout": "m-0001"}
+
+    def sent(form: dict[str, str], name: str = "rollback", **options: Any) -> httpx.Response:
+        async def main() -> httpx.Response:
+            transport = httpx.ASGITransport(app=Starlette(routes=change_routes(world.deployment)))
+            async with httpx.AsyncClient(transport=transport, base_url="http://x") as client:
+                sending = {"data": form} | options
+                return await client.post(f"/models/m/change/{name}", **sending)
+
+        return asyncio.run(main())
+
+    refused = [
+        sent(good | {"token": ""}),
+        sent(good | {"token": "secret-viewer"}),
+        sent(good | {"reason": " "}),
+        sent(good | {"rollout": "m-0009"}),
+        sent(good, "deploy"),
+        sent({}, data=None, json=good),
+        sent(good | {"reason": "x" * 20_000}),
+    ]
+    assert [401, 403, 400, 409, 404, 415, 413] == [page.status_code for page in refused]
+    assert all("secret-" not in page.text for page in refused)
+    done = sent(good)
+    assert (303, "/models/m") == (done.status_code, done.headers["location"])
+    with world.deployment.state.reading() as state:
+        entries = state.audit.entries("m")
+    assert ["deploy", "start", "roll_back"] == [entry.action for entry in entries]
 
 
 def test_a_second_rollout_of_a_model_is_refused(world: World) -> None:

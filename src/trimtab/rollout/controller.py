@@ -177,6 +177,7 @@ def approve(
     reason: str,
     clock: Clock,
     expected_epoch: int | None = None,
+    step: int | None = None,
 ) -> Rollout:
     """Confirm the next step that needs it; it begins once it has baked and no harm is established.
 
@@ -188,36 +189,38 @@ def approve(
         reason: Why.
         clock: Wall time.
         expected_epoch: The epoch that was decided on.
+        step: The step that is meant, from 1 on; None stands for whichever waits.
 
     Raises:
         NotFound: no rollout is under way.
-        Conflict: no step waits for an approval, or the epoch has moved on.
+        Conflict: no step waits for an approval, another one does, or the epoch has moved on.
         Refused: the step names a higher role.
         InvalidInput: no actor or no reason.
     """
     change = Change(state, actor, reason, clock, expected_epoch)
     rollout = _under_way(state, model)
-    steps = rollout.plan.steps
-    ahead = range(rollout.step + 1, len(steps))
-    step = next((i for i in ahead if steps[i].approval and i not in rollout.approved), None)
-    if step is None:
+    waiting = to_approve(rollout)
+    if waiting is None or step not in (None, waiting + 1):
+        which = "No step" if step is None else f"Not step {step}"
         raise Conflict(
-            f"No step of the rollout {rollout.id} waits for an approval.",
+            f"{which} of the rollout {rollout.id} waits for an approval.",
             code="nothing_to_approve",
-            hint="Steps that need one name a role in the plan: steps[].approval.",
+            hint="Steps that need one name a role in the plan: steps[].approval."
+            if waiting is None
+            else f"Step {waiting + 1} does.",
         )
-    needed = steps[step].approval
+    needed = rollout.plan.steps[waiting].approval
     if APPROVING_ROLES.index(needed) > _rank(role):
         raise Refused(
-            f"Step {step + 1} of {rollout.id} needs the approval of the role {needed!r}; "
+            f"Step {waiting + 1} of {rollout.id} needs the approval of the role {needed!r}; "
             f"yours is {role!r}.",
             code="wrong_role",
             hint=f"Ask somebody with the role {needed}.",
         )
-    approved = replace(rollout, approved=(*rollout.approved, step))
+    approved = replace(rollout, approved=(*rollout.approved, waiting))
     change.raise_epoch()
     state.control.put_rollout(approved)
-    change.log_rollout("approve", approved, approved=step, role=role)
+    change.log_rollout("approve", approved, approved=waiting, role=role)
     return approved
 
 
@@ -384,6 +387,13 @@ def to_undo(state: StateTx, model: str) -> Rollout | None:
     if route is None:
         return None
     return _open(state, model) or _promotion_of(state, model, route.champion)
+
+
+def to_approve(rollout: Rollout) -> int | None:
+    """The next step, from 0 on, that somebody still has to confirm."""
+    steps = rollout.plan.steps
+    ahead = range(rollout.step + 1, len(steps))
+    return next((i for i in ahead if steps[i].approval and i not in rollout.approved), None)
 
 
 def _rank(role: str) -> int:

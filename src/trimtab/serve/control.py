@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hmac
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 
 import msgspec
 from starlette.concurrency import run_in_threadpool
@@ -13,7 +13,8 @@ from starlette.routing import BaseRoute, Route
 
 from trimtab import config as settings
 from trimtab.config import AuthConfig, TokenConfig
-from trimtab.errors import InvalidRequest, Refused
+from trimtab.errors import Conflict, InvalidRequest, Refused, Unavailable
+from trimtab.rollout import controller
 from trimtab.rollout.host_rollback import Override
 from trimtab.serve.body import read_body
 from trimtab.serve.dataplane import JSON
@@ -33,6 +34,8 @@ class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     Of a deployment, ``force`` names refusals that are not to count, ``plan`` stands in for the
     configured one, and ``rivals`` are further candidates. ``key`` is the one that an override is about.
+    With ``rollout``, the change is refused unless it is about that one; ``step``, from 1 on, does the same
+    for the step that is approved.
     """
 
     reason: str
@@ -41,6 +44,8 @@ class ChangeBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     plan: RolloutPlan | None = None
     rivals: tuple[int | str, ...] = ()
     key: str = ""
+    rollout: str = ""
+    step: int | None = None
 
 
 _change = msgspec.json.Decoder(ChangeBody)
@@ -73,19 +78,6 @@ def authorize(header: str, auth: AuthConfig) -> TokenConfig:
 
 def control_routes(deployment: Deployment) -> list[BaseRoute]:
     """The routes of the control plane over one deployment."""
-    changes: dict[str, Change] = {
-        "deploy": _deploy,
-        "approve": _approve,
-        "promote": lambda d, model, b, who: d.promote(
-            model, actor=who.name, reason=b.reason, version=b.version
-        ),
-        "pause": lambda d, model, b, who: d.pause(model, actor=who.name, reason=b.reason),
-        "resume": lambda d, model, b, who: d.resume(model, actor=who.name, reason=b.reason),
-        "rollback": _roll_back,
-        "override": lambda d, model, b, who: d.override(
-            model, b.key, b.version, actor=who.name, reason=b.reason
-        ),
-    }
 
     def models(_: Request) -> Response:
         with deployment.state.reading() as state:
@@ -105,13 +97,11 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
         with deployment.state.reading() as state:
             return _json(state.audit.entries(request.query_params.get("model")))
 
-    def changing(change: Change) -> Callable[[Request, bytes], Response]:
+    def changing(name: str) -> Callable[[Request, bytes], Response]:
         def apply(request: Request, body: bytes) -> Response:
             who = authorize(request.headers.get("authorization", ""), deployment.config.auth)
             asked = decode(_change, body)
-            if not asked.reason.strip():
-                raise InvalidRequest("'reason' is empty.", path="reason", hint="Say why.")
-            return _json(change(deployment, request.path_params["model"], asked, who))
+            return _json(change(deployment, name, request.path_params["model"], asked, who))
 
         return apply
 
@@ -123,12 +113,43 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
         *(
             Route(
                 f"/api/v1/models/{{model}}/{name}",
-                _posted(changing(change), deployment.config.serve.max_body_bytes),
+                _posted(changing(name), deployment.config.serve.max_body_bytes),
                 methods=["POST"],
             )
-            for name, change in changes.items()
+            for name in CHANGES
         ),
     ]
+
+
+def change(
+    deployment: Deployment, name: str, model: str, asked: ChangeBody, who: TokenConfig
+) -> object:
+    """Make one of ``CHANGES`` in the name of a token's owner; the new route or rollout.
+
+    Raises:
+        InvalidRequest: there is no reason, or what the change is about is missing.
+        Conflict: it would be about another rollout than the one that is meant, or cannot be made now.
+    """
+    if not asked.reason.strip():
+        raise InvalidRequest("'reason' is empty.", path="reason", hint="Say why.")
+    if asked.rollout:
+        _check_rollout(deployment, model, asked.rollout)
+    return CHANGES[name](deployment, model, asked, who)
+
+
+def _check_rollout(deployment: Deployment, model: str, meant: str) -> None:
+    try:
+        with deployment.state.reading() as state:
+            found = controller.to_undo(state, model)
+    except Unavailable:
+        return  # a rollback goes on without the state, and nothing else does
+    if found is None or found.id != meant:
+        now = "none" if found is None else found.id
+        raise Conflict(
+            f"The rollout {meant} is not the present one of {model!r}: that is {now}.",
+            code="another_rollout",
+            hint="Look at where it stands now, and decide again.",
+        )
 
 
 def _deploy(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:
@@ -153,7 +174,25 @@ def _roll_back(deployment: Deployment, model: str, asked: ChangeBody, who: Token
 
 
 def _approve(deployment: Deployment, model: str, asked: ChangeBody, who: TokenConfig) -> object:
-    return deployment.approve(model, role=who.role, actor=who.name, reason=asked.reason)
+    return deployment.approve(
+        model, role=who.role, actor=who.name, reason=asked.reason, step=asked.step
+    )
+
+
+CHANGES: Mapping[str, Change] = {
+    "deploy": _deploy,
+    "approve": _approve,
+    "promote": lambda d, model, b, who: d.promote(
+        model, actor=who.name, reason=b.reason, version=b.version
+    ),
+    "pause": lambda d, model, b, who: d.pause(model, actor=who.name, reason=b.reason),
+    "resume": lambda d, model, b, who: d.resume(model, actor=who.name, reason=b.reason),
+    "rollback": _roll_back,
+    "override": lambda d, model, b, who: d.override(
+        model, b.key, b.version, actor=who.name, reason=b.reason
+    ),
+}
+"""What may be asked under ``/api/v1/models/{model}/``, by name."""
 
 
 def _posted(

@@ -298,16 +298,18 @@ class Deployment:
             route = state.control.route(model)
         return dict((route and route.overrides) or {})
 
-    def approve(self, model: str, *, role: str, actor: str, reason: str) -> Rollout:
-        """Confirm the next step that needs an approval.
+    def approve(
+        self, model: str, *, role: str, actor: str, reason: str, step: int | None = None
+    ) -> Rollout:
+        """Confirm the next step that needs an approval; ``step``, from 1 on, says which one is meant.
 
         Raises:
-            Conflict: no step waits for one.
+            Conflict: no step waits for one, or another one does.
             Refused: the step names a higher role.
         """
         return self._change(
             lambda state: controller.approve(
-                state, model, role=role, actor=actor, reason=reason, clock=self.clock
+                state, model, role=role, actor=actor, reason=reason, clock=self.clock, step=step
             )
         )
 
