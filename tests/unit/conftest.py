@@ -29,6 +29,7 @@ from trimtab.types import (
     Route,
     Severity,
     Signature,
+    Stake,
     State,
     Task,
     UnitEvent,
@@ -225,6 +226,7 @@ def readings(e_peak: float, units: int, events: int, cost: float | None) -> Verd
         cost=cost,
         currency="USD",
         excess=events / 2,
+        stake=Stake(answers=48.0, most=38.4, cost=cost and 1_536.0),
     )
     found = (
         replace(wrong, crossing=wrong if e_peak >= wrong.limit else None),

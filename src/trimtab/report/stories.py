@@ -5,18 +5,17 @@ from __future__ import annotations
 import math
 
 from trimtab.report.charts import Mark
-from trimtab.report.findings import ACT, DATA_DRIFT, GUARDRAIL, HEALTHY, RUNNING, WATCH
+from trimtab.report.findings import ACT, GUARDRAIL, HEALTHY, RUNNING, WATCH
 from trimtab.report.words import number, percent, plain
-from trimtab.rollout.readings import OUTCOME_EVENTS, SAMPLE_RATIO
+from trimtab.rollout.readings import SAMPLE_RATIO
 from trimtab.types import (
     AuditEntry,
     GuardrailReading,
-    GuardrailSpec,
-    Harm,
     Record,
     Rollout,
     RolloutState,
-    UnitEvent,
+    Stake,
+    Verdict,
 )
 from trimtab.wiring.overview import ModelOverview
 
@@ -98,45 +97,29 @@ def _story(overview: ModelOverview, rollout: Rollout) -> RolloutStory:
         decisive=_decisive(guardrails) if back else None,
         decision=_decision(overview, rollout),
         at=verdict.end if verdict else None,
-        at_stake=_at_stake(overview, rollout),
+        at_stake=_at_stake(overview, rollout, verdict),
     )
 
 
-def _at_stake(overview: ModelOverview, rollout: Rollout) -> str:
-    """What the candidate answers within one outcome delay: share x traffic x delay, in words."""
-    delay, route = rollout.plan.outcome_delay_seconds, overview.route
-    if overview.running != rollout or route is None or not delay:
+def _at_stake(overview: ModelOverview, rollout: Rollout, verdict: Verdict | None) -> str:
+    """What can still be lost before outcomes show it, in words."""
+    readings = () if verdict is None or overview.running != rollout else verdict.readings
+    stakes = [(reading, reading.stake) for reading in readings if reading.stake is not None]
+    if not any(stake.answers for _, stake in stakes):
         return ""
-    windows = [overview.latest(DATA_DRIFT, arm.version) for arm in route.arms]
-    per_second = sum(w.rows / (w.end - w.start) for w in windows if w is not None)
-    share = sum(arm.share for arm in route.arms if arm.version == rollout.candidate)
-    if not per_second:
-        return ""
-    blind = share * per_second * delay
     said = (
-        f"about {number(round(blind))} predictions are answered before their outcomes can show harm"
+        f"about {number(round(stakes[0][1].answers))} predictions are answered before their outcomes "
+        "can show harm"
     )
-    verdict = overview.latest(GUARDRAIL, rollout.candidate)
-    readings = () if verdict is None else verdict.readings
-    lost = [
-        _most(spec, reading, blind)
-        for spec, reading in zip(rollout.plan.guardrails, readings, strict=False)
-    ]
-    return ", at most ".join([said, *filter(None, lost)])
+    return ", at most ".join([said, *(_most(reading, stake) for reading, stake in stakes)])
 
 
-def _most(spec: GuardrailSpec, reading: GuardrailReading, predictions: float) -> str:
-    """The most that those predictions can lose: control's rate of what is wanted, in words."""
-    units = reading.units[0]
-    if spec.event not in OUTCOME_EVENTS or spec.harm is not Harm.FEWER or not units:
-        return ""
-    if spec.event is UnitEvent.OUTCOME_VALUE:
-        return ""
-    most = predictions * reading.events[0] / units
+def _most(reading: GuardrailReading, stake: Stake) -> str:
+    """The most that those predictions can lose, in words."""
     cost = ""
-    if spec.cost_per_event is not None:
-        cost = f" ({number(round(most * spec.cost_per_event))} {spec.currency}".rstrip() + ")"
-    return f"{number(round(most))} of {plain(spec.name)}{cost}"
+    if stake.cost is not None:
+        cost = f" ({number(round(stake.cost))} {reading.currency}".rstrip() + ")"
+    return f"{number(round(stake.most))} of {plain(reading.guardrail)}{cost}"
 
 
 def _repeated(overview: ModelOverview, rollout: Rollout) -> bool:

@@ -47,6 +47,7 @@ from trimtab.rollout.readings import (
     words,
 )
 from trimtab.rollout.split import SLOTS
+from trimtab.rollout.stake import Traffic, stake
 from trimtab.rollout.strategies.bandit import Bandit
 from trimtab.rollout.strategies.interleave import Interleave
 from trimtab.rollout.strategies.shadow import Shadow
@@ -83,6 +84,7 @@ class _Memory(msgspec.Struct):
     waiting: list[Matured] = []
     start: float | None = None
     now: float = 0.0
+    traffic: Traffic = msgspec.field(default_factory=Traffic)
 
     @property
     def answered(self) -> tuple[int, int]:
@@ -191,6 +193,9 @@ class GuardrailWindows:
                 memory.start = memory.now = record.event_time
             memory.now = max(memory.now, record.event_time)
             self._see(self._seen_share(record.share))
+        delay = self._rollout.plan.outcome_delay_seconds
+        if delay:
+            memory.traffic.add(((r.event_time, r.arm > 0, self._share(r)) for r in answers), delay)
         first = state.watch.new_exposures([self._exposure(record) for record in answers])
         for exposure in first:
             memory.units[min(exposure.arm, 1)] += 1
@@ -267,10 +272,7 @@ class GuardrailWindows:
         readings = RolloutReadings(
             rollout=self._rollout.id,
             now=memory.now,
-            readings=tuple(
-                tallier.reading(tally, memory.answered)
-                for tallier, tally in zip(self._talliers, memory.tallies, strict=True)
-            ),
+            readings=tuple(self._reading(i) for i in range(len(memory.tallies))),
             steps=tuple(memory.steps[slots] for slots in sorted(memory.steps)),
             split=self._split_reading(),
             arm=self._arm,
@@ -284,6 +286,13 @@ class GuardrailWindows:
             rows=sum(memory.units),
             content=readings,
         )
+
+    def _reading(self, index: int) -> GuardrailReading:
+        memory, plan = self._memory, self._rollout.plan
+        tally, spec = memory.tallies[index], plan.guardrails[index]
+        reading = self._talliers[index].reading(tally, memory.answered)
+        at_stake = stake(spec, tally.amounts[0], memory.traffic, plan.outcome_delay_seconds)
+        return msgspec.structs.replace(reading, stake=None if self._shadow else at_stake)
 
     def _split_reading(self) -> GuardrailReading:
         memory = self._memory

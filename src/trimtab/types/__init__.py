@@ -51,6 +51,7 @@ from trimtab.types.rollouts import (
     Rollout,
     RolloutPlan,
     RolloutState,
+    Stake,
     UnitEvent,
 )
 from trimtab.types.routing import Arm, Assignment, Route
@@ -109,6 +110,7 @@ __all__ = [
     "Severity",
     "Signature",
     "SourceProgress",
+    "Stake",
     "State",
     "StoredRow",
     "Task",

@@ -175,6 +175,18 @@ class Rollout(Record, frozen=True):
     baked: tuple[int, ...] = ()
 
 
+class Stake(Record, frozen=True):
+    """What a candidate can still lose before outcomes show it, an estimate.
+
+    ``answers`` are those that it gives within one outcome delay; ``most`` is what they can lose, in events
+    or in the outcome's unit, and ``cost`` its price.
+    """
+
+    answers: float
+    most: float
+    cost: float | None = None
+
+
 class GuardrailReading(Record, frozen=True):
     """A guardrail's evidence so far, per arm ``(control, candidate)``.
 
@@ -183,7 +195,8 @@ class GuardrailReading(Record, frozen=True):
     share explains, an estimate: events more (or, where fewer are worse, fewer) than control's lead one
     to expect; ``cost`` is its price so far. Of a guardrail on values, ``events`` are the outcomes,
     ``amounts`` their sums above ``low``, and ``excess`` is in the outcome's unit. ``crossing`` is the
-    reading as it was when harm was established; None before.
+    reading as it was when harm was established; None before. ``stake`` is what can still be lost; None of
+    what is known at once.
     """
 
     guardrail: str
@@ -198,6 +211,7 @@ class GuardrailReading(Record, frozen=True):
     excess: float = 0.0
     amounts: tuple[float, float] | None = None
     crossing: GuardrailReading | None = None
+    stake: Stake | None = None
 
 
 class Exposure(Record, frozen=True):

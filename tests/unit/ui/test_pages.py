@@ -104,7 +104,10 @@ async def test_a_running_rollout_shows_its_guardrails_and_what_is_at_stake(
     text = text_of((await get(state, "/models/flights_late")).text)
     assert "v2 90 % v3 10 %" in text
     assert "running at 10 %" in text
-    assert "about 48 predictions are answered before their outcomes can show harm" in text
+    assert (
+        "about 48 predictions are answered before their outcomes can show harm, at most 38 of wrong "
+        "decision (1,536 USD)" in text
+    )
     assert "wrong decision 61.4 of 40 507 of 1,204 2,408 of 10,836 about 5,840 USD" in text
 
 
