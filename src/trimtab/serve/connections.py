@@ -10,6 +10,8 @@ from trimtab.serve.meters import UNKNOWN
 from trimtab.telemetry import Metrics
 
 SWEEP_SECONDS = 1.0
+QUIET_SECONDS = 5.0
+"""A connection that brings no further request for longer is closed by the next sweep."""
 
 
 class Held(Protocol):
@@ -21,12 +23,19 @@ class Held(Protocol):
     behind: float | None
     """Since when its client has been seen not to take its answers; None while it does."""
 
+    quiet: float | None
+    """Since when it has been open without a request, behind one that was answered."""
+
     def owes_bytes(self) -> bool:
         """Whether answers wait for the client to take them."""
         ...
 
     def cut(self) -> None:
         """End it, with a word if nothing was answered yet."""
+        ...
+
+    def leave(self) -> None:
+        """Close it, unless an answer is owed."""
         ...
 
 
@@ -38,6 +47,7 @@ class Connections:
         monotonic: Seconds that never go back.
         metrics: Shows how many are open; counts those that were not taken or cut, and what they were told.
         later: Calls a function after so many seconds.
+        quiet_seconds: How long a connection stays open without a request.
     """
 
     def __init__(
@@ -46,7 +56,9 @@ class Connections:
         monotonic: Callable[[], float],
         metrics: Metrics,
         later: Callable[[float, Callable[[], None]], object],
+        quiet_seconds: float = QUIET_SECONDS,
     ) -> None:
+        self._quiet_seconds = quiet_seconds
         self._most = config.max_connections
         self._seconds = config.request_seconds
         self.monotonic = monotonic
@@ -86,7 +98,10 @@ class Connections:
             self._show(len(self._open))
 
     def sweep(self) -> None:
-        """Cut connections whose request has not arrived in time, or whose answers nobody takes."""
+        """Cut connections whose request has not arrived in time, or whose answers nobody takes.
+
+        Those that are not used any more are closed.
+        """
         now = self.monotonic()
         for connection in tuple(self._open):
             if not connection.owes_bytes():
@@ -97,6 +112,8 @@ class Connections:
             if since and now - min(since) > self._seconds:
                 self._slow(1.0)
                 connection.cut()
+            elif connection.quiet is not None and now - connection.quiet > self._quiet_seconds:
+                connection.leave()
 
     def _again(self) -> None:
         self.sweep()

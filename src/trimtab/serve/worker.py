@@ -24,7 +24,7 @@ from trimtab.serve.control import control_routes
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.explorer import explorer_route
 from trimtab.serve.features import FeatureDesk
-from trimtab.serve.lane import lane
+from trimtab.serve.lane.protocol import lane
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.overload import Turnstile

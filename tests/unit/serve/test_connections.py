@@ -17,6 +17,8 @@ class Client:
     def __init__(self, began: float | None = None) -> None:
         self.began = began
         self.behind: float | None = None
+        self.quiet: float | None = None
+        self.has_left = False
         self.bytes_left = 0
         self.was_cut = False
 
@@ -25,6 +27,9 @@ class Client:
 
     def cut(self) -> None:
         self.was_cut = True
+
+    def leave(self) -> None:
+        self.has_left = True
 
 
 @pytest.fixture
@@ -68,6 +73,25 @@ def test_an_idle_connection_is_not_cut(clock: FakeClock) -> None:
     clock.advance(31.0)
     held.sweep()
     assert (idle.was_cut, arriving.was_cut) == (False, True)
+
+
+def test_a_connection_that_is_not_used_any_more_is_closed_and_counts_as_no_slow_one(
+    clock: FakeClock,
+) -> None:
+    held, metrics = connections(clock, [])
+    unused, used = Client(), Client()
+    held.take(unused)
+    held.take(used)
+    unused.quiet = clock.monotonic()
+    clock.advance(4.0)
+    used.quiet = clock.monotonic()
+    held.sweep()
+    assert (unused.has_left, used.has_left) == (False, False)
+    clock.advance(2.0)
+    held.sweep()
+    assert (unused.has_left, used.has_left) == (True, False)
+    assert not unused.was_cut
+    assert b'ml_connections_cut_total{reason="slow"} 0.0' in generate_latest(metrics.registry)
 
 
 def test_sweeps_go_on_as_long_as_a_connection_is_open(clock: FakeClock) -> None:

@@ -20,7 +20,8 @@ from trimtab.errors import InvalidRequest, TrimtabError, Unavailable
 from trimtab.serve.app import build_app
 from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import DataPlane, Reply, failure
-from trimtab.serve.lane import LaneProtocol, lane, unreadable
+from trimtab.serve.lane.heads import LONGEST_HEAD, MOST_HEADS, Head, Heads
+from trimtab.serve.lane.protocol import LaneProtocol, lane, unreadable
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
 
@@ -66,14 +67,13 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
 class Held(Connections):
     """Connections on a clock that stands still until told; swept when told."""
 
-    def __init__(self, **limits: Any) -> None:
+    def __init__(self, *, quiet_seconds: float = 60.0, **limits: Any) -> None:
         self.clock = FakeClock()
         self.metrics = Metrics()
         config = ServeConfig(**limits)
         self.calls: list[Callable[[], None]] = []
-        super().__init__(
-            config, self.clock.monotonic, self.metrics, lambda _, call: self.calls.append(call)
-        )
+        later = lambda _, call: self.calls.append(call)  # noqa: E731
+        super().__init__(config, self.clock.monotonic, self.metrics, later, quiet_seconds)
 
     def told(self, line: str) -> bool:
         return line in generate_latest(self.metrics.registry).decode().splitlines()
@@ -175,6 +175,8 @@ CASES: dict[str, tuple[bytes, ...]] = {
     "no body": (post(body=b"") + PROBE,),
     "no length": (post(body=b"", length=b"") + PROBE,),
     "byte by byte": (*(bytes([b]) for b in post()), PROBE),
+    "head, then body": (post(body=b"abcdef")[:-6], b"abcdef" + PROBE),
+    "large body in two pieces": (post(body=b"x" * 90_000)[:-9], b"x" * 9 + PROBE),
     "body in two pieces": (post(body=b"abcdef")[:-3], b"def" + PROBE),
     "pipelined": (post("a") + post("b") + post("c") + PROBE,),
     "pipelined behind one that waits": (post("slow") + post("b") + post("slow2") + PROBE,),
@@ -229,6 +231,90 @@ async def test_the_same_bytes_get_the_same_answer(name: str) -> None:
             answers.append((await exchange(port, CASES[name]), echo.asked))
     assert answers[0][0]
     assert answers[1] == answers[0]
+
+
+KNOWN: dict[str, tuple[bytes, ...]] = {
+    "once more": (post() + PROBE,),
+    "three in one piece": (post() + post() + post("other") + PROBE,),
+    "head, then body": (post()[:-2], b"{}" + PROBE),
+    "body in pieces": (post(body=b"abc")[:-2], b"b", b"c" + PROBE),
+    "byte by byte": (*(bytes([b]) for b in post()), PROBE),
+    "with a new length": (post(body=b"abcd") + PROBE,),
+    "with another header": (post(headers=b"content-type: a/b\r\n") + PROBE,),
+    "with one that closes": (post(headers=b"connection: close\r\n") + post(),),
+    "behind another route": (PROBE.replace(b"live", b"ready") + post() + PROBE,),
+    "behind one that waits": (post("slow") + post() + post("slow"), post() + PROBE),
+    "behind one that is queued": (post("slow") + PROBE.replace(b"live", b"ready"), post() + PROBE),
+    "behind an empty line": (b"\r\n\r\n" + post() + PROBE,),
+    "behind half an empty line": (b"\r", b"\n" + post() + PROBE),
+    "behind chunks": (post(length=CHUNKED, body=b"2\r\n{}\r\n0\r\n\r\n"), post() + PROBE),
+    "broken": (post("broken"),),
+    "as a body": (post(body=post()) + PROBE,),
+    "with line feeds alone": (post().replace(b"\r\n", b"\n"),),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("name", KNOWN)
+async def test_a_head_that_was_seen_before_means_the_same(name: str) -> None:
+    answers = []
+    seen = [post(), post("slow"), post("broken"), post(body=b"abc"), post(body=post())]
+    for in_lane in (False, True):
+        echo = Echo()
+        async with asyncio.timeout(10), serving(echo, in_lane=in_lane) as port:
+            for each in seen:
+                await exchange(port, (each + PROBE,))
+            told = [await exchange(port, KNOWN[name]) for _ in range(2)]
+            answers.append((told, echo.asked))
+    assert all(answers[0][0])
+    assert answers[1] == answers[0]
+
+
+@pytest.mark.anyio
+async def test_what_follows_on_a_body_and_is_no_http_is_refused_behind_the_answer() -> None:
+    async with asyncio.timeout(10), serving(Echo(), in_lane=True) as port:
+        for _ in range(2):
+            answer = await exchange(port, (post()[:-2], b"{}" + b"more"))
+            assert re.findall(rb"HTTP/1.1 (\d+)", answer) == [b"200", b"400"]
+
+
+def test_heads_that_are_not_clearly_one_head_are_not_remembered() -> None:
+    heads = Heads(Echo().predict, LIMIT)
+    head = Head(lambda body: Echo().predict("m", body), 2, keep_alive=True)
+    sent = post()[:-2]
+    heads.keep(sent, head)
+    assert heads.known(sent) is head
+    odd = (
+        b"",
+        b"\r\n\r\n",
+        b"\r\n" + sent,
+        sent[:-2],
+        sent.replace(b"\r\nh", b"\nh"),
+        sent[:9] + b"\r" + sent[9:],
+    )
+    for each in (*odd, post(headers=b"x-a: %b\r\n" % (b"y" * LONGEST_HEAD))[:-2]):
+        heads.keep(each, head)
+        assert heads.known(each) is None
+    for number in range(MOST_HEADS):
+        heads.keep(post(f"m{number}")[:-2], head)
+    assert sum(heads.known(post(f"m{n}")[:-2]) is head for n in range(MOST_HEADS)) <= MOST_HEADS
+    assert heads.known(sent) is None
+
+
+@pytest.mark.anyio
+async def test_a_connection_that_stays_quiet_is_closed() -> None:
+    held = Held(quiet_seconds=5.0)
+    async with asyncio.timeout(10), serving(Echo(), in_lane=True, held=held) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(2):
+            writer.write(post())
+            await reader.readuntil(b"{}")
+            held.clock.advance(4.0)
+            held.sweep()
+        held.clock.advance(2.0)
+        held.sweep()
+        assert await reader.read(-1) == b""
+        writer.close()
 
 
 @pytest.mark.anyio

@@ -10,8 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
-from collections.abc import Callable, Coroutine, Generator, Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import dataclass, field
 from functools import partial
 from types import coroutine
@@ -26,49 +25,61 @@ from uvicorn.protocols.http.httptools_impl import (
 from trimtab.errors import InvalidRequest
 from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import Reply, failure
-from trimtab.serve.wire import DEADLINE
+from trimtab.serve.lane.heads import END, Handler, Head, Heads, Work
+from trimtab.serve.lane.replies import Replies
 from trimtab.telemetry import Event
 
 logger = logging.getLogger(__name__)
-Work = Coroutine[Any, Any, Reply]
-Handler = Callable[[str, bytes, str, str], Work]
-_PATH = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
 GRACE_SECONDS = 0.2
 """How long a stopping worker still takes a request on a connection that it has not closed yet."""
 
-DEADLINE_HEADER = DEADLINE.encode()
-_NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding"})
 _TEXT = "text/plain; charset=utf-8"
 _TOO_MANY = Reply(503, b"Too many connections.", _TEXT, (("retry-after", "1"),))
 _TOO_SLOW = Reply(408, b"The request did not arrive in time.", _TEXT)
 _CRASHED = Reply(500, b"Internal Server Error", "text/plain; charset=utf-8")
 
 
+class _Nobody:
+    """In the place of an event that nobody waits for."""
+
+    def set(self) -> None:
+        return
+
+
+_NOBODY = _Nobody()
+
+
 @dataclass(slots=True)
 class Turn:
-    """A request that the lane answers; the connection treats it as it does an ASGI cycle."""
+    """A request that the lane answers; the connection treats it as it does an ASGI cycle.
 
-    model: str
-    content_type: str
-    deadline: str
+    ``parsed`` is false where its head was known, so that its body does not go through the parser either.
+    """
+
+    head: Head
     keep_alive: bool
+    parsed: bool
     body: bytearray = field(default_factory=bytearray)
     more_body: bool = True
     response_complete: bool = False
     disconnected: bool = False
-    message_event: asyncio.Event = field(default_factory=asyncio.Event)
+    message_event: _Nobody = _NOBODY
 
 
 class LaneProtocol(HttpToolsProtocol):
-    """uvicorn's connection with a lane for predictions; ``handler`` and the limit are set by ``lane``."""
+    """uvicorn's connection with a lane for predictions; what it is made of is set by ``lane``."""
 
-    handler: Handler
+    heads: Heads
     in_lane: bool
-    max_body_bytes: int
     door: Connections
+    replies: Replies
     leaving = False
     began: float | None = None
     behind: float | None = None
+    quiet: float | None = None
+    _between = True  # the parser stands at the beginning of a message
+    _turn: Turn | None = None  # the last request that came, if it is in the lane
+    _sent = b""  # the head of the message that begins in what is parsed now
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Hold the connection, or say that there are too many."""
@@ -82,8 +93,44 @@ class LaneProtocol(HttpToolsProtocol):
         self.door.gone(self)
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Take a request whose head is known; parse all others."""
+        self.quiet = None
+        turn = self._turn
+        if turn is not None and turn.more_body and not turn.parsed:
+            self._take_body(turn, data)
+            return
+        self._sent = b""
+        if self._between:
+            end = data.find(END) + len(END)
+            head = self.heads.known(data[:end])
+            if head is not None and self._free():
+                self._known(head, data, end)
+                return
+            self._sent = data[:end]
+        super().data_received(data)
+
+    def _known(self, head: Head, data: bytes, end: int) -> None:
+        """Answer a request whose head is known, or wait for its body."""
+        turn = Turn(head, head.keep_alive and not self.leaving, parsed=False)
+        self.cycle = self._turn = turn  # type: ignore[assignment]  # what the base class reads of it is there
+        if len(data) - end == head.length:
+            self._complete(turn, data[end:])
+        else:
+            self.began = self.door.monotonic()
+            self._take_body(turn, data[end:])
+
+    def _take_body(self, turn: Turn, data: bytes) -> None:
+        missing = turn.head.length - len(turn.body)
+        turn.body += data[:missing]
+        if len(data) >= missing:
+            self._complete(turn, bytes(turn.body))
+            if len(data) > missing:  # the next request, or what is none
+                self.data_received(data[missing:])
+
     def on_message_begin(self) -> None:
         """A request begins to arrive."""
+        self._between = False
         self.began = self.door.monotonic()
         super().on_message_begin()
 
@@ -106,15 +153,16 @@ class LaneProtocol(HttpToolsProtocol):
             super().shutdown()
         else:
             self.leaving = True
-            self.door.later(GRACE_SECONDS, self._leave)
+            self.door.later(GRACE_SECONDS, self.leave)
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
+        """Close, unless an answer is owed."""
         if not self._owes():
             self.transport.close()
 
     def _last_word(self, reply: Reply) -> None:
         self._count(reply.status)
-        self.transport.write(self._bytes(reply, keep_alive=False))
+        self._write(reply, keep_alive=False)
         self.transport.close()
 
     def _count(self, status: int) -> None:
@@ -133,54 +181,56 @@ class LaneProtocol(HttpToolsProtocol):
         """Take the lane, or uvicorn's way."""
         if self.transport.is_closing():
             return
-        turn = self._turn()
-        if turn is None:
+        sent, self._sent = self._sent, b""
+        head = self._head()
+        if head is None:
+            self._turn = None
             super().on_headers_complete()
             if self.leaving and self._owes():
                 self.cycle.keep_alive = False
         else:
-            self.cycle = turn  # type: ignore[assignment]  # what the base class reads of it is there
+            self.heads.keep(sent, head)
+            self._turn = Turn(head, head.keep_alive and not self.leaving, parsed=True)
+            self.cycle = self._turn  # type: ignore[assignment]  # as above
+
+    def on_body(self, body: bytes) -> None:
+        """A piece of a body; one in the lane is read to its end, which is within the limit."""
+        turn = self._turn
+        if turn is None:
+            super().on_body(body)
+        elif turn.more_body:
+            turn.body += body
 
     def on_message_complete(self) -> None:
         """Answer, if the request is in the lane."""
         self.began = None
-        turn: object = self.cycle
-        if not isinstance(turn, Turn):
+        self._between = self.parser.should_keep_alive() and not self.parser.should_upgrade()
+        turn = self._turn
+        if turn is None:
             super().on_message_complete()
         elif turn.more_body and not turn.disconnected:
-            turn.more_body = False
-            answering = type(self).handler(
-                turn.model, bytes(turn.body), turn.content_type, turn.deadline
-            )
-            self._run(turn, answering)
+            self._complete(turn, bytes(turn.body))
 
-    def _turn(self) -> Turn | None:
-        found = _PATH.fullmatch(self.url) if self.in_lane else None
+    def _complete(self, turn: Turn, body: bytes) -> None:
+        self.began = None
+        turn.more_body = False
+        self._run(turn, turn.head.ask(body))
+
+    def _head(self) -> Head | None:
+        """The head that has just been parsed, if the lane takes it now."""
         if (
-            found is None
+            not self.in_lane
             or self.parser.get_method() != b"POST"
             or self.parser.get_http_version() != "1.1"
             or self.parser.should_upgrade()
-            or self.expect_100_continue
-            or self.flow.write_paused
-            or self._owes()
+            or not self._free()
         ):
             return None
-        length = content_type = deadline = b""
-        for name, value in self.headers:
-            if name == b"content-length":
-                length = value
-            elif name == b"content-type":
-                content_type = content_type or value
-            elif name == DEADLINE_HEADER:
-                deadline = deadline or value
-            elif name in _NOT_PLAIN:
-                return None
-        if not length.isdigit() or int(length) > self.max_body_bytes:
-            return None
-        keep_alive = self.parser.should_keep_alive() and not self.leaving
-        texts = (content_type.decode("latin-1"), deadline.decode("latin-1"))
-        return Turn(found[1].decode(), *texts, keep_alive)
+        return self.heads.read(self.url, self.headers, keep_alive=self.parser.should_keep_alive())
+
+    def _free(self) -> bool:
+        """Whether a request may be answered as soon as it is there."""
+        return not (self._owes() or self.flow.write_paused or self.transport.is_closing())
 
     def _owes(self) -> bool:
         before: object = self.cycle  # None before the first request, whatever uvicorn's types say
@@ -214,22 +264,25 @@ class LaneProtocol(HttpToolsProtocol):
         turn.response_complete = True
         if turn.disconnected or self.transport.is_closing():
             return
-        self.transport.write(self._bytes(reply, keep_alive=turn.keep_alive))
+        self._write(reply, keep_alive=turn.keep_alive)
         if not turn.keep_alive or reply is _CRASHED:  # as uvicorn does when the application raises
             self.transport.close()
         self.on_response_complete()
 
-    def _bytes(self, reply: Reply, *, keep_alive: bool) -> bytes:
-        headers = [
-            *self.server_state.default_headers,
-            *((name.encode(), value.encode("latin-1")) for name, value in reply.headers),
-            (b"content-length", b"%d" % len(reply.body)),
-            (b"content-type", reply.content_type.encode()),
-        ]
-        if not keep_alive:
-            headers.append((b"connection", b"close"))
-        lines = b"".join(b"%b: %b\r\n" % pair for pair in headers)
-        return b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body)
+    def _write(self, reply: Reply, *, keep_alive: bool) -> None:
+        default = self.server_state.default_headers
+        self.transport.write(self.replies.bytes_of(reply, default, keep_alive=keep_alive))
+
+    def on_response_complete(self) -> None:
+        """Go on with what is queued; a sweep closes connections that stay quiet, not a timer for each."""
+        self.server_state.total_requests += 1
+        if self.transport.is_closing():
+            return
+        self.flow.resume_reading()
+        if self.pipeline:
+            self._start_asgi_task(*self.pipeline.pop())
+        elif self.began is None:  # no further request is arriving
+            self.quiet = self.door.monotonic()
 
 
 def lane(
@@ -245,10 +298,10 @@ def lane(
     """
 
     class InLane(LaneProtocol):
-        handler = staticmethod(handle)
+        heads = Heads(handle, body_limit)
         in_lane = taken
-        max_body_bytes = body_limit
         door = connections
+        replies = Replies()
 
     return InLane
 

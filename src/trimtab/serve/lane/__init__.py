@@ -1,0 +1,1 @@
+"""Predictions answered inside the connection, without a task and without ASGI."""
