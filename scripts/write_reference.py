@@ -237,9 +237,10 @@ def meaning(one: click.Option) -> str:
     said = [one.help or ""]
     if one.required:
         said.append("Required.")
-    given = one.default is not None and (one.show_default or isinstance(one.type, click.Choice))
+    default = one.to_info_dict()["default"]  # None where click has a mark of its own for "not given"
+    given = default is not None and (one.show_default or isinstance(one.type, click.Choice))
     if given and not one.is_flag and not one.multiple:
-        said.append(f"Default: `{one.default}`.")
+        said.append(f"Default: `{default}`.")
     return " ".join(filter(None, said))
 
 

@@ -1,0 +1,137 @@
+"""The seams of flow 1: what one request passes through."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from trimtab.protocols.extensions import Predictor
+from trimtab.types import Columns, PredictionRecord, Resolved, Route, RowRequest, Scalar, Signature
+
+
+class Clock(Protocol):
+    """Wall time, injected so that tests own it."""
+
+    def now(self) -> float:
+        """Unix seconds, UTC."""
+        ...
+
+    def monotonic(self) -> float:
+        """Seconds that never go back, for latencies."""
+        ...
+
+
+class RowChecker(Protocol):
+    """Validates one row against a model's signature."""
+
+    def check(self, row: RowRequest, path: str) -> tuple[list[Scalar], dict[str, str]]:
+        """Values in signature order (None is missing) and entity keys by name.
+
+        Raises:
+            InvalidRow: a type is wrong, a feature unknown, or one missing that no view provides.
+        """
+        ...
+
+    def columns(self, rows: Sequence[Sequence[Scalar]]) -> Columns:
+        """Rows of values in signature order as columns for a Predictor."""
+        ...
+
+
+class FeatureResolver(Protocol):
+    """Fills missing features within a deadline."""
+
+    async def resolve(
+        self,
+        rows: Sequence[Sequence[Scalar]],
+        entities: Sequence[Mapping[str, str]],
+        event_times: Sequence[float],
+        deadline_ms: float,
+    ) -> Sequence[Resolved]:
+        """Realtime, else batch, else default, feature by feature.
+
+        Raises:
+            InvalidRow: a feature without a default that no source has, named.
+        """
+        ...
+
+
+class JournalWriter(Protocol):
+    """Appends predictions; when ``append`` returns, a killed process loses none of them."""
+
+    def append(self, records: Sequence[PredictionRecord]) -> None:
+        """Write the records, all or none.
+
+        Raises:
+            Unavailable: the disk refused and the setting is to refuse.
+        """
+        ...
+
+    def put(self, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
+        """As ``append``, on an event loop: what has to wait for the disk is given to be awaited.
+
+        Raises:
+            Unavailable: as ``append``; also from what is awaited.
+        """
+        ...
+
+    def close(self) -> None:
+        """Sync and close; idempotent."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class LiveArm:
+    """A loaded version that can answer.
+
+    ``pick`` maps the arm's own feature order to the champion's, in which rows are checked. ``one`` scores
+    one row of values in the arm's own order, None for missing, as ``predictor`` would; None where
+    there is no short way.
+    """
+
+    version: int
+    digest: str
+    signature: Signature
+    predictor: Predictor
+    checker: RowChecker
+    pick: tuple[int, ...]
+    one: Callable[[Sequence[Scalar]], Sequence[float]] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class LiveModel:
+    """All that a worker needs to answer for one model during one epoch.
+
+    ``arms`` match ``route.arms``; an arm that could not be loaded is None, the champion never is.
+    """
+
+    route: Route
+    arms: tuple[LiveArm | None, ...]
+    champion: LiveArm
+    resolver: FeatureResolver
+    deadline_ms: float
+    feature_deadline_ms: float
+
+
+class CrashBoard(Protocol):
+    """Candidates that end the process they run in."""
+
+    def blocked(self, model: str, version: int) -> bool:
+        """Whether a version has ended so many processes that it is not run any more."""
+        ...
+
+    def noted(self, predictor: Predictor, record: PredictionRecord) -> Predictor:
+        """The predictor, which leaves the record behind should it end the process."""
+        ...
+
+
+class Board(Protocol):
+    """The models that are live in this process now."""
+
+    def live(self, model: str) -> LiveModel:
+        """The model as of the newest epoch.
+
+        Raises:
+            NotFound: no such model, or it has no deployed version.
+        """
+        ...
