@@ -92,7 +92,7 @@ def _said(verdict: Verdict, window: Window) -> Verdict:
     if isinstance(counted, Counted) and counted.partial and counted.selected():
         words = (
             f"Not judged: {counted.outcomes:,} of {counted.predictions:,} outcomes are known, and "
-            "those predictions have other scores than the ones that wait."
+            "those predictions have other scores than all."
         )
         return msgspec.structs.replace(verdict, words=words)
     return verdict

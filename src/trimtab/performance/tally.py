@@ -21,6 +21,9 @@ from trimtab.performance.metrics import (
 )
 from trimtab.types import FloatArray, PredictionFacts, Record, Signature, Task
 
+MOST_BIAS = 0.02
+"""Total variation between the scores of known outcomes and of all, from which on the known are no fair sample."""
+
 MOST_REQUESTS = 1_000
 
 Table = dict[int, tuple[int, int]]
@@ -141,23 +144,23 @@ class Counted(Record, frozen=True):
     scores: tuple[tuple[int, int], ...] = ()
 
     def selected(self) -> bool:
-        """Whether those with an outcome have other scores than those that wait for one.
+        """Whether those with an outcome are no fair sample of all predictions.
 
-        Then they are no fair sample: their scores differ beyond chance (chi-square, p < 0.001), and
-        by a total variation of 0.05 or more.
+        Their scores differ from the others' beyond chance (chi-square, p < 0.001), and so much that
+        the known ones are a total variation of 0.02 or more from all: a mean of anything in [0, 1] may
+        be off by as much. Few that wait for ever, such as flights that were cancelled, are below that.
         """
         counts = np.array(self.scores, dtype=np.float64).reshape(-1, 2)
         known = counts[:, 1]
-        waiting = np.maximum(counts[:, 0] - known, 0.0)
-        if min(known.sum(), waiting.sum()) < 1.0:
+        both = np.maximum(counts[:, 0], known)
+        share = known.sum() / both.sum() if both.sum() else 1.0
+        if not 0.0 < share < 1.0:
             return False
-        both = known + waiting
-        expected = both * known.sum() / both.sum()
         there = both > 0
-        spread = expected * (1.0 - known.sum() / both.sum())
-        statistic = float(((known - expected)[there] ** 2 / spread[there]).sum())
-        apart = float(np.abs(known / known.sum() - waiting / waiting.sum()).sum()) / 2.0
-        return apart >= 0.05 and float(chdtrc(max(there.sum() - 1, 1), statistic)) < 0.001
+        expected = both[there] * share
+        statistic = float(((known[there] - expected) ** 2 / (expected * (1.0 - share))).sum())
+        apart = float(np.abs(known / known.sum() - both / both.sum()).sum()) / 2.0
+        return apart >= MOST_BIAS and float(chdtrc(max(there.sum() - 1, 1), statistic)) < 0.001
 
 
 def class_counts(tables: Sequence[Mapping[int, tuple[int, int]]]) -> tuple[ClassCounts, ...]:

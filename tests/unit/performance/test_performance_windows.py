@@ -227,6 +227,16 @@ def test_an_early_label_that_comes_for_high_scores_alone_is_no_fair_sample() -> 
     assert (True, False) == (sampled.content.partial, sampled.content.selected())
 
 
+def test_few_that_never_get_an_outcome_do_not_stop_the_judging() -> None:
+    made = [prediction(f"p{i}", 100.0 + i, score) for i, score in enumerate([0.1, 0.9] * 200)]
+    end = prediction("end", 9 * DAY)
+    for missing, stops in ((6, False), (60, True)):
+        never = [p for p in made if p.score > 0.5][:missing]
+        known = [matured(p, 1) for p in made if p not in never]
+        (window,) = fold(PerformanceWindows(version(), CONFIG), [*made, end], known)
+        assert (True, stops) == (window.content.partial, window.content.selected())
+
+
 def test_segments_are_counted_beside_the_whole() -> None:
     spec = SegmentSpec(feature="distance", edges=(10.0,))
     made = [
