@@ -46,8 +46,9 @@ def training_table(
 ) -> pa.Table:
     """Features as they were at prediction time, with their outcome.
 
-    Each prediction once; shadow answers and predictions without an outcome are left out. Memory
-    holds the result and one chunk of records.
+    Each prediction once; shadow answers and predictions without an outcome are left out. In order of
+    event time, then of id, so that the same records give the same table in whichever order they were
+    read: trainers depend on it. Memory holds the result twice, while it is sorted.
 
     Args:
         records: What was recorded of one model, in any order.
@@ -81,7 +82,8 @@ def training_table(
             and (picks := _picks(record.version, signature, versions)) is not None
         ]
         batches.append(_batch(rows, schema))
-    return pa.Table.from_batches(batches, schema=schema)
+    table = pa.Table.from_batches(batches, schema=schema)
+    return table.sort_by([(TIME, "ascending"), (ID, "ascending")])
 
 
 def train(trainer: Trainer, table: pa.Table) -> TrainerResult:

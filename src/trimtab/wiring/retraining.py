@@ -70,7 +70,6 @@ def retrain(
             code="too_few_outcomes",
             hint="Wait for outcomes, take a longer span, or lower --min-outcomes.",
         )
-    table = table.sort_by("event_time")
     times = np.asarray(table.column("event_time"))
     cut = int(np.searchsorted(times, np.quantile(times, 1 - HOLDOUT_RATIO)))
     older, newest = table.slice(0, cut), table.slice(cut)

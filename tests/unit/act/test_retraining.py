@@ -67,6 +67,16 @@ def known(**outcomes: float) -> Outcomes:
     return look_up
 
 
+def test_the_order_of_reading_changes_nothing() -> None:
+    records = [record("b"), record("c"), record("a"), record("d", event_time=4.0)]
+    tables = [
+        training_table(some, known(a=1.0, b=0.0, c=1.0, d=0.0), SIGNATURE)
+        for some in (records, records[::-1])
+    ]
+    assert tables[0]["prediction_id"].to_pylist() == ["d", "a", "b", "c"]
+    assert tables[0] == tables[1]
+
+
 def test_a_row_is_what_the_model_saw_and_what_became_known() -> None:
     table = training_table([record("a"), record("b")], known(a=1.0, b=0.0), SIGNATURE)
     assert table.schema == pa.schema(

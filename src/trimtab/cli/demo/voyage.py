@@ -44,6 +44,9 @@ def at(date: str) -> float:
     return pd.Timestamp(date, tz=flights.NEW_YORK).timestamp()
 
 
+FIRST_MONDAY = at("2013-06-03")
+"""After May. Nobody starts a rollout on a Saturday."""
+
 LATEST_RETRAINING = at("2013-07-01")
 
 
@@ -183,7 +186,9 @@ class Voyage:
         for begin, end in (("March", "2013-04-01"), ("April", "2013-05-01"), ("May", "2013-06-01")):
             await self._stretch(client, replay, at(end), begin)
             await self._tell_month(client, begin)
-        day = at("2013-06-01")
+        day = FIRST_MONDAY
+        await replay.until(day)
+        await self._catch_up(client, replay)
         while not await self._must_retrain(client) and day < LATEST_RETRAINING:
             day += DAY
             await replay.until(day)
