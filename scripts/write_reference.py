@@ -237,10 +237,11 @@ def meaning(one: click.Option) -> str:
     said = [one.help or ""]
     if one.required:
         said.append("Required.")
-    default = one.to_info_dict()["default"]  # None where click has a mark of its own for "not given"
-    given = default is not None and (one.show_default or isinstance(one.type, click.Choice))
+    # None also where click has a mark of its own for what is not given.
+    stated = one.to_info_dict()["default"]
+    given = stated is not None and (one.show_default or isinstance(one.type, click.Choice))
     if given and not one.is_flag and not one.multiple:
-        said.append(f"Default: `{default}`.")
+        said.append(f"Default: `{stated}`.")
     return " ".join(filter(None, said))
 
 
