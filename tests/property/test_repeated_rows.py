@@ -125,7 +125,7 @@ def compared(profile: ReferenceProfile, arrays: list[Array]) -> Comparison:
 def window_of(profile: ReferenceProfile, arrays: list[Array]) -> Window:
     table = sketcher_of(profile).sketch(arrays, None)
     content = WindowSketch(
-        rows=table.rows, features=table.features, pairs=table.pairs, distinct=table.distinct,
+        rows=table.rows, cells=table.cells, pairs=table.pairs, distinct=table.distinct,
         odd=np.zeros(3, dtype=np.int64),
     )  # fmt: skip
     return Window(subject=DATA_QUALITY, model="m", version=1, start=0.0, end=1.0, rows=table.rows, content=content)  # fmt: skip

@@ -16,7 +16,9 @@ from trimtab.sketch import (
     Accumulator,
     Coded,
     Sketcher,
+    TableSketch,
     fit,
+    from_bytes,
     merge,
     merge_all,
     merge_many,
@@ -146,3 +148,35 @@ def test_a_stream_of_text_and_of_codes_is_the_same_stream() -> None:
     stream.add([codes, numbers])
     twice = sketcher.sketch([np.tile(names, 2), np.tile(numbers, 2)])
     assert to_bytes(twice) == to_bytes(stream.table())
+
+
+@settings(max_examples=30, deadline=None)
+@given(
+    parts=st.lists(st.lists(st.integers(0, 120), max_size=80), min_size=3, max_size=6),
+    seed=st.integers(0, 10**6),
+)
+def test_tables_with_new_categories_merge_as_their_features_do(
+    parts: list[list[int]], seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    binnings = [
+        fit(FeatureKind.CATEGORICAL, objects(["known 1", "known 2"])),
+        fit(FeatureKind.NUMERIC, rng.normal(size=50)),
+        fit(FeatureKind.CATEGORICAL, objects([None])),
+    ]
+    sketcher = Sketcher(binnings)
+    tables = [
+        sketcher.sketch(
+            [
+                objects([f"known {n}" if n < 3 else f"new {n}" for n in part]),
+                rng.normal(size=len(part)),
+                objects([None if n % 2 else f"new {n % 7}" for n in part]),
+            ]
+        )
+        for part in parts
+    ]
+    expected = [to_bytes(merge_all(of)) for of in zip(*(t.features for t in tables), strict=True)]
+    assert expected == [to_bytes(one) for one in merge_many(tables).features]
+    whole = to_bytes(merge_many(tables))
+    assert whole == to_bytes(shuffled_fold(tables, merge_tables, seed))
+    assert whole == to_bytes(from_bytes(whole, TableSketch))

@@ -157,5 +157,5 @@ def test_the_windows_of_several_replicas_merge_to_those_of_one(seed: int, replic
         for window in windower().fold(steady[replica::replicas], (), NO_STATE):
             known = merged.get(window.start)
             content = window.content
-            merged[window.start] = content if known is None else merge_windows(known, content)
+            merged[window.start] = content if known is None else merge_windows((known, content))
     assert [one[-1] for one in expected] == [to_bytes(merged[one[0]]) for one in expected]  # type: ignore[index]

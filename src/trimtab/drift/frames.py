@@ -14,7 +14,17 @@ from pyarrow import csv, parquet
 from trimtab.drift.comparison import PAIR_ROWS
 from trimtab.drift.profile import ReferenceProfile, profile_of
 from trimtab.errors import InvalidInput
-from trimtab.sketch import Coded, Column, Counted, Sketch, TableSketch, merge_all, pair_sums, sketch
+from trimtab.sketch import (
+    Coded,
+    Column,
+    Counted,
+    Sketch,
+    TableSketch,
+    merge_all,
+    pair_sums,
+    side_by_side,
+    sketch,
+)
 from trimtab.types import Array, FeatureKind, FeatureSpec, FloatArray, PredictionRecord
 
 _COUNTED_ROWS = 131_072
@@ -149,7 +159,7 @@ def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
             ranked[place] = sketcher.ranks_of(at, spaced)
             present[place] = ~np.isnan(spaced)
     sums = pair_sums(ranked, present) if paired else None
-    return TableSketch(rows=rows, features=tuple(found), pairs=sums)
+    return TableSketch(rows=rows, cells=side_by_side(found), pairs=sums)
 
 
 def columns_of_records(

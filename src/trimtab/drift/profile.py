@@ -273,8 +273,8 @@ def profile_of(
     sketcher = Sketcher(binnings, ranks={at: sketches[at] for at in positions})
     blocks = blocks_of(times, block_seconds)
     parts = [sketcher.sketch([array[rows] for array in arrays]) for rows in blocks.rows]
+    of_feature = list(zip(*(part.features for part in parts), strict=True))
     if parts:
-        of_feature = [[part.features[at] for part in parts] for at in range(len(specs))]
         blocks = replace(blocks, apart=memory_of(of_feature, STATISTICS, blocks))
     profiles = tuple(
         FeatureProfile(
@@ -282,7 +282,7 @@ def profile_of(
             binning=binnings[at],
             sketch=sketches[at],
             importance=float(weights.get(spec.name, 1.0)),
-            dispersion=dispersions([part.features[at] for part in parts], STATISTICS, blocks),
+            dispersion=dispersions(of_feature[at] if parts else (), STATISTICS, blocks),
         )
         for at, spec in enumerate(specs)
     )

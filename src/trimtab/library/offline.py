@@ -20,7 +20,7 @@ from trimtab.judge import DriftJudge
 from trimtab.library.columns import Read, vectors_of
 from trimtab.report.distributions import Picture
 from trimtab.types import Columns, Comparison, FloatArray, Verdict, Window
-from trimtab.windows import WindowSketch, merge_windows
+from trimtab.windows import WindowSketch, merge_windows, told_of
 
 _LEAST_SAMPLE = 50
 _MOST_SEGMENTS = 10
@@ -173,15 +173,15 @@ class WindowRows:
                 for binning in sketcher.features
             ]
             table = sketcher.sketch(empty)
-            content = _told(table, np.zeros(len(empty), dtype=np.int64))
+            content = told_of(table, np.zeros(len(empty), dtype=np.int64))
         return Window(
             subject=DATA_DRIFT, model="", version=0, start=0.0, end=0.0, rows=content.rows,
             content=content,
         )  # fmt: skip
 
     def _merge(self, key: str | None, table: Any, odd: Any) -> None:
-        new, known = _told(table, odd), self._sketches.get(key)
-        self._sketches[key] = new if known is None else merge_windows(known, new)
+        new, known = told_of(table, odd), self._sketches.get(key)
+        self._sketches[key] = new if known is None else merge_windows((known, new))
 
     def _sample(self, columns: Columns, table: nw.DataFrame[Any]) -> None:
         if self._together.methods and columns.rows:
@@ -210,17 +210,6 @@ def pictures_of(
         for one, current in zip(profile.features, window.content.features, strict=True)
         if one.feature.name in flagged
     )[:_MOST_PICTURES]
-
-
-def _told(table: Any, odd: Any) -> WindowSketch:
-    return WindowSketch(
-        rows=table.rows,
-        features=table.features,
-        score=table.score,
-        pairs=table.pairs,
-        distinct=table.distinct,
-        odd=odd,
-    )
 
 
 def _rows(columns: Columns, rows: Any) -> Columns:

@@ -8,6 +8,7 @@ order and grouping. A bin is as wide as 1/32 of its distance from the median (1/
 
 from trimtab.sketch.accumulate import Accumulator
 from trimtab.sketch.categories import CATEGORY_LIMIT, FRESH_LIMIT
+from trimtab.sketch.cells import Cells, side_by_side
 from trimtab.sketch.feature import fit, merge, merge_all, sketch, subtract
 from trimtab.sketch.numbers import quantile, standardised, value_of
 from trimtab.sketch.records import (
@@ -31,6 +32,7 @@ __all__ = [
     "FRESH_LIMIT",
     "Accumulator",
     "Binning",
+    "Cells",
     "Coded",
     "Column",
     "Counted",
@@ -50,6 +52,7 @@ __all__ = [
     "pair_sums",
     "quantile",
     "repeated",
+    "side_by_side",
     "sketch",
     "sketch_rows",
     "standardised",

@@ -10,7 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import ndtri
 
-from trimtab.sketch.feature import merge, merge_all, sketch
+from trimtab.sketch.cells import Cells, merge_cells, side_by_side
+from trimtab.sketch.feature import merge_all, sketch
 from trimtab.sketch.numbers import count_numbers, landmarks, raw_codes
 from trimtab.sketch.records import Binning, Coded, Column, Counted, IntArray, Sketch
 from trimtab.sketch.rows import RowSketch, merge_rows, sketch_rows
@@ -31,23 +32,20 @@ class TableSketch(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     """
 
     rows: int
-    features: tuple[Sketch, ...]
+    cells: Cells
     score: Sketch | None = None
     pairs: IntArray | None = None
     distinct: RowSketch | None = None
 
+    @property
+    def features(self) -> tuple[Sketch, ...]:
+        """Each feature's sketch, made anew on every call."""
+        return self.cells.sketches()
+
 
 def merge_tables(a: TableSketch, b: TableSketch) -> TableSketch:
     """The sketch of both inputs' rows together: exact, in any order and grouping."""
-    score = merge(a.score, b.score) if a.score and b.score else a.score or b.score
-    both = a.pairs is not None and b.pairs is not None
-    return TableSketch(
-        rows=a.rows + b.rows,
-        features=tuple(merge(x, y) for x, y in zip(a.features, b.features, strict=True)),
-        score=score,
-        pairs=a.pairs + b.pairs if both else None,  # type: ignore[operator]  # both are there
-        distinct=merge_rows(a.distinct, b.distinct) if a.distinct and b.distinct else None,
-    )
+    return merge_many((a, b))
 
 
 def merge_many(tables: Sequence[TableSketch]) -> TableSketch:
@@ -61,7 +59,7 @@ def merge_many(tables: Sequence[TableSketch]) -> TableSketch:
     distinct = [table.distinct for table in tables if table.distinct is not None]
     return TableSketch(
         rows=sum(table.rows for table in tables),
-        features=tuple(map(merge_all, zip(*(table.features for table in tables), strict=True))),
+        cells=merge_cells([table.cells for table in tables]),
         score=merge_all(scores) if scores else None,
         pairs=reduce(np.add, pairs) if len(pairs) == len(tables) else None,
         distinct=reduce(merge_rows, distinct) if len(distinct) == len(tables) else None,
@@ -117,7 +115,7 @@ class Sketcher:
             pairs = self.pairs(columns, pair_step)
         return TableSketch(
             rows=rows,
-            features=features,
+            cells=side_by_side(features),
             score=None if self.score is None or scores is None else sketch(self.score, scores),
             pairs=pairs,
             distinct=sketch_rows(self.features, columns) if self._whole_rows else None,

@@ -6,7 +6,7 @@ from trimtab.windows.feature_windows import FeatureWindows
 from trimtab.windows.judging import WindowJudge
 from trimtab.windows.segment import Segment
 from trimtab.windows.shared import SharedWindows
-from trimtab.windows.summary import WindowSketch, merge_windows
+from trimtab.windows.summary import WindowSketch, merge_windows, told_of
 
 __all__ = [
     "CONFIRM_RECORDS",
@@ -17,4 +17,5 @@ __all__ = [
     "WindowJudge",
     "WindowSketch",
     "merge_windows",
+    "told_of",
 ]

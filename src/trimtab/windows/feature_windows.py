@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from functools import reduce
 from typing import NamedTuple
 
 import msgspec
@@ -180,7 +179,7 @@ class FeatureWindows:
             new,
             first=min(known.first, new.first),
             last=max(known.last, new.last),
-            content=merge_windows(known.content, new.content),
+            content=merge_windows((known.content, new.content)),
         )
 
     def _expired(self, admitted: Admitted) -> list[Closing]:
@@ -203,7 +202,7 @@ class FeatureWindows:
         overlaps = len(kept) > self._uncounted
         self._uncounted = self._uncounted + 1 if overlaps else 0
         self._recent = [*kept, pane][-most:] if most else []
-        content = reduce(merge_windows, (one.content for one in (*kept, pane)))
+        content = merge_windows([one.content for one in (*kept, pane)])
         start = min(one.first for one in (*kept, pane))
         if math.isinf(self._cut.rows):
             start = (pane.cell - most) * self._cut.seconds

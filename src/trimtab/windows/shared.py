@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from functools import reduce
 
 import msgspec
 
@@ -113,8 +112,7 @@ class SharedWindows(FeatureWindows):
             if self._closed <= pane.cell < limit:
                 panes.setdefault(pane.cell, []).append(pane)
         windows = [
-            self._window(Closing(0, reduce(_joined, panes[cell]), full=False))
-            for cell in sorted(panes)
+            self._window(Closing(0, _joined(panes[cell]), full=False)) for cell in sorted(panes)
         ]
         merged = _Merged(next=limit, recent=self._recent, uncounted=self._uncounted)
         state.watch.save_blob(f"{self._key}+", to_bytes(merged))
@@ -143,11 +141,11 @@ class SharedWindows(FeatureWindows):
         self._held = {cell: held for cell, held in self._held.items() if cell >= merged.next}
 
 
-def _joined(a: Pane, b: Pane) -> Pane:
-    """Both machines' rows of one pane."""
+def _joined(parts: Sequence[Pane]) -> Pane:
+    """All machines' rows of one pane."""
     return msgspec.structs.replace(
-        a,
-        first=min(a.first, b.first),
-        last=max(a.last, b.last),
-        content=merge_windows(a.content, b.content),
+        parts[0],
+        first=min(part.first for part in parts),
+        last=max(part.last for part in parts),
+        content=merge_windows([part.content for part in parts]),
     )

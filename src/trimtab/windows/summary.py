@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import msgspec
 import numpy as np
 
-from trimtab.sketch import IntArray, Sketcher, TableSketch, merge_tables
+from trimtab.sketch import IntArray, Sketcher, TableSketch, merge_many
 from trimtab.windows.batch import VersionRows, take
 
 
@@ -17,17 +20,18 @@ class WindowSketch(TableSketch, frozen=True, eq=False, kw_only=True):
     odd: IntArray
 
 
-def merge_windows(a: WindowSketch, b: WindowSketch) -> WindowSketch:
-    """The sketch of both inputs' records together: exact, in any order and grouping."""
-    table = merge_tables(a, b)
-    return WindowSketch(
-        rows=table.rows,
-        features=table.features,
-        score=table.score,
-        pairs=table.pairs,
-        distinct=table.distinct,
-        odd=a.odd + b.odd,
-    )
+def told_of(table: TableSketch, odd: IntArray) -> WindowSketch:
+    """A table's sketch, with what is known of its types."""
+    return WindowSketch(**msgspec.structs.asdict(table), odd=odd)
+
+
+def merge_windows(parts: Sequence[WindowSketch]) -> WindowSketch:
+    """The sketch of all parts' records together: exact, in any order and grouping.
+
+    Args:
+        parts: At least one.
+    """
+    return told_of(merge_many(parts), np.sum([part.odd for part in parts], axis=0))
 
 
 def summarise(sketcher: Sketcher, rows: VersionRows, places: IntArray) -> WindowSketch:
@@ -35,11 +39,7 @@ def summarise(sketcher: Sketcher, rows: VersionRows, places: IntArray) -> Window
     read = [rows.column(at, binning) for at, binning in enumerate(sketcher.features)]
     taken = [take(one, places) for one in read]
     table = sketcher.sketch([column for column, _ in taken], rows.scores[places])
-    return WindowSketch(
-        rows=len(places),
-        features=table.features,
-        score=table.score,
-        pairs=table.pairs,
-        distinct=table.distinct,
-        odd=np.array([odd for _, odd in taken], dtype=np.int64),
+    return told_of(
+        msgspec.structs.replace(table, rows=len(places)),
+        np.array([odd for _, odd in taken], dtype=np.int64),
     )

@@ -7,7 +7,7 @@ import pytest
 
 from trimtab.quality import QualityComparer, Reference, unit_change
 from trimtab.quality.rates import all_alike, beyond_all, more_often
-from trimtab.sketch import fit, sketch
+from trimtab.sketch import fit, side_by_side, sketch
 from trimtab.types import Array, Comparison, FeatureKind, FeatureSpec, Window
 from trimtab.windows import WindowSketch
 
@@ -29,7 +29,9 @@ def compared(
     binning = fit(kind, old)
     spec = FeatureSpec(name="x", kind=kind, unit=unit or None)
     content = WindowSketch(
-        rows=len(new), features=(sketch(binning, new),), odd=np.array([odd], dtype=np.int64)
+        rows=len(new),
+        cells=side_by_side([sketch(binning, new)]),
+        odd=np.array([odd], dtype=np.int64),
     )
     window = Window(
         subject="data_drift", model="m", version=1, start=0.0, end=1.0, rows=len(new),
