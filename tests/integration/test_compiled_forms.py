@@ -10,6 +10,7 @@ import msgspec
 import numpy as np
 import pandas as pd
 import pytest
+from click.testing import CliRunner
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
 from sklearn.impute import SimpleImputer
@@ -18,6 +19,7 @@ from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
+from trimtab.cli.main import cli
 from trimtab.config import Config, OptimizeConfig, StateConfig
 from trimtab.errors import Refused
 from trimtab.models.formats.compact import CompactPredictor
@@ -97,6 +99,34 @@ def test_a_registered_pipeline_is_compiled_and_answers_as_it_did(tmp_path: Path)
     assert kept == version
     assert type(deployment.registry.original(version)._predictor) is SklearnPredictor
     deployment.close()
+
+
+@pytest.mark.parametrize("memory", [False, True])
+def test_a_compiled_form_has_a_certificate(memory: bool, tmp_path: Path) -> None:
+    deployment = opened(tmp_path)
+    training = Training(reference=FRAME, holdout=FRAME[:240], outcome="late", task=Task.BINARY)
+    version = register(
+        deployment, "flights", fitted(), training, author="ada", trust=True, memory=memory
+    )
+    deployment.close()
+    assert version.compact is not None
+    found = version.compact.certificate
+    assert found is not None
+    assert (240, True, True, 0) == (found.rows, found.held_out, found.lossless, found.flips)
+    assert 0.0 <= found.mean_abs <= found.max_abs < 1e-12
+    assert ["roc_auc", "accuracy", "log_loss", "brier"] == [each.metric for each in found.metrics]
+    assert all(each.low <= each.loss <= each.high for each in found.metrics)
+    assert {"carrier"} == {each.column for each in found.segments}
+    assert (version.digest, version.size_bytes) == (found.original, found.before.disk_bytes)
+    assert version.compact.size_bytes == found.after.disk_bytes
+    assert found.before.p50_us > found.after.p50_us > 0.0
+    for costs in (found.before, found.after):
+        assert memory == (costs.rss_bytes is not None) == (costs.pss_bytes is not None)
+        assert (4 if memory else 1) == costs.workers
+        assert min(costs.load_ms, costs.rows_per_s) > 0.0
+    shown = CliRunner().invoke(cli, ["show", "flights", "1", "--state", str(tmp_path)])
+    assert "240 held-out rows: outputs differ by at most" in shown.output
+    assert memory == ("memory was not measured" not in shown.output)
 
 
 def test_an_unknown_transformer_stays_native_and_the_rest_is_compiled(tmp_path: Path) -> None:

@@ -17,7 +17,7 @@ def show_certificate(console: Console, certificate: Certificate) -> None:
     paths = certificate.path_differences
     ways = "" if paths is None else f", {paths:,} rows took another path"
     console.print(
-        f"{certificate.rows:,} held-out rows: outputs differ by at most {certificate.max_abs:.2g}"
+        f"{certificate.rows:,} {'held-out' if certificate.held_out else 'reference'} rows: outputs differ by at most {certificate.max_abs:.2g}"
         f" (mean {certificate.mean_abs:.2g}){flips}{ways}",
         markup=False,
     )
@@ -28,6 +28,8 @@ def show_certificate(console: Console, certificate: Certificate) -> None:
     for row in cost_rows(certificate):
         costs.add_row(row.name, row.before, row.after, row.ratio, style="" if row.better else "dim")
     console.print(costs)
+    for note in certificate.notes:
+        console.print(f"note: {note}", markup=False)
     if certificate.metrics and not certificate.max_abs:
         console.print("every answer is the same, and so is every metric, over all and by segment")
         return
@@ -48,5 +50,3 @@ def show_certificate(console: Console, certificate: Certificate) -> None:
             f" loss {worst.change.loss:+.5f} of {worst.change.metric}",
             markup=False,
         )
-    for note in certificate.notes:
-        console.print(f"note: {note}", markup=False)

@@ -91,6 +91,7 @@ def register(
             lineage={"reference": reference.name},
             trust=trust,
             sealer=_sealer(key_path, signature),
+            memory=True,
         )
     session.emit(version, lambda console: show_version(console, version))
 
@@ -200,10 +201,11 @@ def show_version(console: Console, version: Version) -> None:
     for name, value in rows.items():
         facts.add_row(name, value)
     console.print(facts)
-    if version.certificate is not None:
+    of_form = None if version.compact is None else version.compact.certificate
+    for certificate in filter(None, (version.certificate, of_form)):
         from trimtab.cli.certificate import show_certificate
 
-        show_certificate(console, version.certificate)
+        show_certificate(console, certificate)
     table = Table("feature", "kind", "may be missing", "unit", box=None)
     for spec in version.signature.features:
         table.add_row(spec.name, spec.kind.value, "yes" if spec.nullable else "no", spec.unit or "")

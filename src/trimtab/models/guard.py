@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -37,6 +38,8 @@ class Guarded:
         self._probabilities = signature.task is not Task.REGRESSION
         self._width = (len(signature.labels) or 2) if self._probabilities else 1
         self._one_row = (1, self._width)
+        self.load_ms = 0.0
+        """Milliseconds that opening the artifact took."""
 
     @property
     def original(self) -> object:
@@ -137,12 +140,15 @@ def opened(kind: ModelFormat, path: Path, signature: Signature, model: str) -> G
         TrimtabError: the format's own refusal.
         ModelFailure: whatever else went wrong.
     """
+    started = time.perf_counter()
     try:
-        return Guarded(kind.load(path, signature), signature, model)
+        guarded = Guarded(kind.load(path, signature), signature, model)
     except TrimtabError:
         raise
     except Exception as error:
         raise _failure("cannot be opened:", model, error) from error
+    guarded.load_ms = (time.perf_counter() - started) * 1e3
+    return guarded
 
 
 def _failure(what: str, model: str, error: Exception) -> ModelFailure:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import file_digest
 from pathlib import Path
@@ -50,10 +50,23 @@ class LoadedModel(Record, frozen=True):
 
 @dataclass(frozen=True, slots=True)
 class Compiled:
-    """A compiled form that is not written yet; its digest and size are found out."""
+    """A compiled form that is not written yet; its digest and size are found out.
+
+    ``certify`` is given the original and, once it is written, the compiled form.
+    """
 
     artifact: object
     form: CompactForm
+    certify: Callable[[ArtifactFile, ArtifactFile], Certificate] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ArtifactFile:
+    """An artifact where it stands: its digest is of these bytes, its format opens it."""
+
+    path: Path
+    format: str
+    digest: str
 
 
 class Registry:
@@ -136,7 +149,7 @@ class Registry:
             digest, size = self._blobs.put(path)
             profile_digest = self._kept(profile, Path(directory) / "profile")
             promise_digest = self._kept(promise, Path(directory) / "promise")
-            form = None if compact is None else self._form(compact, Path(directory))
+            form = self._form(compact, ArtifactFile(path, kind.name, digest), Path(directory))
         seal = _sealed(sealer, digest, kind.name, form)
         with self._state.transaction() as tx:
             for known in tx.registry.versions(model):
@@ -337,11 +350,21 @@ class Registry:
         kinds = [kind] if compact is None else [kind, self._formats.named(compact.form.format)]
         return any(each.runs_code for each in kinds)
 
-    def _form(self, compact: Compiled, directory: Path) -> CompactForm:
-        path = directory / "compact"
-        self._formats.save(compact.artifact, path, compact.form.format)
+    def _form(
+        self, compact: Compiled | None, original: ArtifactFile, directory: Path
+    ) -> CompactForm | None:
+        if compact is None:
+            return None
+        path, kind = directory / "compact", compact.form.format
+        self._formats.save(compact.artifact, path, kind)
         digest, size = self._blobs.put(path)
-        return msgspec.structs.replace(compact.form, digest=digest, size_bytes=size)
+        small = ArtifactFile(path, kind, digest)
+        return msgspec.structs.replace(
+            compact.form,
+            digest=digest,
+            size_bytes=size,
+            certificate=None if compact.certify is None else compact.certify(original, small),
+        )
 
     def _written(
         self, artifact: object, file_format: str | None, directory: Path

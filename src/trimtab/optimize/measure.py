@@ -17,7 +17,7 @@ import msgspec
 import numpy as np
 
 from trimtab.errors import ModelFailure
-from trimtab.optimize.probe import FAILED, Order, Reading
+from trimtab.optimize.probe import FAILED, Order, Reading, timed
 from trimtab.types import Footprint, ModelFile
 
 _MEMORY = Path("/proc/meminfo")
@@ -78,14 +78,34 @@ def footprints(
             for order, found in zip(together, readings, strict=True)
         ]
     return [
-        _footprint(file, found, divided, workers)
+        _footprint(file.disk_bytes, found, divided, workers)
         for file, found, divided in zip(files, readings, shared, strict=True)
     ]
 
 
-def _orders(files: Sequence[ModelFile], rows: Any, folder: Path, seconds: float) -> list[Path]:
+def here(
+    answer: Callable[[Any], Any], rows: Any, *, disk_bytes: int, load_ms: float, seconds: float
+) -> Footprint:
+    """What a form costs in this process, which says nothing of its memory.
+
+    Args:
+        answer: From rows to outputs.
+        rows: At most 2,000 are used.
+        disk_bytes: Of its file.
+        load_ms: What opening it took.
+        seconds: The most that one kind of timing takes.
+    """
+    order = Order(opener="", path="", rows="", seconds=seconds)
+    single, rate = timed(answer, rows[:ROWS], order)
+    reading = Reading(rss_bytes=None, load_ms=load_ms, single_us=tuple(single), rows_per_s=rate)
+    return _footprint(disk_bytes, [reading], None, 1)
+
+
+def _orders(
+    files: Sequence[ModelFile], rows: Any, folder: Path, seconds: float, workers: int = 1
+) -> list[Path]:
     some = rows.iloc[:ROWS] if hasattr(rows, "iloc") else rows[:ROWS]
-    written = folder / ("rows.joblib" if hasattr(rows, "iloc") else "rows.npy")
+    written = folder / ("rows.npy" if isinstance(rows, np.ndarray) else "rows.joblib")
     if written.suffix == ".npy":
         np.save(written, some)
     else:
@@ -100,6 +120,7 @@ def _orders(files: Sequence[ModelFile], rows: Any, folder: Path, seconds: float)
             rows=str(written),
             imports=file.imports,
             seconds=seconds,
+            workers=workers,
         )
         orders.append(folder / f"order-{place}-{seconds:g}.json")
         orders[-1].write_bytes(msgspec.json.encode(order))
@@ -130,7 +151,7 @@ class Warm:
             self._child = None
 
     def footprints(self, files: Sequence[ModelFile], rows: Any, **settings: Any) -> list[Footprint]:
-        """One round of each form, without a proportional size.
+        """One round of each form; with several ``workers``, their proportional sizes as well.
 
         Raises:
             ModelFailure: as :func:`footprints`.
@@ -138,28 +159,37 @@ class Warm:
         if not hasattr(os, "fork"):
             return footprints(files, rows, **settings)
         with tempfile.TemporaryDirectory(prefix="trimtab-measure-") as directory:
-            orders = _orders(files, rows, Path(directory), settings.get("seconds", 1.0))
+            folder, workers = Path(directory), settings.get("workers", 1)
+            orders = _orders(files, rows, folder, settings.get("seconds", 1.0))
+            readings = [self._reading(order) for order in orders]
+            together = _orders(files, rows, folder, 0.0, workers)
             return [
-                _footprint(file, [self._reading(order)], None, 1)
-                for file, order in zip(files, orders, strict=True)
+                _footprint(file.disk_bytes, [own], self._shared(order, own, workers), workers)
+                for file, order, own in zip(files, together, readings, strict=True)
             ]
 
+    def _shared(self, order: Path, own: Reading, workers: int) -> int | None:
+        if workers == 1 or own.rss_bytes is None or not _fits([own], workers):
+            return None
+        return int(self._asked(str(order))[0])
+
     def _reading(self, order: Path) -> Reading:
+        _, reading, _, _ = self._asked(str(order), "", "", "")
+        return msgspec.json.decode(reading, type=Reading)
+
+    def _asked(self, *lines: str) -> list[str]:
+        """What the process says after each line."""
         if self._child is None:
             self._child = _Child()
-        child = self._child
+        child, heard = self._child, []
         try:
-            child.go_on(str(order))
-            child.hear()
-            child.go_on()
-            reading = msgspec.json.decode(child.hear(), type=Reading)
-            child.go_on()
-            child.hear()
-            child.go_on()
+            for line in lines:
+                child.go_on(line)
+                heard.append(child.hear())
         except (ModelFailure, OSError):
             self.close()
             raise
-        return reading
+        return heard
 
 
 def _run(order: Path, workers: int) -> tuple[list[Reading], int | None]:
@@ -236,12 +266,12 @@ def _fits(readings: Sequence[Reading], workers: int) -> bool:
 
 
 def _footprint(
-    file: ModelFile, readings: Sequence[Reading], divided: int | None, workers: int
+    disk_bytes: int, readings: Sequence[Reading], divided: int | None, workers: int
 ) -> Footprint:
     single = np.concatenate([np.asarray(reading.single_us) for reading in readings])
     resident = [each.rss_bytes for each in readings if each.rss_bytes is not None]
     return Footprint(
-        disk_bytes=file.disk_bytes,
+        disk_bytes=disk_bytes,
         rss_bytes=round(statistics.median(resident)) if resident else None,
         pss_bytes=divided,
         workers=workers,

@@ -5,12 +5,14 @@
 line of JSON, and after a further line how its shared pages are divided by then.
 
 ``python -m trimtab.optimize.probe`` without an order reads paths of orders, line by line, and obeys each
-in a fork of its own: libraries are imported once for all of them.
+in a fork of its own: libraries are imported once for all of them. An order for several ``workers`` is
+obeyed by as many forks together, and answered by their mean proportional size alone.
 """
 
 from __future__ import annotations
 
 import os
+import socket
 import statistics
 import sys
 import time
@@ -47,6 +49,7 @@ class Order(Record, frozen=True):
     imports: tuple[str, ...] = ()
     rows_single: int = 200
     seconds: float = 1.0
+    workers: int = 1
 
 
 class Reading(Record, frozen=True):
@@ -125,13 +128,17 @@ def main() -> None:
         resolve(order.opener)
         for name in order.imports:
             import_module(name)
+        if order.workers > 1:
+            sys.stdout.write(f"{shared(order)}\n")
+            sys.stdout.flush()
+            continue
         child = os.fork()
         if not child:
             obey(order)
             os._exit(0)
-        if os.waitpid(child, 0)[1]:
-            sys.stdout.write(f"{FAILED}\n")
-            sys.stdout.flush()
+        # Said before the next order comes, or the fork might read that with its own last line.
+        sys.stdout.write(f"{FAILED if os.waitpid(child, 0)[1] else 'done'}\n")
+        sys.stdout.flush()
 
 
 def obey(order: Order) -> None:
@@ -158,6 +165,50 @@ def obey(order: Order) -> None:
     _say(msgspec.json.encode(reading).decode())
     divided = memory()
     _say(str(0 if before is None or divided is None else divided[1] - before[1]))
+
+
+def shared(order: Order) -> str:
+    """The mean proportional size that a form adds to each of several forks that have it open at once."""
+    links = []
+    for _ in range(order.workers):
+        ours, theirs = socket.socketpair()
+        if not os.fork():
+            ours.close()
+            _partake(order, theirs)
+            os._exit(0)
+        theirs.close()
+        links.append(ours)
+    heard = [b""] * len(links)
+    for _ in range(_MEETINGS):
+        heard = [link.recv(64) for link in links]
+        for link in links:
+            link.sendall(b".")
+    for link in links:
+        link.close()
+    ends = [os.wait()[1] for _ in links]
+    if any(ends) or not all(heard):
+        return FAILED
+    return str(round(statistics.mean(map(int, heard))))
+
+
+_MEETINGS = 4
+"""How often forks wait for each other: started, memory read, form open, memory read again."""
+
+
+def _partake(order: Order, link: socket.socket) -> None:
+    def meet(words: int = 0) -> None:
+        link.sendall(str(words).encode())
+        link.recv(1)
+
+    rows = open_rows(Path(order.rows))
+    meet()
+    before = memory()
+    meet()
+    answer = resolve(order.opener)(Path(order.path))
+    answer(rows)
+    meet()
+    after = memory()
+    meet(0 if before is None or after is None else after[1] - before[1])
 
 
 def _say(words: str) -> None:

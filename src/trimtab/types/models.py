@@ -80,7 +80,8 @@ class CompactForm(Record, frozen=True):
     ``digest`` and ``size_bytes`` are its artifact's. At registration both forms answered ``rows``
     rows, ``equal`` of them alike bit for bit, the others at most ``max_abs`` apart; ``row_us`` are the
     medians of single rows in microseconds, of the original and of this form. Its ``format`` can run
-    code only where steps of the original stay native.
+    code only where steps of the original stay native. ``certificate`` says the same and more of rows that
+    the model was not fitted on, where such were given; None for versions of before there was one.
     """
 
     digest: str
@@ -90,6 +91,7 @@ class CompactForm(Record, frozen=True):
     max_abs: float
     row_us: tuple[float, float]
     format: str = "compact"
+    certificate: Certificate | None = None
 
 
 class Seal(Record, frozen=True):

@@ -55,8 +55,9 @@ class Footprint(Record, frozen=True):
 
 
 class Certificate(Record, frozen=True):
-    """How an optimised model differs from the one it was made of, on rows that neither was fitted on.
+    """How an optimised model differs from the one it was made of, on the same rows.
 
+    ``held_out`` says that neither was fitted on them.
     ``max_abs`` and ``mean_abs`` are differences of outputs: probabilities, or values of a regression.
     ``flips`` counts rows whose decision changed: at ``threshold`` for a binary classifier, of the
     most probable class for several, none for a regression. ``path_differences`` counts rows that
@@ -82,3 +83,4 @@ class Certificate(Record, frozen=True):
     machine: str
     made_at: float
     notes: tuple[str, ...] = ()
+    held_out: bool = True

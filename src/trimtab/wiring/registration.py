@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import tempfile
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -72,10 +73,11 @@ def register(  # noqa: PLR0913 - each is a fact of the version
     lineage: Mapping[str, str] | None = None,
     trust: bool = False,
     sealer: Sealer | None = None,
+    memory: bool = False,
 ) -> Version:
     """Register an artifact (a file or a fitted model) as the model's next version.
 
-    The same artifact with the same signature is registered once; a second call returns the version
+    With ``memory`` a compiled form is certified in processes of its own, which takes some seconds. The same artifact with the same signature is registered once; a second call returns the version
     that the first made.
 
     Raises:
@@ -103,6 +105,12 @@ def register(  # noqa: PLR0913 - each is a fact of the version
     performance = performance_config(deployment, model, signature)
     heldout = _held_out(training, signature, predictor, deployment.config.watch.window_seconds)
     compiled, facts = _compiled(deployment, predictor, signature, reference, native=bool(vouched))
+    if compiled is not None:
+        evidence = (reference, None) if heldout is None else (heldout.columns, heldout.outcomes)
+        certifier = plugins.by_path("trimtab.wiring.certifying:certifier")
+        now = deployment.clock.now()
+        certify = certifier(predictor, signature, *evidence, memory=memory, now=now)
+        compiled = replace(compiled, certify=certify)
     segments = _segments(deployment, model, reference, scores, times)
     version = deployment.registry.register(
         model,
@@ -126,17 +134,22 @@ def register(  # noqa: PLR0913 - each is a fact of the version
         compact=compiled,
         sealer=sealer,
     )
+    _told(deployment, version, author, description or "registered")
+    return version
+
+
+def _told(deployment: Deployment, version: Version, author: str, reason: str) -> None:
+    """Put a registration into the audit log."""
     with deployment.state.transaction() as state:
         audit.append(
             state.audit,
             actor=author,
             action="register",
-            model=model,
+            model=version.model,
             detail={"version": version.version, "digest": version.digest},
-            reason=description or "registered",
+            reason=reason,
             clock=deployment.clock,
         )
-    return version
 
 
 def _compiled(

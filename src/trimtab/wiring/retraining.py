@@ -100,4 +100,5 @@ def retrain(
             **{f"trainer_{name}": f"{value:g}" for name, value in result.metrics.items()},
         },
         trust=True,
+        memory=True,
     )

@@ -50,6 +50,9 @@ def test_forks_of_one_process_measure_forms_one_after_the_other(tmp_path: Path) 
             (costs,) = warm.footprints([file], X, rounds=1, workers=1, seconds=0.02)
             assert (len(data), None, 1) == (costs.disk_bytes, costs.pss_bytes, costs.workers)
             assert 0.0 < costs.p50_us <= costs.p99_us
+        (costs,) = warm.footprints([file], X, workers=3, seconds=0.02)
+        assert 3 == costs.workers
+        assert (costs.rss_bytes is None) == (costs.pss_bytes is None)
         with pytest.raises(ModelFailure, match=r"could not be measured: .*Refused"):
             warm.footprints([ModelFile(path=str(tmp_path / "broken"), opener=OPENER)], X)
         (costs,) = warm.footprints([file], X, seconds=0.02)
