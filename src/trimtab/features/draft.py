@@ -1,13 +1,16 @@
-"""One row while it is filled, what it still wants of a view, and where a view's features stand."""
+"""Rows while they are filled one by one, what they still want of a view, and where its features stand."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from math import isfinite
-from operator import ge, itemgetter, le
+from operator import ge, itemgetter, le, ne
 from sys import float_info
 from typing import Any
 
+import numpy as np
+
+from trimtab.features.block import Block
 from trimtab.features.line import Head, Line
 from trimtab.features.values import PlannedFeature
 from trimtab.features.views import PlannedView
@@ -63,6 +66,13 @@ class Draft:
         self.ages[index] = age
 
 
+Stock = tuple[Sequence[tuple[float, ...] | None], Sequence[float], bool]
+"""Values and event times, one a row, and whether no values are missing."""
+
+Finish = Callable[[Draft, int], Resolved]
+"""Gives a row what no view had; ``int`` is its place in the request."""
+
+
 class Want:
     """What one row wants of one view."""
 
@@ -72,6 +82,66 @@ class Want:
         self.draft = draft
         self.entity = entity
         self.features = features
+
+
+class Wants:
+    """What some rows want of one view.
+
+    Args:
+        layout: The view.
+        wants: One a row, at least one.
+    """
+
+    __slots__ = ("_layout", "_wants", "entities")
+
+    def __init__(self, layout: Layout, wants: Sequence[Want]) -> None:
+        self._layout = layout
+        self._wants = wants
+        self.entities = (
+            [wants[0].entity] if len(wants) == 1 else [*dict.fromkeys([w.entity for w in wants])]
+        )
+
+    def take(self, rows: Mapping[str, StoredRow], source: str) -> tuple[Wants | None, float | None]:
+        """Fill the rows; what is still wanted, and the oldest stored row's age."""
+        rest, oldest = self._layout.take(self._wants, rows, source)
+        return Wants(self._layout, rest) if rest else None, oldest
+
+
+class Drafts:
+    """The rows of a request that lack something, one by one.
+
+    Args:
+        rows: Values in the signature's order.
+        event_times: Unix seconds, one a row.
+    """
+
+    __slots__ = ("_drafts", "_rows")
+
+    def __init__(self, rows: Sequence[Sequence[Scalar]], event_times: Sequence[float]) -> None:
+        self._rows = rows
+        self._drafts = {
+            index: Draft(row, event_times[index])
+            for index, row in enumerate(rows)
+            if None in row or any(map(ne, row, row))
+        }
+
+    def wants(self, layout: Layout, entities: Sequence[Mapping[str, str]]) -> Wants | None:
+        """What they want of a view; None if nothing."""
+        return layout.wants(self._drafts, entities)
+
+    def answers(self, finish: Finish) -> list[Resolved]:
+        """All rows of the request, after each draft was finished."""
+        drafts = self._drafts
+        return [
+            finish(drafts[index], index) if index in drafts else as_it_came(row)
+            for index, row in enumerate(self._rows)
+        ]
+
+
+def as_it_came(row: Sequence[Scalar]) -> Resolved:
+    """A row that lacked nothing."""
+    size = len(row)
+    return Resolved(values=tuple(row), sources=REQUEST * size, ages_seconds=(None,) * size)
 
 
 class Layout:
@@ -96,20 +166,21 @@ class Layout:
         self._refuse = refuse
         self._names = tuple(feature.name for feature in features)
         self._span = slice(first, first + len(places)) if together else None
-        self._all = together and len(places) == size
+        self.is_row = together and len(places) == size
         self._whole = len(ttls) == 1 and all(
             feature.kind is FeatureKind.NUMERIC and not feature.allowed for feature in features
         )
         self._lows = tuple(feature.minimum for feature in features)
         self._highs = tuple(feature.maximum for feature in features)
+        self._lowest, self._highest = np.array(self._lows), np.array(self._highs)
         self._open = {*map(abs, self._lows), *map(abs, self._highs)} == {float_info.max}
-        self._ttl = next(iter(ttls)) if len(ttls) == 1 else view.ttl_seconds
+        self.ttl = next(iter(ttls)) if len(ttls) == 1 else view.ttl_seconds
         self._picks: dict[Head, Pick] = {}
 
     def wants(
         self, drafts: Mapping[int, Draft], entities: Sequence[Mapping[str, str]]
-    ) -> list[Want]:
-        """What rows lack of the view, as far as they name an entity of it."""
+    ) -> Wants | None:
+        """What rows lack of the view, as far as they name an entity of it; None if nothing."""
         entity_of, features = self.view.entity_of, self.view.features
         found = []
         for index, draft in drafts.items():
@@ -117,7 +188,7 @@ class Layout:
             entity = entity_of(entities[index]) if missing else None
             if entity is not None:
                 found.append(Want(draft, entity, missing))
-        return found
+        return Wants(self, found) if found else None
 
     def take(
         self, wants: Sequence[Want], rows: Mapping[str, StoredRow], source: str
@@ -125,8 +196,7 @@ class Layout:
         """Fill drafts from stored rows; what still lacks something, and the oldest row's age."""
         rest: list[Want] = []
         oldest: float | None = None
-        ttl = self._ttl if source == REALTIME else None
-        everything = source * len(self._names)
+        ttl = self.ttl if source == REALTIME else None
         for want in wants:
             row = rows.get(want.entity)
             if row is None:
@@ -138,7 +208,7 @@ class Layout:
                 oldest = age
             if ttl is not None and age > ttl:
                 rest.append(want)
-            elif not self._put_whole(want, row.values, everything, age):
+            elif not self._put_whole(want, row.values, source, age):
                 want.features = self._put(want, row, source, age)
                 if want.features:
                     rest.append(want)
@@ -150,10 +220,66 @@ class Layout:
         missing = [feature for feature in self.view.features if not sources[feature.index]]
         return self.view.features if len(missing) == len(self.view.features) else missing
 
-    def _put_whole(self, want: Want, values: Any, sources: str, age: float) -> bool:
+    def stock(self, rows: Mapping[str, StoredRow], names: Sequence[str | None]) -> Stock:
+        """The view's values of each named entity whose stored row can be placed as a whole."""
+        if type(rows) is Block:
+            values, complete = self._columns(rows)
+            if rows.entities == names:
+                return values, rows.times, complete
+            held = dict(zip(rows.entities, zip(values, rows.times, strict=True), strict=True))
+        else:
+            floats = self._floats if self._whole else _nothing
+            held = {e: (floats(row.values) or None, row.event_time) for e, row in rows.items()}
+        get, nothing = held.get, (None, 0.0)
+        found = [get(name, nothing) for name in names]  # type: ignore[arg-type]  # None is no entity
+        values, times = zip(*found, strict=True)
+        return values, times, None not in values
+
+    def _columns(self, block: Block) -> tuple[Sequence[tuple[float, ...] | None], bool]:
+        """The view's values of all rows of a table, None for one that needs a closer look; and if none does."""
+        held = block.head.places
+        if not self._whole or any(name not in held for name in self._names):
+            return [None] * len(block), False
+        table = block.table
+        if self._names != block.head.names:
+            table = table[:, [held[name] for name in self._names]]
+        rows = list(map(tuple, table.tolist()))
+        fine = np.isfinite(table)
+        if not self._open:
+            fine &= (table >= self._lowest) & (table <= self._highest)
+        if fine.all():
+            return rows, True
+        kept: list[bool] = np.all(fine, axis=1).tolist()
+        return [row if good else None for row, good in zip(rows, kept, strict=True)], False
+
+    def place(self, draft: Draft, values: tuple[float, ...], source: str, age: float) -> None:
+        """Fill the view's places with checked values."""
+        size = len(values)
+        if self.is_row and draft.empty:
+            draft.answer = Resolved(
+                values=values, sources=source * size, ages_seconds=(age,) * size
+            )
+            return
+        draft.open()
+        if self._span is not None:
+            draft.values[self._span] = values
+            draft.sources[self._span] = source * size
+            draft.ages[self._span] = [age] * size
+        else:
+            for feature, value in zip(self.view.features, values, strict=True):
+                draft.put(feature.index, value, source, age)
+
+    def _put_whole(self, want: Want, values: Any, source: str, age: float) -> bool:
         """Place a stored row's values as a whole, if they can be: a mapping, or a line."""
         if not self._whole or want.features is not self.view.features:
             return False
+        floats = self._floats(values)
+        if floats:
+            self.place(want.draft, floats, source, age)
+        return bool(floats)
+
+    def _floats(self, values: Any) -> tuple[float, ...]:
+        """The view's values of a stored row, if all are floats and as they may be; else nothing."""
         floats: tuple[float, ...]
         if type(values) is Line:
             pick = self._picks.get(values.head) or self._learn(values.head)
@@ -161,11 +287,8 @@ class Layout:
         else:
             floats = tuple(map(values.get, self._names))
             if set(map(type, floats)) != _FLOATS:
-                return False
-        if not floats or not self._within(floats):
-            return False
-        self._place(want.draft, floats, sources, age)
-        return True
+                return ()
+        return floats if floats and self._within(floats) else ()
 
     def _learn(self, head: Head) -> Pick:
         """How to take the view's values from a line of floats with this head; nothing if it cannot be."""
@@ -200,20 +323,6 @@ class Layout:
         if self._open:
             return isfinite(sum(values))
         return all(map(le, self._lows, values)) and all(map(ge, self._highs, values))
-
-    def _place(self, draft: Draft, values: tuple[float, ...], sources: str, age: float) -> None:
-        size = len(values)
-        if self._all and draft.empty:
-            draft.answer = Resolved(values=values, sources=sources, ages_seconds=(age,) * size)
-            return
-        draft.open()
-        if self._span is not None:
-            draft.values[self._span] = values
-            draft.sources[self._span] = sources
-            draft.ages[self._span] = [age] * size
-        else:
-            for feature, value in zip(self.view.features, values, strict=True):
-                draft.put(feature.index, value, sources[0], age)
 
     def _conformed(self, feature: PlannedFeature, value: object) -> Scalar:
         try:

@@ -2,13 +2,30 @@
 
 from __future__ import annotations
 
-from trimtab.features.draft import REALTIME, Layout, Want
-from trimtab.features.flight import Asked, Bell, Flight, Flock
+from collections.abc import Sequence
+from typing import Protocol
+
+from trimtab.features.draft import REALTIME
+from trimtab.features.flight import Asked, Bell, Flight, Flock, Rows
+from trimtab.features.views import PlannedView
 from trimtab.types import Provenance
 
 BATCH = Provenance.BATCH.code
 
 _BATCH_RATIO = 0.5
+
+
+class Lacking(Protocol):
+    """What rows want of one view."""
+
+    @property
+    def entities(self) -> Sequence[str]:
+        """The entities of which the view's rows are wanted, each once."""
+        ...
+
+    def take(self, rows: Rows, source: str) -> tuple[Lacking | None, float | None]:
+        """Fill the rows; what is still wanted, and the oldest stored row's age."""
+        ...
 
 
 class Fill:
@@ -20,8 +37,8 @@ class Fill:
     has passed, so that a hanging store leaves time for it. Realtime values win whenever they come in time.
 
     Args:
-        layout: The view, and where its features stand.
-        wants: The rows that lack something, at least one.
+        view: The view.
+        wants: What rows lack of it.
         bell: Rung when a read is done.
         now: Monotonic time.
         until: The deadline, in the same time.
@@ -37,27 +54,21 @@ class Fill:
         "_wants",
         "asked",
         "calls",
-        "layout",
         "missed",
         "oldest",
+        "view",
     )  # fmt: skip
 
     def __init__(
-        self, layout: Layout, wants: list[Want], bell: Bell, now: float, until: float
+        self, view: PlannedView, wants: Lacking, bell: Bell, now: float, until: float
     ) -> None:
-        view = layout.view
-        self.layout = layout
+        self.view = view
         self.missed = False
         self.oldest: float | None = None
         self.calls = view.realtime or view.batch
         self._calls_batch = not view.realtime
-        self.asked: Asked = (
-            view.name,
-            [wants[0].entity]
-            if len(wants) == 1
-            else list(dict.fromkeys([want.entity for want in wants])),
-        )
-        self._wants = wants
+        self.asked: Asked = (view.name, wants.entities)
+        self._wants: Lacking | None = wants
         self._bell = bell
         self._until = until
         self._batch_at = now + (until - now) * _BATCH_RATIO
@@ -81,13 +92,13 @@ class Fill:
                 return self._wait_for_realtime(realtime, now)
             self._realtime = None
             self._take(realtime, REALTIME, last=last)
-            if self._wants and self._batch is None:
+            if self._wants is not None and self._batch is None:
                 self._call_batch()
         if self.calls:
             return now
         batch = self._batch
         if batch is not None:
-            if self._wants and not batch.done and not last:
+            if self._wants is not None and not batch.done and not last:
                 return self._until if batch.hedge_at is None else self._hedged(batch, now)
             self._batch = None
             self._take(batch, BATCH, last=last)
@@ -102,7 +113,7 @@ class Fill:
 
     def _wait_for_realtime(self, flight: Flight | Flock, now: float) -> float:
         at = self._until
-        if self._batch is None and self.layout.view.batch:
+        if self._batch is None and self.view.batch:
             if now >= self._batch_at:
                 self._call_batch()
             else:
@@ -110,7 +121,7 @@ class Fill:
         return at if flight.hedge_at is None else min(at, self._hedged(flight, now))
 
     def _call_batch(self) -> None:
-        self.calls, self._calls_batch = self.layout.view.batch, True
+        self.calls, self._calls_batch = self.view.batch, True
 
     def _hedged(self, flight: Flight | Flock, now: float) -> float:
         flight.hedge(now)
@@ -122,7 +133,7 @@ class Fill:
             self.missed = self.missed or last
             flight.leave(self._bell)
         rows = flight.rows
-        if rows:
-            self._wants, oldest = self.layout.take(self._wants, rows, source)
+        if rows and self._wants is not None:
+            self._wants, oldest = self._wants.take(rows, source)
             if oldest is not None and (self.oldest is None or oldest > self.oldest):
                 self.oldest = oldest

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import ne
+from typing import Protocol
 
 from trimtab.config import FeaturesConfig
 from trimtab.errors import InvalidRow
-from trimtab.features.draft import REQUEST, Draft, Layout
-from trimtab.features.fill import Fill
+from trimtab.features.draft import Draft, Drafts, Finish, Layout
+from trimtab.features.fill import Fill, Lacking
 from trimtab.features.flight import Bell
 from trimtab.features.guard import Guard
+from trimtab.features.sheet import sheet_of
 from trimtab.features.tally import Tally
 from trimtab.features.values import PlannedFeature
 from trimtab.features.views import FeaturePlan, PlannedView
@@ -24,6 +26,18 @@ _MISSING = Provenance.MISSING.code
 
 _LAST_TURNS = 2
 """With no time left, reads still get these turns of the loop: a reply that has come must be taken."""
+
+
+class Page(Protocol):
+    """The rows of one request while they are filled."""
+
+    def wants(self, layout: Layout, entities: Sequence[Mapping[str, str]]) -> Lacking | None:
+        """What they want of a view; None if nothing."""
+        ...
+
+    def answers(self, finish: Finish) -> list[Resolved]:
+        """All rows; ``finish`` gives a row what no view had."""
+        ...
 
 
 class Resolver:
@@ -58,7 +72,6 @@ class Resolver:
         self._most_ms = config.deadline_ms
         self._metrics = metrics
         self._clock = clock
-        self._complete = (REQUEST * len(self._specs), (None,) * len(self._specs))
         self._defaults = {f.index: f.default for view in plan.views for f in view.features}
         self._layouts = [Layout(view, len(self._specs), self._refuse) for view in plan.views]
         self._tallies = [Tally(model, view, metrics) for view in plan.views]
@@ -83,20 +96,10 @@ class Resolver:
         """
         started = self._clock.monotonic()
         until = started + min(deadline_ms, self._most_ms) / 1e3
-        drafts = {
-            index: Draft(row, event_times[index])
-            for index, row in enumerate(rows)
-            if None in row or any(map(ne, row, row))
-        }
-        if drafts and until > started:
-            await self._read(drafts, entities, started, until)
-        sources, ages = self._complete
-        answers = [
-            self._finish(drafts[index], index)
-            if index in drafts
-            else Resolved(values=tuple(row), sources=sources, ages_seconds=ages)
-            for index, row in enumerate(rows)
-        ]
+        page = sheet_of(rows, event_times) or Drafts(rows, event_times)
+        if until > started:
+            await self._read(page, entities, started, until)
+        answers = page.answers(self._finish)
         if self._tallies:
             found = _counted(answers)
             for tally in self._tallies:
@@ -105,17 +108,17 @@ class Resolver:
 
     async def _read(
         self,
-        drafts: Mapping[int, Draft],
+        page: Page,
         entities: Sequence[Mapping[str, str]],
         started: float,
         until: float,
     ) -> None:
-        """Read all views side by side, and put into the drafts what came in time."""
+        """Read all views side by side, and put into the rows what came in time."""
         bell = Bell()
         fills = {
-            at: Fill(layout, wants, bell, started, until)
+            at: Fill(layout.view, wants, bell, started, until)
             for at, layout in enumerate(self._layouts)
-            if (wants := layout.wants(drafts, entities))
+            if (wants := page.wants(layout, entities)) is not None
         }
         waiting = list(fills.values())
         turns = _LAST_TURNS
@@ -201,8 +204,4 @@ def _counted(answers: Sequence[Resolved]) -> Mapping[str, int]:
     """How many rows have which sources."""
     if len(answers) == 1:
         return {answers[0].sources: 1}
-    found: dict[str, int] = {}
-    for answer in answers:
-        sources = answer.sources
-        found[sources] = found.get(sources, 0) + 1
-    return found
+    return Counter([answer.sources for answer in answers])

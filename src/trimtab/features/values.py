@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from math import isfinite, isnan
 from sys import float_info
 from typing import TypeGuard
@@ -101,6 +102,15 @@ def is_text(value: object) -> TypeGuard[str]:
     except UnicodeEncodeError:
         return False
     return True
+
+
+def is_plain_text(values: Sequence[object]) -> bool:
+    """Whether all are text of ASCII alone, none too long; False says nothing about any one of them."""
+    try:
+        joined = "".join(values)  # type: ignore[arg-type]  # what else there is raises
+    except TypeError:
+        return False
+    return joined.isascii() and len(joined) <= _MAX_TEXT
 
 
 def join_keys(parts: tuple[str, ...]) -> str:

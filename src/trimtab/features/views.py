@@ -11,7 +11,7 @@ from trimtab.config import FeaturesConfig, ViewConfig, ViewFeature
 from trimtab.errors import InvalidConfig
 from trimtab.features.definitions import check_view
 from trimtab.features.steps import PlannedTransform, plan_steps
-from trimtab.features.values import PlannedFeature, conform, is_text, join_keys
+from trimtab.features.values import PlannedFeature, conform, is_plain_text, is_text, join_keys
 from trimtab.types import FeatureKind, FeatureSpec, Record, Signature
 
 __all__ = [
@@ -49,6 +49,15 @@ class PlannedView(Record, frozen=True):
             parts = tuple(filter(None, map(entities.get, self.keys)))
             entity = join_keys(parts) if len(parts) == len(self.keys) else None
         return entity if entity and is_text(entity) else None
+
+    def entities_of(self, rows: Sequence[Mapping[str, str]]) -> Sequence[str | None]:
+        """The entity of each of many rows; plain names are looked at together."""
+        if len(self.keys) == 1:
+            key = self.keys[0]
+            names = [entities.get(key) for entities in rows]
+            if all(names) and is_plain_text(names):
+                return names
+        return [self.entity_of(entities) for entities in rows]
 
 
 class FeaturePlan(Record, frozen=True):

@@ -17,7 +17,7 @@ from xxhash import xxh3_128_hexdigest
 
 from trimtab.config import Count, Section, StoreConfig, convert
 from trimtab.errors import Unavailable
-from trimtab.features.stores.packed import pack, time_of, unpack
+from trimtab.features.stores.packed import pack, time_of, unpack_all
 from trimtab.protocols import Clock
 from trimtab.types import StoredRow
 
@@ -75,15 +75,9 @@ class LmdbStore:
     def read_now(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
         """The rows of those entities that exist, in order; it never waits for a lock."""
         lead = self._lead(view)
-        found: dict[str, StoredRow] = {}
         with self._explained(), self._file.begin() as reading:
-            get = reading.get
-            for entity in entities:
-                packed = get(_key(lead, entity))
-                row = None if packed is None else unpack(packed)
-                if row is not None:
-                    found[entity] = row
-        return found
+            blobs = [reading.get(_key(lead, entity)) for entity in entities]
+        return unpack_all(entities, blobs)
 
     async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
         """The rows of those entities that exist, in order; lets others run between many."""

@@ -3,19 +3,24 @@
 The names stand in every row behind their hash, by which a reader knows them undecoded: rows that were
 written alike share one :class:`~trimtab.features.line.Head`, and no schema is kept beside the rows that a
 reader could lack. Floats alone follow as doubles, anything else in MessagePack. Rows written before there
-were heads are MessagePack as a whole, and are read as well.
+were heads are MessagePack as a whole, and are read as well. Many rows of the same doubles are read as one
+table.
 """
 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from math import inf, isfinite
 
 import msgspec
+import numpy as np
 from xxhash import xxh3_64_intdigest
 
+from trimtab.features.block import Block
+from trimtab.features.flight import Rows
 from trimtab.features.line import Head, Line
-from trimtab.types import Scalar, StoredRow
+from trimtab.types import Record, Scalar, StoredRow
 
 _TIME = struct.Struct(">d")
 _LEAD = struct.Struct(">dBBHQ")
@@ -24,13 +29,25 @@ _DOUBLES, _MIXED = 0, 1
 _MOST_HEADS = 4_096
 _LONGEST_HEAD_BYTES = 2**16 - 1
 _FLOATS = {float}
+_WORTH_A_TABLE = 16
+"""From so many rows on, a table takes less time than row by row."""
+
+
+class Form(Record, frozen=True):
+    """How rows with one head are read: where values begin, and for doubles how one row and many are."""
+
+    head: Head
+    start: int
+    doubles: struct.Struct | None = None
+    table: np.dtype | None = None
+
 
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(dict[str, Scalar]).decode
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _decode_row = msgspec.msgpack.Decoder(tuple[Scalar, ...]).decode
 
-_known: dict[int, tuple[Head, int, struct.Struct | None]] = {}
+_known: dict[int, Form] = {}
 _written: dict[tuple[str, ...], tuple[bytes, int, int, struct.Struct]] = {}
 
 
@@ -59,19 +76,57 @@ def unpack(blob: bytes) -> StoredRow | None:
         event_time, mark, kind, length, digest = _LEAD.unpack_from(blob)
         if mark != _MARK:
             return _unpack_plain(blob)
-        head, start, doubles = _known.get(digest) or _learn(blob, kind, length, digest)
+        form = _known.get(digest) or _learn(blob, kind, length, digest)
         row = (
-            _decode_row(memoryview(blob)[start:])
-            if doubles is None
-            else doubles.unpack(blob[start:])
+            _decode_row(memoryview(blob)[form.start :])
+            if form.doubles is None
+            else form.doubles.unpack(blob[form.start :])
         )
-        if len(row) != len(head.names) or not isfinite(event_time):
+        if len(row) != len(form.head.names) or not isfinite(event_time):
             return None
-        return StoredRow(values=Line(head, row), event_time=event_time)  # type: ignore[arg-type]  # registered as a mapping
+        return StoredRow(values=Line(form.head, row), event_time=event_time)  # type: ignore[arg-type]  # registered as a mapping
     except struct.error:
         return _unpack_plain(blob)  # shorter than a lead, or of another length than its head says
     except (msgspec.DecodeError, UnicodeDecodeError, TypeError):
         return None
+
+
+def unpack_all(entities: Sequence[str], blobs: Sequence[bytes | None]) -> Rows:
+    """The rows of those entities that have one, in order; ``blobs`` has None for the others."""
+    if len(blobs) >= _WORTH_A_TABLE and (block := _table(entities, blobs)) is not None:
+        return block
+    return {
+        entity: row
+        for entity, blob in zip(entities, blobs, strict=True)
+        if blob is not None and (row := unpack(blob)) is not None
+    }
+
+
+def _table(entities: Sequence[str], blobs: Sequence[bytes | None]) -> Block | None:
+    """The rows as a table, if all are doubles under one head that is known; None if not."""
+    if None in blobs:
+        entities = [
+            entity for entity, blob in zip(entities, blobs, strict=True) if blob is not None
+        ]
+        blobs = [blob for blob in blobs if blob is not None]
+    first = blobs[0] if blobs else None
+    if type(first) is not bytes or len(first) < _LEAD.size:
+        return None
+    _, mark, _, _, digest = _LEAD.unpack_from(first)
+    form = _known.get(digest) if mark == _MARK else None
+    if form is None or form.table is None:
+        return None
+    try:
+        if set(map(len, blobs)) != {form.table.itemsize}:  # type: ignore[arg-type]  # none is None
+            return None
+        read = np.frombuffer(b"".join(blobs), form.table)  # type: ignore[arg-type]  # none is None
+    except TypeError:
+        return None  # a server that is none may send anything
+    times: list[float] = read["time"].tolist()
+    alike = (read["lead"] == read["lead"][0]).all() and (read["digest"] == read["digest"][0]).all()
+    if not (alike and isfinite(sum(times))):
+        return None
+    return Block(form.head, entities, times, read["values"].astype(float))
 
 
 def _hash_of(kind: int, head: bytes) -> int:
@@ -87,10 +142,8 @@ def _learn_to_write(names: tuple[str, ...]) -> tuple[bytes, int, int, struct.Str
     return found
 
 
-def _learn(
-    blob: bytes, kind: int, length: int, digest: int
-) -> tuple[Head, int, struct.Struct | None]:
-    """The head in a row, where its values begin, and how doubles are read; remembered.
+def _learn(blob: bytes, kind: int, length: int, digest: int) -> Form:
+    """How to read rows with the head of this one; remembered.
 
     Raises:
         DecodeError: these bytes are none.
@@ -102,11 +155,24 @@ def _learn(
     if not sound or digest != _hash_of(kind, packed):
         message = "no head of names"
         raise msgspec.DecodeError(message)
-    doubles = struct.Struct(f">{len(names)}d") if kind == _DOUBLES else None
-    found = (Head(names, floats=doubles is not None), start, doubles)
+    head = Head(names, floats=kind == _DOUBLES)
+    form = _form_of_doubles(head, start) if head.floats else Form(head, start)
     if len(_known) < _MOST_HEADS:
-        _known[digest] = found
-    return found
+        _known[digest] = form
+    return form
+
+
+def _form_of_doubles(head: Head, start: int) -> Form:
+    width = len(head.names)
+    table = np.dtype(
+        {
+            "names": ["time", "lead", "digest", "values"],
+            "formats": [">f8", "u4", "u8", (">f8", (width,))],
+            "offsets": [0, 8, 12, start],
+            "itemsize": start + 8 * width,
+        }
+    )
+    return Form(head, start, struct.Struct(f">{width}d"), table)
 
 
 def _unpack_plain(blob: bytes) -> StoredRow | None:

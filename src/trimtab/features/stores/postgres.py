@@ -14,7 +14,7 @@ from psycopg import conninfo
 from trimtab.config import Count, Positive, Section, StoreConfig, convert, secret
 from trimtab.errors import InvalidConfig, Unavailable
 from trimtab.features.flight import Asked, Rows, share
-from trimtab.features.stores.packed import pack, unpack
+from trimtab.features.stores.packed import pack, unpack_all
 from trimtab.features.threads import DaemonPool, ThreadedStore
 from trimtab.protocols import Clock
 from trimtab.types import StoredRow
@@ -135,11 +135,7 @@ class PostgresStore:
             answer = connection.execute(_READ, columns, binary=True).fetchall()
         found = {(part, entity): blob for part, entity, blob in answer}
         return [
-            {
-                entity: row
-                for entity in entities
-                if (blob := found.get((part, entity))) and (row := unpack(blob)) is not None
-            }
+            unpack_all(entities, [found.get((part, entity)) for entity in entities])
             for part, (_, entities) in enumerate(asked)
         ]
 

@@ -16,7 +16,7 @@ from redis.exceptions import RedisError, ResponseError
 from trimtab.config import Count, Positive, Section, StoreConfig, convert
 from trimtab.errors import InvalidConfig, Unavailable
 from trimtab.features.flight import Asked, Reply
-from trimtab.features.stores.packed import pack, unpack
+from trimtab.features.stores.packed import pack, unpack_all
 from trimtab.features.stores.redis_cluster import RedisClusterStore
 from trimtab.features.stores.redis_keys import WRITE, Keys
 from trimtab.features.stores.redis_link import Address, Links, Part, Resolve, Waiting, lookup
@@ -179,8 +179,4 @@ def _rows(entities: Sequence[str], start: int, total: int, blobs: object) -> Row
         message = "the reply is none to MGET"
         raise ResponseError(message)
     mine = blobs if len(entities) == total else blobs[start : start + len(entities)]
-    return {
-        entity: row
-        for entity, blob in zip(entities, mine, strict=True)
-        if blob is not None and (row := unpack(blob)) is not None
-    }
+    return unpack_all(entities, mine)

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from itertools import accumulate
 
 from redis.asyncio.cluster import RedisCluster
 from redis.exceptions import RedisError
 
 from trimtab.errors import InvalidConfig, Unavailable
 from trimtab.features.flight import Asked, Rows, share
-from trimtab.features.stores.packed import pack, unpack
+from trimtab.features.stores.packed import pack, unpack_all
 from trimtab.features.stores.redis_keys import WRITE, Keys
 from trimtab.types import StoredRow
 
@@ -96,14 +97,11 @@ class RedisClusterStore:
             for view, entities in asked:
                 for key in self._keys.of(view, entities):
                     pipeline.get(key)
-            blobs = iter(await pipeline.execute())
+            blobs = await pipeline.execute()
+        ends = accumulate(len(entities) for _, entities in asked)
         return [
-            {
-                entity: row
-                for entity, blob in zip(entities, blobs, strict=False)
-                if isinstance(blob, bytes) and (row := unpack(blob)) is not None
-            }
-            for _, entities in asked
+            unpack_all(entities, blobs[end - len(entities) : end])
+            for (_, entities), end in zip(asked, ends, strict=True)
         ]
 
     @contextmanager

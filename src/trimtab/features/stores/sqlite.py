@@ -16,7 +16,7 @@ from pathlib import Path
 
 from trimtab.config import StoreConfig
 from trimtab.errors import Unavailable
-from trimtab.features.stores.packed import pack, unpack
+from trimtab.features.stores.packed import pack, unpack_all
 from trimtab.protocols import Clock
 from trimtab.types import StoredRow
 
@@ -68,14 +68,10 @@ class SqliteStore:
 
     def read_now(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
         """The rows of those entities that exist, in order; it never waits for a lock."""
-        found: dict[str, StoredRow] = {}
+        execute = self._reader.execute
         with self._explained():
-            for entity in entities:
-                packed = self._reader.execute(_READ, (view, entity)).fetchone()
-                row = unpack(packed[0]) if packed else None
-                if row is not None:
-                    found[entity] = row
-        return found
+            found = [execute(_READ, (view, entity)).fetchone() for entity in entities]
+        return unpack_all(entities, [packed[0] if packed else None for packed in found])
 
     async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
         """The rows of those entities that exist, in order; lets others run between many."""
