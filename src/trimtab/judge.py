@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import msgspec
 
@@ -16,13 +16,37 @@ PERSISTENT_WINDOWS = 2
 _MOST_EVIDENCE = 1e12
 _LEAST_P = 1e-12
 _NAMED = 3
+_DAY, _WEEK = 86_400.0, 604_800.0
+_SLACK_RATIO = 0.15
+_LARGER = 1.5
+
+
+class _Told(msgspec.Struct, frozen=True, array_like=True):
+    """What an excursion had of one comparison: its largest score, first and last flagged window."""
+
+    score: float
+    first: float
+    last: float
+
+    def returns(self, score: float, start: float) -> bool:
+        """Whether this is the same again, a day or a week later, and not much larger."""
+        return score <= _LARGER * self.score and any(
+            -_SLACK_RATIO <= (start - self.first) / lag - 1
+            and (start - self.last) / lag - 1 <= _SLACK_RATIO
+            for lag in (_DAY, _WEEK)
+        )
+
+    def forgotten(self, start: float) -> bool:
+        """Whether it is too long ago to return."""
+        return start - self.last > (1 + _SLACK_RATIO) * _WEEK
 
 
 class _Memory(msgspec.Struct, frozen=True, kw_only=True):
     """What is remembered of earlier windows.
 
     ``strong`` counts flagged windows in a row that score at least the drift threshold; ``quiet``
-    those in a row in which nothing is flagged, within an excursion.
+    those in a row in which nothing is flagged, within an excursion. ``seen`` has what was flagged in this
+    excursion, ``told`` what was in those that people were told of.
     """
 
     evidence: float = 0.0
@@ -31,6 +55,8 @@ class _Memory(msgspec.Struct, frozen=True, kw_only=True):
     drifted: bool = False
     strong: int = 0
     quiet: int = 0
+    seen: dict[str, _Told] = {}
+    told: dict[str, _Told] = {}
 
 
 class DriftJudge:
@@ -48,6 +74,11 @@ class DriftJudge:
     and ends after two windows in a row in which nothing is flagged. ``alarmed`` is true from the
     window in which the evidence first gets there to the end of the excursion: one alarm. When such
     an excursion ends, the evidence starts again at 0.
+
+    *What returns* is told once: a comparison that was flagged in an alarmed excursion and is again a day
+    or a week later, give or take 15 %, at most half as large again, is flagged but no evidence.
+    New names that come every weekend are one alarm, not one a weekend; what breaks again out of step
+    is another.
 
     *States*: ``not_enough_data`` below ``min_rows``, and such a window is not remembered;
     ``drifted`` from the alarm, or from the second flagged window in a row whose score is at least
@@ -90,11 +121,20 @@ class DriftJudge:
         self, window: Window, comparisons: Sequence[Comparison], flagged: Sequence[Comparison]
     ) -> _Memory:
         old = self._memory
-        evidence = min(_MOST_EVIDENCE, (old.evidence + 1) * evidence_of(comparisons))
+        known = {
+            c.name
+            for c in flagged
+            if c.name in old.told and old.told[c.name].returns(c.score, window.start)
+        }
+        news = evidence_of(comparisons, known)
+        evidence = min(_MOST_EVIDENCE, (old.evidence + 1) * news)
         alarmed = old.alarmed or evidence >= self._config.run_length_windows
         quiet = 0 if flagged or alarmed > old.alarmed else old.quiet + 1
+        seen = _seen(old.seen, flagged, window.start)
         if quiet >= QUIET_WINDOWS:
-            return _Memory(evidence=0.0 if alarmed else evidence)
+            told = old.told | {n: one for n, one in seen.items() if alarmed or n in old.told}
+            recent = {n: one for n, one in told.items() if not one.forgotten(window.start)}
+            return _Memory(evidence=0.0 if alarmed else evidence, told=recent)
         strongest = max((c.score for c in flagged), default=0.0)
         strong = old.strong + 1 if strongest >= self._config.drift_threshold else 0
         in_excursion = bool(flagged) or alarmed
@@ -106,6 +146,8 @@ class DriftJudge:
             drifted=old.drifted or alarmed or strong >= PERSISTENT_WINDOWS,
             strong=strong,
             quiet=quiet,
+            seen=seen,
+            told=old.told,
         )
 
     def _state(self) -> State:
@@ -182,10 +224,30 @@ def material_p(comparison: Comparison) -> float:
     return comparison.p_value
 
 
-def evidence_of(comparisons: Sequence[Comparison]) -> float:
-    """The mean e-value of the comparisons that have a p-value; 1 if none has."""
-    tested = [e_value(material_p(c)) for c in comparisons if c.p_value is not None]
+def evidence_of(comparisons: Sequence[Comparison], known: Collection[str] = ()) -> float:
+    """The mean e-value of the comparisons that have a p-value; 1 if none has.
+
+    Args:
+        comparisons: Of one window.
+        known: Names of those that are no news, and count as p = 1.
+    """
+    tested = [
+        e_value(1.0 if c.name in known else material_p(c))
+        for c in comparisons
+        if c.p_value is not None
+    ]
     return sum(tested) / len(tested) if tested else 1.0
+
+
+def _seen(
+    before: dict[str, _Told], flagged: Sequence[Comparison], start: float
+) -> dict[str, _Told]:
+    """What was flagged in this excursion, with this window's."""
+    found = dict(before)
+    for one in flagged:
+        old = before.get(one.name, _Told(0.0, start, start))
+        found[one.name] = _Told(max(old.score, one.score), old.first, start)
+    return found
 
 
 def e_value(p: float) -> float:

@@ -193,3 +193,41 @@ def test_words_name_what_changed() -> None:
         "4 of 4 differ from the reference. a: median 1 → 2; b: median 1 → 2; c: median 1 → 2; "
         "and 1 more."
     ) == found.words
+
+
+DAY = 86_400.0
+
+
+def alarms_of(days: dict[int, float], length: int = 40) -> list[int]:
+    """The days in which an alarm is raised, if x is flagged with these scores on these days."""
+    judge = DriftJudge("data_drift", CONFIG)
+    raised, before = [], False
+    for day in range(length):
+        span = Window(
+            subject="data_drift", model="m", version=3, start=day * DAY, end=(day + 1) * DAY,
+            rows=1_000, content=None,
+        )  # fmt: skip
+        found = comparison(p=1e-12, score=days[day]) if day in days else comparison()
+        verdict = judge.judge(span, [found])
+        assert (day in days) == bool(verdict.flagged)
+        raised += [day] if verdict.alarmed and not before else []
+        before = verdict.alarmed
+        judge.load(judge.dump())
+    return raised
+
+
+def test_what_comes_every_weekend_is_told_once() -> None:
+    assert [5] == alarms_of(dict.fromkeys([5, 6, 12, 13, 19, 25, 26, 27, 33, 34], 0.06))
+
+
+def test_what_breaks_again_out_of_step_is_told_again() -> None:
+    assert [5, 9] == alarms_of({5: 0.06, 9: 0.06})
+
+
+def test_what_returns_much_larger_is_told_again() -> None:
+    assert [5, 12] == alarms_of({5: 0.06, 12: 0.1})
+    assert [5] == alarms_of({5: 0.06, 12: 0.08, 19: 0.09})
+
+
+def test_what_stayed_away_for_more_than_a_week_is_told_again() -> None:
+    assert [5, 19] == alarms_of({5: 0.06, 19: 0.06})
