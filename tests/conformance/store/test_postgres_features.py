@@ -67,3 +67,10 @@ def test_a_url_that_is_none_is_refused_without_being_printed(tmp_path: Path) -> 
     with pytest.raises(InvalidConfig) as caught:
         postgres.create(config, tmp_path, FakeClock())
     assert "secret" not in str(caught.value)
+
+
+def test_a_store_that_was_closed_opens_no_connection_any_more(postgresql: str) -> None:
+    store = postgres.PostgresStore(postgresql + "postgres", 2.0)
+    store.close()
+    with pytest.raises(Unavailable, match="was closed"):
+        store.read("v", ["e"])

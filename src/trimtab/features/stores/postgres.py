@@ -105,7 +105,7 @@ class PostgresStore:
         self._url = url
         self._local = threading.local()
         self._lock = threading.Lock()
-        self._made = False
+        self._made = self._closed = False
         self._open: set[psycopg.Connection] = set()
 
     def read(self, view: str, entities: Sequence[str]) -> Rows:
@@ -166,8 +166,9 @@ class PostgresStore:
             connection.execute("SELECT 1").fetchone()
 
     def close(self) -> None:
-        """Release the connections; idempotent."""
+        """Release the connections; idempotent. A call that is given up may still be connecting."""
         with self._lock:
+            self._closed = True
             connections, self._open = self._open, set()
         for connection in connections:
             connection.close()
@@ -197,6 +198,9 @@ class PostgresStore:
         connection.prepare_threshold = 0
         self._local.connection = connection
         with self._lock:
+            if self._closed:
+                connection.close()
+                raise psycopg.OperationalError("the store was closed")
             self._open.add(connection)
             if not self._made:
                 with connection.transaction():
