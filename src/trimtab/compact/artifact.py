@@ -244,7 +244,8 @@ def read(path: Path, start: int = 0) -> CompactModel:
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as wrong:
             raise _malformed(f"its manifest ({wrong})") from wrong
         whole = memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))[start:]
-    return CompactModel(manifest, [Forest(_piece(whole, each)) for each in manifest.sections])
+    forests = [Forest(_piece(whole, each), verified=True) for each in manifest.sections]
+    return CompactModel(manifest, forests)
 
 
 def _piece(whole: memoryview, section: Section) -> memoryview:

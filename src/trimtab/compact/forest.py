@@ -23,14 +23,17 @@ class Forest:
         data: A whole file, as :func:`trimtab.compact.pack` made it; it must not change while the
             forest is in use.
         compiled: Walk in C; otherwise in NumPy, with equal results.
+        verified: A digest of these bytes has been checked; every reference in them is in any case.
 
     Raises:
         Refused: the content is damaged or contradicts itself; nothing was walked.
     """
 
-    def __init__(self, data: bytes | memoryview, *, compiled: bool = COMPILED) -> None:
+    def __init__(
+        self, data: bytes | memoryview, *, compiled: bool = COMPILED, verified: bool = False
+    ) -> None:
         view = memoryview(data)
-        self._header, parts = read(view)
+        self._header, parts = read(view, verified=verified)
         self._kernel = kernel(self._header, parts, compiled=compiled)
         self.size_bytes = len(view)
         """Bytes of the file, which is also what it takes in memory."""

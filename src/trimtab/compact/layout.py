@@ -108,8 +108,10 @@ def written(header: Header, parts: dict[str, Array]) -> bytes:
     return bytes(data)
 
 
-def read(data: memoryview) -> tuple[Header, dict[str, Array]]:
-    """The header and the sections of a file whose digest has been checked; nothing is copied.
+def read(data: memoryview, *, verified: bool = False) -> tuple[Header, dict[str, Array]]:
+    """The header and the sections of a file; nothing is copied.
+
+    Its digest is checked here, unless the bytes are ``verified`` by another already.
 
     Raises:
         Refused: this is no such file, it is damaged, or written by a newer version.
@@ -125,7 +127,7 @@ def read(data: memoryview) -> tuple[Header, dict[str, Array]]:
             code="unknown_format_version",
             hint="Convert the model again with this release.",
         )
-    if digest != xxhash.xxh3_128_digest(data[_SEALED:]):
+    if not verified and digest != xxhash.xxh3_128_digest(data[_SEALED:]):
         raise _damaged("its digest does not match its content")
     try:
         header = msgspec.json.decode(data[_START.size : _START.size + length], type=Header)

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from functools import partial
 from pathlib import Path
 
 from trimtab import plugins
+from trimtab.digests import BLAKE3, SHA256
 from trimtab.errors import InvalidConfig, InvalidInput, NotFound
 from trimtab.protocols import FolderFormat, ModelFormat
 
 GROUP = "trimtab.formats"
 
 
-def digest_of(path: Path) -> str:
-    """``sha256:<hex>`` over a file's bytes."""
-    with path.open("rb") as file:
-        return f"sha256:{hashlib.file_digest(file, 'sha256').hexdigest()}"
+_MAPPED = frozenset({"compact", "compact_joblib"})
+
+
+def kind_of(file_format: str) -> str:
+    """What a file of this format is digested by: BLAKE3 where workers map it, else SHA-256."""
+    return BLAKE3 if file_format in _MAPPED else SHA256
 
 
 class Formats:

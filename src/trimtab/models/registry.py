@@ -7,14 +7,14 @@ import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 
 import msgspec
 import numpy as np
 
+from trimtab.digests import digest_of
 from trimtab.errors import InvalidInput, ModelFailure, NotFound, Refused, TrimtabError
-from trimtab.models.artifact import Formats
+from trimtab.models.artifact import Formats, kind_of
 from trimtab.models.guard import Guarded, opened
 from trimtab.models.trust import Sealer, Trust, untrusted
 from trimtab.protocols import BlobStore, Clock, ModelFormat, Predictor, StateStore, StateTx
@@ -146,7 +146,7 @@ class Registry:
         with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
             path, kind = self._written(artifact, file_format, Path(directory))
             trust = trust if self._runs_code(kind, compact) else ""
-            digest, size = self._blobs.put(path)
+            digest, size = self._blobs.put(path, kind_of(kind.name))
             profile_digest = self._kept(profile, Path(directory) / "profile")
             promise_digest = self._kept(promise, Path(directory) / "promise")
             form = self._form(compact, ArtifactFile(path, kind.name, digest), Path(directory))
@@ -329,8 +329,7 @@ class Registry:
             return opened(kind, path, signature, path.name)
 
     def _check_seal(self, path: Path, kind: ModelFormat, sealer: Sealer | None) -> None:
-        with path.open("rb") as file:
-            digest = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+        digest = digest_of(path, kind_of(kind.name))
         seal = None if sealer is None else sealer.seal(digest, kind.name)
         if seal is None or not self._trust.sealed(path.name, seal, digest, kind.name):
             raise untrusted(
@@ -357,7 +356,7 @@ class Registry:
             return None
         path, kind = directory / "compact", compact.form.format
         self._formats.save(compact.artifact, path, kind)
-        digest, size = self._blobs.put(path)
+        digest, size = self._blobs.put(path, kind_of(kind))
         small = ArtifactFile(path, kind, digest)
         return msgspec.structs.replace(
             compact.form,

@@ -8,7 +8,6 @@ from __future__ import annotations
 import base64
 import os
 from dataclasses import dataclass
-from hashlib import file_digest
 from pathlib import Path
 
 import msgspec
@@ -21,7 +20,9 @@ from cryptography.hazmat.primitives.serialization import (
     load_pem_private_key,
 )
 
+from trimtab.digests import digest_of
 from trimtab.errors import InvalidInput, NotFound
+from trimtab.models.artifact import kind_of
 from trimtab.models.trust import message
 from trimtab.types import Record, Seal
 
@@ -61,8 +62,7 @@ class Key:
 
     def sign_file(self, path: Path, file_format: str) -> SignatureFile:
         """Sign a file."""
-        with path.open("rb") as file:
-            digest = f"sha256:{file_digest(file, 'sha256').hexdigest()}"
+        digest = digest_of(path, kind_of(file_format))
         seal = self.seal(digest, file_format)
         return SignatureFile(
             signer=seal.signer, signature=seal.signature, digest=digest, format=file_format

@@ -236,10 +236,10 @@ class StateStore(Protocol):
 
 
 class BlobStore(Protocol):
-    """Bytes by digest (``sha256:<hex>``)."""
+    """Bytes by digest (``sha256:<hex>`` or ``blake3:<hex>``)."""
 
-    def put(self, source: Path) -> tuple[str, int]:
-        """Keep a file's bytes; digest and size in bytes. Idempotent, atomic."""
+    def put(self, source: Path, kind: str = "sha256") -> tuple[str, int]:
+        """Keep a file's bytes; digest of that kind and size in bytes. Idempotent, atomic."""
         ...
 
     def fetch(self, digest: str) -> Path:

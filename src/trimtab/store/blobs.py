@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import hashlib
-import re
 import time
 from pathlib import Path
 
+from trimtab.digests import SHA256, digest_of, hasher, parts
 from trimtab.errors import InvalidRequest, NotFound, Refused, Unavailable
 from trimtab.store.durable import PART, commit, new_file
 
-_DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 _PIECE_BYTES = 1 << 20
 _ABANDONED_SECONDS = 86_400
 
@@ -19,16 +17,17 @@ def relative(digest: str) -> str:
     """Where the bytes of a digest stand below a store's root: ``sha256/ab/abcdef…``.
 
     Raises:
-        InvalidRequest: it is no SHA-256 digest.
+        InvalidRequest: it is no SHA-256 or BLAKE3 digest.
     """
-    match = _DIGEST.fullmatch(digest)
-    if match is None:
+    found = parts(digest)
+    if found is None:
         raise InvalidRequest(
             f"{digest!r} is no digest.",
-            hint="Write it as 'sha256:' and 64 lower-case hexadecimal digits.",
+            hint="Write it as 'sha256:' or 'blake3:' and 64 lower-case hexadecimal digits.",
             code="invalid_digest",
         )
-    return f"sha256/{match[1][:2]}/{match[1]}"
+    kind, digits = found
+    return f"{kind}/{digits[:2]}/{digits}"
 
 
 class LocalBlobs:
@@ -41,8 +40,8 @@ class LocalBlobs:
     def __init__(self, root: Path) -> None:
         self._root = root
 
-    def put(self, source: Path) -> tuple[str, int]:
-        """Keep a file's bytes.
+    def put(self, source: Path, kind: str = SHA256) -> tuple[str, int]:
+        """Keep a file's bytes by their digest of that kind.
 
         Returns:
             The digest, and the size in bytes.
@@ -55,13 +54,13 @@ class LocalBlobs:
         if not source.is_file():
             raise NotFound(f"There is no file {str(source)!r}.", code="file_not_found")
         self._sweep()
-        hashed = hashlib.sha256()
+        hashed = hasher(kind)
         size = 0
         with source.open("rb") as original, new_file(self._root) as (file, part):
             while piece := original.read(_PIECE_BYTES):
                 hashed.update(piece)
                 size += file.write(piece)
-            digest = f"sha256:{hashed.hexdigest()}"
+            digest = f"{kind}:{hashed.hexdigest()}"
             part.chmod(0o444)
             commit(file, part, self._root / relative(digest))
         return digest, size
@@ -70,15 +69,14 @@ class LocalBlobs:
         """The file with those bytes, verified now.
 
         Raises:
-            InvalidRequest: it is no SHA-256 digest.
+            InvalidRequest: it is no SHA-256 or BLAKE3 digest.
             NotFound: no such blob.
             Refused: the bytes do not have that digest.
             Unavailable: the file cannot be read.
         """
         path = self._root / relative(digest)
         try:
-            with path.open("rb") as file:
-                found = hashlib.file_digest(file, "sha256").hexdigest()
+            found = digest_of(path, digest.partition(":")[0])
         except FileNotFoundError as missing:
             raise NotFound(
                 f"There is no blob {digest}.",
@@ -89,9 +87,9 @@ class LocalBlobs:
             raise Unavailable(
                 f"{path} cannot be read: {failed.strerror or failed}.", code="blob_unreadable"
             ) from failed
-        if f"sha256:{found}" != digest:
+        if found != digest:
             raise Refused(
-                f"{path} has the digest sha256:{found}: its bytes were changed.",
+                f"{path} has the digest {found}: its bytes were changed.",
                 hint="Do not load it. Register the artifact again from a source you trust.",
                 code="digest_mismatch",
             )

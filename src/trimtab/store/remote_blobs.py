@@ -9,6 +9,7 @@ from uuid import uuid4
 from fsspec import AbstractFileSystem
 from fsspec.core import url_to_fs
 
+from trimtab.digests import SHA256
 from trimtab.errors import InvalidConfig, NotFound, Refused, Unavailable
 from trimtab.protocols import BlobStore
 from trimtab.store.blobs import LocalBlobs, relative
@@ -45,14 +46,14 @@ class RemoteBlobs:
         self._root = root.rstrip("/")
         self._cache = cache
 
-    def put(self, source: Path) -> tuple[str, int]:
-        """Keep a file's bytes, there and in the local folder.
+    def put(self, source: Path, kind: str = SHA256) -> tuple[str, int]:
+        """Keep a file's bytes, there and in the local folder, by their digest of that kind.
 
         Raises:
             NotFound: there is no such file.
             Unavailable: the disk or the remote side refuses.
         """
-        digest, size = self._cache.put(source)
+        digest, size = self._cache.put(source, kind)
         target = self._path(digest)
         folder = target.rpartition("/")[0]
         upload = f"{folder}/.{uuid4().hex}.part"
@@ -68,7 +69,7 @@ class RemoteBlobs:
         """A local file with those bytes, verified now; downloaded if there is no sound copy.
 
         Raises:
-            InvalidRequest: it is no SHA-256 digest.
+            InvalidRequest: it is no SHA-256 or BLAKE3 digest.
             NotFound: no such blob.
             Refused: the bytes do not have that digest.
             Unavailable: the disk or the remote side refuses.
@@ -93,7 +94,7 @@ class RemoteBlobs:
                 ) from missing
             except OSError as failed:
                 raise _unavailable(source, failed) from failed
-            found, _ = self._cache.put(copy)
+            found, _ = self._cache.put(copy, digest.partition(":")[0])
         if found != digest:
             raise Refused(
                 f"{source} has the digest {found}: its bytes were changed.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -10,6 +9,7 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import cast
 
+from trimtab.digests import SHA256, digest_of
 from trimtab.errors import NotFound, Refused
 from trimtab.protocols import StateTx
 from trimtab.types import Alias, PredictionRecord, Version
@@ -130,9 +130,9 @@ class FolderBlobs:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
 
-    def put(self, source: Path) -> tuple[str, int]:
+    def put(self, source: Path, kind: str = SHA256) -> tuple[str, int]:
         """Keep a file's bytes; digest and size."""
-        digest = _digest(source)
+        digest = digest_of(source, kind)
         shutil.copyfile(source, self.path(digest))
         return digest, source.stat().st_size
 
@@ -141,14 +141,10 @@ class FolderBlobs:
         path = self.path(digest)
         if not path.is_file():
             raise NotFound(f"There is no blob {digest}.")
-        if _digest(path) != digest:
+        if digest_of(path, digest.partition(":")[0]) != digest:
             raise Refused(f"The bytes of {digest} have been changed.", code="digest_mismatch")
         return path
 
     def path(self, digest: str) -> Path:
         """Where a blob lies, so that a test can tamper with it."""
-        return self.folder / digest.removeprefix("sha256:")
-
-
-def _digest(path: Path) -> str:
-    return f"sha256:{hashlib.sha256(path.read_bytes()).hexdigest()}"
+        return self.folder / digest.partition(":")[2]

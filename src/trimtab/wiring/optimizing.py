@@ -12,8 +12,9 @@ from typing import Any
 import msgspec
 import narwhals as nw
 
+from trimtab.digests import digest_of
 from trimtab.errors import InvalidInput
-from trimtab.models.artifact import Formats, digest_of
+from trimtab.models.artifact import Formats, kind_of
 from trimtab.models.guard import Guarded, opened
 from trimtab.models.trust import untrusted
 from trimtab.optimize.artifact import draft_of
@@ -84,7 +85,8 @@ def file_source(
         threshold=threshold,
     )
     predictor = opened(kind, path, signature, path.name)
-    return Source(name=path.name, predictor=predictor, signature=signature, digest=digest_of(path))
+    digest = digest_of(path, kind_of(kind.name))
+    return Source(name=path.name, predictor=predictor, signature=signature, digest=digest)
 
 
 def version_source(deployment: Deployment, model: str, reference: str) -> Source:

@@ -5,8 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from trimtab.digests import digest_of
 from trimtab.errors import InvalidInput, ModelFailure, NotFound, Refused
-from trimtab.models.artifact import Formats, digest_of
+from trimtab.models.artifact import Formats
 from trimtab.models.registry import LoadedModel, Registry, warm
 from trimtab.models.trust import Trust
 from trimtab.protocols import Predictor, StateStore

@@ -18,6 +18,8 @@ from trimtab.store.remote_blobs import open_blobs
 CONTENT = b"the bytes of a model"
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
 
+BLAKE3_OF_NOTHING = "blake3:af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
+
 
 @pytest.fixture
 def artifact(tmp_path: Path) -> Path:
@@ -50,6 +52,14 @@ def test_bytes_come_back_by_their_digest(blobs: BlobStore, artifact: Path) -> No
     assert (DIGEST, len(CONTENT)) == blobs.put(artifact)
     assert (DIGEST, len(CONTENT)) == blobs.put(artifact)
     assert CONTENT == blobs.fetch(DIGEST).read_bytes()
+
+
+def test_bytes_come_back_by_their_blake3_digest_too(where: str, tmp_path: Path) -> None:
+    """The digest of nothing is the one that BLAKE3's authors publish."""
+    empty = tmp_path / "empty"
+    empty.touch()
+    assert (BLAKE3_OF_NOTHING, 0) == open_blobs(where, tmp_path / "cache").put(empty, "blake3")
+    assert b"" == open_blobs(where, tmp_path / "other cache").fetch(BLAKE3_OF_NOTHING).read_bytes()
 
 
 def test_another_machine_fetches_what_was_put(where: str, artifact: Path, tmp_path: Path) -> None:
@@ -85,17 +95,20 @@ def test_what_is_no_digest_is_refused(blobs: BlobStore, digest: str) -> None:
     assert "invalid_digest" == refused.value.code
 
 
-def test_tampered_bytes_are_refused_and_a_put_mends_them(artifact: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", ["sha256", "blake3"])
+def test_tampered_bytes_are_refused_and_a_put_mends_them(
+    kind: str, artifact: Path, tmp_path: Path
+) -> None:
     blobs = LocalBlobs(tmp_path / "blobs")
-    blobs.put(artifact)
+    digest, _ = blobs.put(artifact, kind)
     (kept,) = stored(tmp_path / "blobs")
     kept.chmod(0o644)
     kept.write_bytes(CONTENT.replace(b"model", b"modem"))
     with pytest.raises(Refused) as refused:
-        blobs.fetch(DIGEST)
+        blobs.fetch(digest)
     assert "digest_mismatch" == refused.value.code
-    blobs.put(artifact)
-    assert CONTENT == blobs.fetch(DIGEST).read_bytes()
+    blobs.put(artifact, kind)
+    assert CONTENT == blobs.fetch(digest).read_bytes()
 
 
 def test_tampered_bytes_of_a_remote_store_are_refused(artifact: Path, tmp_path: Path) -> None:
