@@ -69,6 +69,7 @@ READING = frozenset(
         "setting",
         "due",
         "views",
+        "take_turn",
     ]
 )
 

@@ -41,6 +41,14 @@ class RegistryTx(Protocol):
 class ControlTx(Protocol):
     """Routes and rollouts, fenced by one epoch, within a transaction."""
 
+    def take_turn(self) -> None:
+        """Wait until nobody else changes routes or rollouts; nobody does until this transaction ends.
+
+        Whoever changes what it has read reads it after this: else a change that was committed in between
+        would be undone.
+        """
+        ...
+
     def epoch(self) -> int: ...
     def advance(self, expected: int) -> int:
         """Raise the epoch by one.

@@ -164,6 +164,7 @@ class BanditParts:
     def act(self, window: Window, verdict: Verdict, state: StateTx) -> Sequence[Alert]:
         """Give the arms the slots that their outcomes have earned."""
         played: Played = window.content
+        state.control.take_turn()
         rollout, route = state.control.rollout(played.rollout), state.control.route(window.model)
         if rollout is None or route is None or rollout.state not in OPEN:
             return []

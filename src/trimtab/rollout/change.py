@@ -39,6 +39,7 @@ class Change:
 
     def __post_init__(self) -> None:
         audit.require(self.actor, self.reason)
+        self.state.control.take_turn()
 
     def raise_epoch(self) -> int:
         """The next epoch, if nobody has acted since the one that was decided on.

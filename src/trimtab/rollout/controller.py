@@ -324,6 +324,7 @@ def drop(
         Conflict: the epoch has moved on.
         InvalidInput: no actor or no reason.
     """
+    state.control.take_turn()
     rollout = _under_way(state, model)
     arms.chosen(rollout, version)
     if len(arms.left(rollout)) == 1:

@@ -84,6 +84,7 @@ def settle(state: StateTx, override: Override, clock: Clock) -> bool:
     Raises:
         Unavailable: the state cannot be written.
     """
+    state.control.take_turn()
     undo = override.undo
     key = f"override/{undo.rollout}/{override.at!r}"
     if state.setting(key) is not None:

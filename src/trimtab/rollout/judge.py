@@ -116,6 +116,7 @@ class RolloutActor:
     def act(self, window: Window, verdict: Verdict, state: StateTx) -> Sequence[Alert]:
         """Ramp, hold, roll back, promote or wait; of what else than the change people are to be told."""
         found: RolloutReadings = window.content
+        state.control.take_turn()
         rollout = state.control.rollout(found.rollout)
         if rollout is None or rollout.state not in OPEN or found.arm in rollout.lost:
             return []

@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, func, select, update
 
 from trimtab.errors import Conflict
-from trimtab.store.statements import insert, upsert
+from trimtab.store.statements import insert, lock, upsert
 from trimtab.store.tables import control, rollouts, routes
 from trimtab.types import Rollout, Route
 
@@ -22,6 +22,10 @@ class SqlControl:
     """Routes and rollouts, within a transaction."""
 
     connection: Connection
+
+    def take_turn(self) -> None:
+        """Wait until nobody else changes routes or rollouts; nobody does until this transaction ends."""
+        lock(self.connection, "control")
 
     def epoch(self) -> int:
         """The control epoch; it never falls."""

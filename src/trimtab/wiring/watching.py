@@ -79,19 +79,15 @@ class SubjectBook:
     def __call__(self, state: StateTx) -> Sequence[Subject]:
         """The subjects of now, in a fixed order."""
         wanted: dict[str, Subject] = {}
-        leads = self.leads(state)
         for model in state.registry.models():
             for version in self._watched(state, model):
                 for subject in self._of_version(version):
                     wanted[subject.key] = subject
-            for rollout in state.control.rollouts(model) if leads else ():
-                if rollout.state in (RolloutState.RUNNING, RolloutState.HELD):
-                    if rollout.plan.strategy == Bandit.name:
-                        subject = self._of_bandit(rollout)
-                        wanted[subject.key] = subject
-                    for arm in left(rollout):
-                        subject = self._of_rollout(rollout, arm)
-                        wanted[subject.key] = subject
+        # Last: from their first act on, nobody else changes routes until the tick has ended.
+        for rollout in state.control.rollouts() if self.leads(state) else ():
+            if rollout.state in (RolloutState.RUNNING, RolloutState.HELD):
+                for subject in self._of_open(rollout):
+                    wanted[subject.key] = subject
         self._subjects = wanted
         return tuple(wanted.values())
 
@@ -184,6 +180,11 @@ class SubjectBook:
             segment = Segment(feature=one.feature, position=one.position, value=one.value)
             subjects += self._of_profile(version, one.load(), prefix, config, segment)
         return subjects
+
+    def _of_open(self, rollout: Rollout) -> Sequence[Subject]:
+        found = [self._of_rollout(rollout, arm) for arm in left(rollout)]
+        bandit = rollout.plan.strategy == Bandit.name
+        return [self._of_bandit(rollout), *found] if bandit else found
 
     def _of_bandit(self, rollout: Rollout) -> Subject:
         key = f"{rollout.model}/bandit/{rollout.id}"

@@ -52,6 +52,7 @@ class FakeState:
         self.log: list[AuditEntry] = []
         self.kept_exposures: dict[tuple[str, str], Exposure] = {}
         self.kept_events: dict[tuple[str, str, str], None] = {}
+        self.turns = 0
         self.opened: list[Alert] = []
         self.queued: list[str] = []
         self.closed: list[str] = []
@@ -67,6 +68,9 @@ class FakeState:
 
     def drop_alias(self, model: str, alias: str) -> None:
         self.kept_aliases.pop((model, alias), None)
+
+    def take_turn(self) -> None:
+        self.turns += 1
 
     def epoch(self) -> int:
         return self.kept_epoch
