@@ -13,6 +13,7 @@ from trimtab.cli.session import FAILED_STATUS, Session, command
 from trimtab.report.performance import MetricFinding, metric_findings
 from trimtab.report.stories import rollout_stories
 from trimtab.rollout import audit
+from trimtab.rollout.readings import evidence_words
 from trimtab.types import Comparison, Rollout
 from trimtab.wiring.overview import Health, ModelOverview, overview
 
@@ -114,7 +115,7 @@ def _rollout(one: ModelOverview, running: Rollout) -> Iterator[tuple[str, str]]:
         yield (
             guardrail.name,
             (
-                f"{lost}evidence {reading.e_value:,.3g} of {reading.limit:,.3g}, events "
+                f"{lost}evidence {evidence_words(reading.e_value)} of {evidence_words(reading.limit)}, events "
                 f"{reading.events[1]:,} of {reading.units[1]:,} units against {reading.events[0]:,} of "
                 f"{reading.units[0]:,}"
             ),

@@ -24,6 +24,7 @@ OUTCOME_EVENTS = frozenset(
 
 
 SAMPLE_RATIO = "sample ratio"
+_MOST_TOLD = 1_000_000
 SPLIT_LIMIT = 1_000.0
 """The e-value at which the split is held to be broken: alpha 0.001, beside the plan's."""
 
@@ -92,12 +93,19 @@ def split_effect(reading: GuardrailReading) -> float:
     return min(abs(reading.excess) / expected, 1.0) if expected > 0 else 0.0
 
 
+def evidence_words(e_value: float) -> str:
+    """An e-value or its limit: 12.6, 2,490, over 1,000,000."""
+    if e_value > _MOST_TOLD:
+        return f"over {_MOST_TOLD:,}"
+    return f"{e_value:,.0f}" if e_value >= 100 else f"{e_value:.3g}"
+
+
 def split_words(reading: GuardrailReading) -> str:
     """One sentence for people: units, what the shares led to expect, and the evidence."""
     return (
         f"{SAMPLE_RATIO}: {reading.units[1]:,} units reached the candidate, where its shares let one "
-        f"expect about {reading.units[1] - reading.excess:,.0f} (evidence {reading.e_value:,.3g}, "
-        f"limit {reading.limit:,.3g})."
+        f"expect about {reading.units[1] - reading.excess:,.0f} (evidence {evidence_words(reading.e_value)}, "
+        f"limit {evidence_words(reading.limit)})."
     )
 
 
@@ -118,7 +126,8 @@ def words(spec: GuardrailSpec, reading: GuardrailReading) -> str:
     """
     now = ""
     if reading.crossing is not None:
-        now = "" if reading.crossing.e_value == reading.e_value else f", {reading.e_value:,.3g} now"
+        if reading.crossing.e_value != reading.e_value:
+            now = f", {evidence_words(reading.e_value)} now"
         reading = reading.crossing
     more = "more" if (reading.excess >= 0) == (spec.harm is Harm.MORE) else "fewer"
     told = (
@@ -138,6 +147,6 @@ def words(spec: GuardrailSpec, reading: GuardrailReading) -> str:
     if reading.cost is not None:
         cost = f", an estimated cost of {reading.cost:,.0f} {reading.currency}".rstrip()
     return (
-        f"{spec.name}: {told} than its share explains{cost} (evidence {reading.e_value:,.3g}, "
-        f"limit {reading.limit:,.3g}{now})."
+        f"{spec.name}: {told} than its share explains{cost} (evidence {evidence_words(reading.e_value)}, "
+        f"limit {evidence_words(reading.limit)}{now})."
     )

@@ -226,7 +226,7 @@ def test_a_broken_split_holds_a_rollout_and_says_what_was_expected() -> None:
     assert (Move.HOLD, "sample ratio") == (decision.move, decision.guardrail)
     assert decision.reason == (
         "Held: the split is not what it should be. sample ratio: 100 units reached the candidate, "
-        "where its shares let one expect about 160 (evidence 2e+03, limit 1e+03)."
+        "where its shares let one expect about 160 (evidence 2,000, limit 1,000)."
     )
 
 

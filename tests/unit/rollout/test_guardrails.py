@@ -207,7 +207,7 @@ def test_a_crossing_is_told_as_it_was_however_the_records_came(
     said = GuardrailComparer(rollout.plan).compare(at_once)[0].words
     assert f"the candidate had 10 among 12 units, control 0 among {len(then_better)}" in said
     assert said.endswith(
-        f"(evidence {crossing.e_value:,.3g}, limit {wrong.limit:.3g}, {wrong.e_value:,.3g} now)."
+        f"(evidence {crossing.e_value:,.0f}, limit {wrong.limit:.3g}, {wrong.e_value:,.3g} now)."
     )
 
 
