@@ -1,38 +1,51 @@
-"""False rollbacks and users to detect: Trimtab's guardrail beside what others do, same draws.
+"""What guardrails promise, simulated: Trimtab's beside what others do, on the same draws.
 
-Run by ``make bench-rollout``. With ``--runs`` and ``--write`` it makes the tables of
-docs/guardrails.md anew.
+Run by ``make bench-rollout``: ``guardrails`` takes minutes; ``guardrails full`` makes so many runs that the
+bounds of the page are reached, and with ``--keep FILE`` may be stopped and goes on where it was.
 """
 
 from __future__ import annotations
 
 import argparse
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import numpy as np
-from methods import (
-    NEVER,
-    asymptotic_sequence,
-    e_process,
-    m_sprt,
-    windowed_threshold,
-    z_peeking,
+from bets import crossings
+from cases import ALPHAS, FIT, HALF, HARMED, MARGIN, QUIET, UNFIT, Case
+from counting import Kept, Task, put, table, upper
+from exact import crossing_chances
+from methods import Method, asymptotic_sequence, m_sprt, windowed_threshold, z_peeking
+from scipy.stats import binom
+from worlds import (
+    BLOCK,
+    HEAVY_USERS,
+    WORLDS,
+    World,
+    draw,
+    draw_heavy,
+    events_of_a_user,
+    heavy_requests,
+    information_limit,
+    rates,
+    seen,
 )
-from rich.progress import track
-from scipy.stats import beta
-from worlds import BLOCK, WORLDS, Traffic, World, draw, draw_clustered, information_limit
 
-SEED = 20_261_127
+from trimtab.rollout import eprocess
+from trimtab.types import Harm
+
 HORIZON = 200_000
+BLOCKS = HORIZON // BLOCK
 BASES = (0.01, 0.03, 0.10)
-RISK = 0.6
-CLUSTERED = World("heavy users, sticky")
-CLUSTERED_RAMP = World("heavy users, ramp", ramp=True)
+BASE, RISK = 0.03, 0.6
+HARM = eprocess.harm(Harm.FEWER, 0.0)
+CERTIFICATE = eprocess.certificate(Harm.FEWER, MARGIN)
+TRUE_RISKS = (1.2, 1.0, 0.9, 0.8, 0.6)
+LIMITS = [1 / alpha for alpha in ALPHAS]
 
-Fires = Callable[[Traffic, float], float]
-PEERS: Mapping[str, Fires] = {
+PEERS: Mapping[str, Method] = {
     "z-test, peeking": z_peeking,
     "mSPRT": m_sprt,
     "asymptotic sequence": asymptotic_sequence,
@@ -40,92 +53,227 @@ PEERS: Mapping[str, Fires] = {
 }
 
 
-def upper(successes: int, runs: int) -> float:
-    """The one-sided 99 % upper bound of a rate (Clopper & Pearson 1934)."""
-    return float(beta.ppf(0.99, successes + 1, runs - successes)) if successes < runs else 1.0
+def quiet(world: World, peer_runs: int) -> Callable[[np.random.Generator, int, int], Counter[str]]:
+    """A candidate exactly as good as control; peers see the first runs."""
+    rate = rates(world, BASE, BLOCKS)
+
+    def chunk(rng: np.random.Generator, runs: int, number: int) -> Counter[str]:
+        looked, watched = None, number * runs < peer_runs
+        if world.heavy and watched:
+            events, looked = heavy_requests(rng, world, BASE, BLOCKS, runs)
+        elif world.heavy:
+            events = draw_heavy(rng, world, BASE, 1.0, BLOCKS, runs)
+        else:
+            events, counts = draw(rng, world, BASE, 1.0, BLOCKS, runs)
+            looked = seen(rng, world, events, counts, (rate, rate)) if watched else None
+        sums: Counter[str] = Counter()
+        for alpha, first in zip(ALPHAS, crossings(HARM, events, LIMITS), strict=True):
+            sums[f"ours {alpha}"] += int((first >= 0).sum())
+        if looked is not None:
+            sums["peer runs"] += runs
+            for name, fires in PEERS.items():
+                for alpha in ALPHAS:
+                    sums[f"{name} {alpha}"] += int(np.isfinite(fires(looked, alpha)).sum())
+        return sums
+
+    return chunk
 
 
-def false_rollbacks(runs: int, peer_runs: int) -> list[list[str]]:
-    """One row a world and level: the rate of false rollbacks by method."""
-    rows = []
-    for world in (*WORLDS, CLUSTERED, CLUSTERED_RAMP):
-        drawn = draw_clustered if world in (CLUSTERED, CLUSTERED_RAMP) else draw
-        ours = {0.05: 0, 0.01: 0}
-        theirs = {(name, alpha): 0 for name in PEERS for alpha in ours}
-        for run in track(range(runs), description=world.name):
-            rng = np.random.default_rng([SEED, run])
-            traffic = drawn(rng, world, 0.03, 1.0, HORIZON // BLOCK)
-            for alpha in ours:
-                ours[alpha] += e_process(traffic, alpha) < NEVER
-                if run < peer_runs:
-                    for name, fires in PEERS.items():
-                        theirs[name, alpha] += fires(traffic, alpha) < NEVER
-        for alpha, count in ours.items():
-            shown = [f"{theirs[name, alpha] / peer_runs:.3f}" for name in PEERS]
+def harmed(base: float, alpha: float) -> Callable[[np.random.Generator, int, int], Counter[str]]:
+    """A candidate that converts 40 % less: users until each method says so, the horizon at most."""
+    world, blocks = WORLDS[0], int(information_limit(base, RISK, 0.1, alpha) * 12 / BLOCK)
+    rate = np.full(blocks, base)
+    peers = {**PEERS, "mSPRT": partial(m_sprt, base=base)}
+
+    def chunk(rng: np.random.Generator, runs: int, _number: int) -> Counter[str]:
+        events, counts = draw(rng, world, base, RISK, blocks, runs)
+        looked = seen(rng, world, events, counts, (rate, rate * RISK))
+        (first,) = crossings(HARM, events, [1 / alpha])
+        times = np.minimum(events.arrived(first), blocks * BLOCK)
+        sums = Counter({"ours": times.sum(), "squares": (times**2).sum()})
+        for name, fires in peers.items():
+            sums[name] += np.minimum(fires(looked, alpha), blocks * BLOCK).sum()
+        return sums
+
+    return chunk
+
+
+def state(risk: float) -> Callable[[np.random.Generator, int, int], Counter[str]]:
+    """What is said of a candidate after 20,000 users, half of them its own; alpha 0.05."""
+
+    def chunk(rng: np.random.Generator, runs: int, _number: int) -> Counter[str]:
+        events, _ = draw(rng, HALF, BASE, risk, 200, runs)
+        (worse,), (certified,) = (
+            crossings(bet, events, LIMITS[:1]) >= 0 for bet in (HARM, CERTIFICATE)
+        )
+        return Counter({
+            "harmed": int(worse.sum()),
+            "certified": int((certified & ~worse).sum()),
+        })  # fmt: skip
+
+    return chunk
+
+
+class Simulation:
+    """The tasks of each table, and the table of what they have summed.
+
+    Args:
+        kept: Where sums are.
+        chosen: How many runs of each kind.
+    """
+
+    def __init__(self, kept: Kept, chosen: argparse.Namespace) -> None:
+        self._kept = kept
+        self._chosen = chosen
+
+    def false_rollbacks(self) -> str:
+        """One row a world and level."""
+        runs, peer_runs = self._chosen.runs, self._chosen.peer_runs
+        tasks = [Task(f"false/{w.name}", runs, quiet(w, peer_runs)) for w in WORLDS]
+        self._kept.run(tasks)
+        rows = []
+        for world, task in zip(WORLDS, tasks, strict=True):
+            sums = self._kept.sums[task.name]
+            for alpha in ALPHAS:
+                peers = [f"{sums[f'{name} {alpha}'] / sums['peer runs']:.3f}" for name in PEERS]
+                rows.append([
+                    world.name, f"{alpha}", *_rate(sums, f"ours {alpha}"), _exactly(world, alpha), *peers,
+                ])  # fmt: skip
+        return table(["world", "alpha", "runs", "Trimtab", "99 % bound", "exact", *PEERS], rows)
+
+    def detections(self) -> str:
+        """One row a base rate and level: mean users to detect over the limit, by method."""
+        pairs = [(base, alpha) for alpha in ALPHAS for base in BASES]
+        tasks = [
+            Task(f"detect/{b}/{a}", self._chosen.detect_runs, harmed(b, a), 250) for b, a in pairs
+        ]
+        self._kept.run(tasks)
+        rows = []
+        for (base, alpha), task in zip(pairs, tasks, strict=True):
+            sums, limit = self._kept.sums[task.name], information_limit(base, RISK, 0.1, alpha)
+            runs = sums["runs"]
+            mean = sums["ours"] / runs
+            error = np.sqrt((sums["squares"] / runs - mean**2) / runs)
             rows.append([
-                world.name, f"{alpha}", f"**{count / runs:.4f}**", f"{upper(count, runs):.4f}", *shown,
+                f"{base:.0%}", f"{alpha}", f"{runs:,}", f"{limit:,.0f}", f"{mean:,.0f}",
+                f"**{mean / limit:.2f}** ± {error / limit:.2f}",
+                *(f"{sums[name] / runs / limit:.2f}" for name in PEERS),
             ])  # fmt: skip
-    return rows
+        head = ["base rate", "alpha", "runs", "limit, users", "Trimtab, users", "Trimtab / limit"]
+        return table([*head, *PEERS], rows)
+
+    def other_guardrails(self) -> str:
+        """One row a kind of guardrail and level, without harm."""
+        return self._rates("quiet", QUIET, ["guardrail", "without harm"], "false alarms")
+
+    def other_harms(self) -> str:
+        """One row a kind of guardrail: how soon a harm is found."""
+        return self._times("harmed", HARMED, ["guardrail", "harm"], "found")
+
+    def false_certificates(self) -> str:
+        """One row a world and level: how often a harm as large as the margin is certified away."""
+        return self._rates("unfit", UNFIT, ["events", "candidate"], "certified")
+
+    def certificates(self) -> str:
+        """One row a direction and share: how soon an equal candidate is certified."""
+        return self._times("fit", FIT, ["events", "candidate"], "certified")
+
+    def states(self) -> str:
+        """One row a true risk: which of the three states it ends in."""
+        tasks = [Task(f"state/{r}", self._chosen.detect_runs, state(r)) for r in TRUE_RISKS]
+        self._kept.run(tasks)
+        rows = []
+        for risk, task in zip(TRUE_RISKS, tasks, strict=True):
+            sums = self._kept.sums[task.name]
+            told = (
+                sums["certified"],
+                sums["runs"] - sums["certified"] - sums["harmed"],
+                sums["harmed"],
+            )
+            parts = [f"{count / sums['runs']:.3f}" for count in told]
+            rows.append([f"{risk - 1:+.0%}", f"{sums['runs']:,}", *parts])
+        return table(
+            ["candidate's conversions", "runs", "certified", "no harm seen", "harmed"], rows
+        )
+
+    def _rates(self, kind: str, cases: Sequence[Case], head: list[str], what: str) -> str:
+        rows = [
+            [case.guardrail, case.world, f"{alpha}", *_rate(sums, f"found {alpha}")]
+            for case, sums in self._sums(kind, cases, self._chosen.runs)
+            for alpha in case.alphas
+        ]
+        return table([*head, "alpha", "runs", what, "99 % bound"], rows)
+
+    def _times(self, kind: str, cases: Sequence[Case], head: list[str], what: str) -> str:
+        rows = [
+            [case.guardrail, case.world, f"{alpha}", f"{sums['runs']:,}", *_time(sums, alpha)]
+            for case, sums in self._sums(kind, cases, self._chosen.detect_runs)
+            for alpha in case.alphas
+        ]
+        return table([*head, "alpha", "runs", what, "mean users"], rows)
+
+    def _sums(self, kind: str, cases: Sequence[Case], runs: int) -> list[tuple[Case, Counter[str]]]:
+        tasks = [Task(f"{kind}/{c.guardrail}/{c.world}", runs, c.chunk, c.small) for c in cases]
+        self._kept.run(tasks)
+        return [(c, self._kept.sums[task.name]) for c, task in zip(cases, tasks, strict=True)]
 
 
-def detections(runs: int) -> list[list[str]]:
-    """One row a base rate: mean users to detect 40 % fewer conversions over the limit, by method."""
-    rows = []
-    for alpha in (0.05, 0.01):
-        for base in BASES:
-            limit = information_limit(base, RISK, 0.1, alpha)
-            peers = {**PEERS, "mSPRT": partial(m_sprt, base=base)}
-            found: dict[str, list[float]] = {name: [] for name in ("ours", *peers)}
-            blocks = int(limit * 12 / BLOCK)
-            for run in track(range(runs), description=f"base rate {base:.0%}, alpha {alpha}"):
-                rng = np.random.default_rng([SEED, 1, run])
-                traffic = draw(rng, WORLDS[0], base, RISK, blocks)
-                for name, fires in (("ours", e_process), *peers.items()):
-                    # A run that never fires counts as the whole horizon, in nobody's favour.
-                    found[name].append(min(fires(traffic, alpha), traffic.arrived[-1]))
-            means = {name: float(np.mean(times)) for name, times in found.items()}
-            rows.append([
-                f"{base:.0%}", f"{alpha}", f"{limit:,.0f}", f"{means['ours']:,.0f}",
-                f"**{means['ours'] / limit:.2f}**",
-                *(f"{means[name] / limit:.2f}" for name in peers),
-            ])  # fmt: skip
-    return rows
+TABLES: Mapping[str, tuple[str, Callable[[Simulation], str]]] = {
+    "false": ("false rollbacks", Simulation.false_rollbacks),
+    "detect": ("users to detect", Simulation.detections),
+    "others": ("other guardrails", Simulation.other_guardrails),
+    "harms": ("other harms", Simulation.other_harms),
+    "unfit": ("false certificates", Simulation.false_certificates),
+    "fit": ("certificates", Simulation.certificates),
+    "states": ("states", Simulation.states),
+}
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """A Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(line) + " |" for line in lines)
+def _rate(sums: Counter[str], name: str) -> list[str]:
+    """Runs, the rate in bold and its bound."""
+    count, runs = sums[name], sums["runs"]
+    return [f"{runs:,}", f"**{count / runs:.5f}**", f"{upper(count, runs):.5f}"]
 
 
-def put(page: Path, name: str, text: str) -> None:
-    """Replace what stands between a page's markers of that name."""
-    begin, end = f"<!-- measured: {name} -->\n", "<!-- measured: end -->"
-    before, _, rest = page.read_text(encoding="utf-8").partition(begin)
-    _, _, after = rest.partition(end)
-    page.write_text(f"{before}{begin}\n{text}\n\n{end}{after}", encoding="utf-8")
+def _time(sums: Counter[str], alpha: float) -> list[str]:
+    """How many were found, and after how many users on average."""
+    runs = sums["runs"]
+    return [f"{sums[f'found {alpha}'] / runs:.3f}", f"{sums[f'users {alpha}'] / runs:,.0f}"]
+
+
+def _exactly(world: World, alpha: float) -> str:
+    """The false rollbacks that simulation estimates, where they can be summed."""
+    if world.ramp:
+        return "–"
+    trials, chance = HORIZON, BASE
+    if world.heavy:
+        trials, chance = HEAVY_USERS, float(events_of_a_user(BASE).sum())
+    most = int(binom.isf(1e-12, trials, chance))
+    reached = crossing_chances(HARM, world.share, 1.0, 1 / alpha, most)
+    return f"{reached @ binom.pmf(np.arange(most + 1), trials, chance):.5f}"
 
 
 def main(arguments: Sequence[str]) -> None:
     """Simulate, print, and write the page's tables if asked to."""
     parser = argparse.ArgumentParser(prog="make bench-rollout", description=__doc__)
-    parser.add_argument("--runs", type=int, default=2_000, help="runs a world for Trimtab")
-    parser.add_argument("--peer-runs", type=int, default=500, help="of which the peers see so many")
-    parser.add_argument("--detect-runs", type=int, default=500, help="runs a base rate")
+    parser.add_argument("size", nargs="?", choices=["full"], help="many runs, for the page")
+    parser.add_argument("--runs", type=int, help="runs without harm, a row")
+    parser.add_argument("--peer-runs", type=int, help="of which the peers see so many")
+    parser.add_argument("--detect-runs", type=int, help="runs with harm, a row")
+    parser.add_argument("--only", choices=list(TABLES), action="append", help="some tables alone")
+    parser.add_argument("--keep", type=Path, help="a file that sums are kept in")
     parser.add_argument(
         "--write", type=Path, help="a page with markers, such as docs/guardrails.md"
     )
-    parser.add_argument("--only", choices=["false", "detect"], help="one of the two tables")
     chosen = parser.parse_args(arguments)
-    tables = {}
-    if chosen.only != "detect":
-        head = ["world", "alpha", "Trimtab", "99 % bound", *PEERS]
-        rows = false_rollbacks(chosen.runs, min(chosen.peer_runs, chosen.runs))
-        tables["false rollbacks"] = table(head, rows)
-    if chosen.only != "false":
-        head = ["base rate", "alpha", "limit, users", "Trimtab, users", "Trimtab / limit", *PEERS]
-        tables["users to detect"] = table(head, detections(chosen.detect_runs))
-    for name, text in tables.items():
-        print(f"\n{name}\n\n{text}")
+    full = chosen.size == "full"
+    chosen.runs = chosen.runs or (100_000 if full else 20_000)
+    chosen.peer_runs = chosen.peer_runs or (2_000 if full else 1_000)
+    chosen.detect_runs = chosen.detect_runs or (10_000 if full else 1_000)
+    simulation = Simulation(Kept(chosen.keep), chosen)
+    for name in chosen.only or TABLES:
+        title, tell = TABLES[name]
+        told = tell(simulation)
+        print(f"\n{title}\n\n{told}", flush=True)
         if chosen.write:
-            put(chosen.write, name, text)
+            put(chosen.write, title, told)

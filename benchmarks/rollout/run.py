@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import sys
 
+import agree
 import guardrails
 import propagation
 import routing
 import strategies
 
 PARTS = {
+    "agree": agree.main,
     "guardrails": guardrails.main,
     "propagation": propagation.main,
     "routing": routing.main,

@@ -1,0 +1,48 @@
+"""The simulations behind docs/guardrails.md are of the product: both cross at the same events."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_simulation_and_the_product_agree_on_the_same_draws() -> None:
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "benchmarks/rollout/agree.py")],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found = re.search(r"(\d+) runs agree with the product's windows, (\d+) of which", done.stdout)
+    assert found is not None, done.stdout
+    runs, crossed = map(int, found.groups())
+    assert 0 < crossed < runs
+
+
+EXACT = """
+import numpy as np
+from bets import crossings
+from cases import FLAT, once
+from exact import crossing_chances
+from scipy.stats import binom
+from trimtab.rollout import eprocess
+from trimtab.types import Harm
+
+bet, users, rate, runs = eprocess.harm(Harm.MORE, 0.0), 20_000, 0.03, 4_000
+events, _ = once(FLAT, rate, 1.3, users // 100)(np.random.default_rng(1), runs)
+counts = np.arange(1_200)
+for limit, found in zip((5, 20), crossings(bet, events, [5, 20]), strict=True):
+    either = 0.9 * rate + 0.1 * rate * 1.3
+    reached = crossing_chances(bet, 0.1, 1.3, limit, len(counts) - 1)
+    exact = reached @ binom.pmf(counts, users, either)
+    assert abs((found >= 0).mean() - exact) < 4 * np.sqrt(exact * (1 - exact) / runs)
+"""
+
+
+def test_simulated_rates_are_the_exact_ones_where_these_can_be_summed() -> None:
+    subprocess.run([sys.executable, "-c", EXACT], cwd=ROOT / "benchmarks/rollout", check=True)
