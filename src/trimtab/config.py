@@ -299,6 +299,10 @@ class ModelConfig(Section, frozen=True):
     ``package.module:function``, for ``trimtab retrain``. ``owner`` and ``purpose``
     stand in the report. Rows are watched apart by the values of the feature ``segment_by``: the
     ``max_segments`` most frequent of the reference.
+
+    ``withhold`` names features, and keys of feature views, whose values the journal never gets. What reads
+    the journal knows them as withheld: neither drift nor quality is judged of them, and no training set is
+    made of them.
     """
 
     deadline_ms: Positive = 1_000.0
@@ -311,6 +315,13 @@ class ModelConfig(Section, frozen=True):
     performance: PerformanceConfig = PerformanceConfig()
     segment_by: str = ""
     max_segments: Annotated[int, Meta(ge=1, le=100)] = 10
+    withhold: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        for name in self.withhold:
+            if name == self.segment_by or name in self.performance.segments:
+                message = f"{name!r} is withheld from the journal, so nothing is watched by it"
+                raise ValueError(message)
 
 
 class ChannelConfig(Section, frozen=True):

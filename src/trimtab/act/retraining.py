@@ -64,6 +64,7 @@ def training_table(
 
     Raises:
         InvalidInput: a feature bears the name of one of the other columns.
+        InvalidPlan: a feature's values are withheld from the journal (``withheld_feature``).
     """
     if clash := {ID, TIME, OUTCOME} & set(signature.names):
         raise InvalidInput(
@@ -76,7 +77,7 @@ def training_table(
     for chunk in _chunks(_answered_once(records), CHUNK):
         known = outcomes([record.prediction_id for record in chunk])
         rows = [
-            _row(record, picks, known[record.prediction_id], provenance=provenance)
+            _row(record, signature, picks, known[record.prediction_id], provenance=provenance)
             for record in chunk
             if record.prediction_id in known
             and (picks := _picks(record.version, signature, versions)) is not None
@@ -142,8 +143,25 @@ def _picks(
 
 
 def _row(
-    record: PredictionRecord, picks: Sequence[int | None], outcome: float, *, provenance: bool
+    record: PredictionRecord,
+    signature: Signature,
+    picks: Sequence[int | None],
+    outcome: float,
+    *,
+    provenance: bool,
 ) -> list[Any]:
+    lacking = [
+        name
+        for name, pick in zip(signature.names, picks, strict=True)
+        if record.withheld and pick in record.withheld
+    ]
+    if lacking:
+        raise InvalidPlan(
+            f"The feature {lacking[0]!r} is withheld from the journal, so nothing can learn from it.",
+            code="withheld_feature",
+            hint="Take a span in which it was recorded, or train on rows of your own.",
+            path=lacking[0],
+        )
     values = [None if pick is None else record.values[pick] for pick in picks]
     sources = (
         [None if pick is None else record.sources[pick] for pick in picks] if provenance else []

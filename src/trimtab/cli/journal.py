@@ -15,6 +15,7 @@ from msgspec import structs
 from rich.console import Console
 
 from trimtab.cli.session import FAILED_STATUS, Session, command
+from trimtab.record.table import withheld_names
 from trimtab.record.verify import SegmentReport, verify, verify_parts
 from trimtab.telemetry import Metrics
 from trimtab.types import PredictionRecord, Signature
@@ -114,6 +115,7 @@ def _named(records: Iterator[PredictionRecord], deployment: Deployment) -> Itera
         signature, row = signatures[record.model].get(record.version), structs.asdict(record)
         if signature is not None:
             row["features"] = dict(zip(signature.names, row.pop("values"), strict=True))
+            row["withheld"] = withheld_names(record, signature)
         yield row
 
 

@@ -27,6 +27,8 @@ PREDICTION_DRIFT = "prediction_drift"
 _LEVEL = 0.05
 _CORRELATION_FLOOR = 0.05
 PAIR_ROWS = 20_000
+WITHHELD = "withheld from the journal"
+"""What is said of a feature none of whose values are in a window that has rows."""
 
 
 class FeatureComparer:
@@ -53,6 +55,8 @@ class FeatureComparer:
         slot = slot_of(self._profile, window)
         found = [
             compare_feature(profile, current, self._statistics, slot)
+            if current.rows or not table.rows
+            else _nothing(profile, WITHHELD)
             for profile, current in zip(self._profile.features, table.features, strict=True)
         ]
         pairs = self._compare_pairs(table, slot)
@@ -209,7 +213,7 @@ def _correlation_noise(variance: float, change: PairChange) -> float:
     return min(1.0, deviation * math.sqrt(2 * math.log(2 * change.pairs)) / 2)
 
 
-def _nothing(profile: FeatureProfile) -> Comparison:
+def _nothing(profile: FeatureProfile, why: str = "nothing to compare") -> Comparison:
     return Comparison(
         name=profile.feature.name,
         statistic="none",
@@ -217,6 +221,6 @@ def _nothing(profile: FeatureProfile) -> Comparison:
         noise_floor=0.0,
         floor=0.0,
         p_value=None,
-        words="nothing to compare",
+        words=why,
         importance=profile.importance,
     )

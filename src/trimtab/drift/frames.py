@@ -165,7 +165,17 @@ def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
 def columns_of_records(
     records: Sequence[PredictionRecord], features: Sequence[FeatureSpec]
 ) -> tuple[list[Array], FloatArray, FloatArray]:
-    """What the journal recorded as columns, scores and event times, to make a reference of it."""
+    """What the journal recorded as columns, scores and event times, to make a reference of it.
+
+    Raises:
+        InvalidInput: a feature's values are withheld from the journal (``withheld_feature``).
+    """
+    for at in sorted({at for record in records for at in record.withheld}):
+        raise InvalidInput(
+            f"The feature {features[at].name!r} is withheld from the journal.",
+            hint="Make the reference of a frame that has it.",
+            code="withheld_feature",
+        )
     rows = list(zip(*(record.values for record in records), strict=True))
     columns: list[Array] = []
     for spec, values in zip(features, rows or [()] * len(features), strict=True):

@@ -119,10 +119,10 @@ class SkewWindows:
     def _keep(self, at: int, record: PredictionRecord) -> None:
         stored = {
             name: (value, record.event_time - age)
-            for name, value, source, age in zip(
-                self._names, record.values, record.sources, record.ages_seconds, strict=True
+            for at, (name, value, source, age) in enumerate(
+                zip(self._names, record.values, record.sources, record.ages_seconds, strict=True)
             )
-            if source in _STORED and age is not None
+            if source in _STORED and age is not None and at not in record.withheld
         }
         if not stored or not record.entities:
             return

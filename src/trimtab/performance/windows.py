@@ -159,7 +159,11 @@ class PerformanceWindows:
         return _Made(
             prediction_id=record.prediction_id,
             score=record.score,
-            segments=tuple(spec.name(record.values[at]) for spec, at in self._segments),
+            segments=tuple(
+                spec.name(record.values[at])
+                for spec, at in self._segments
+                if at not in record.withheld
+            ),
             request_id=record.request_id if self._ranking else None,
         )
 

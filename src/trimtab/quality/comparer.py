@@ -44,6 +44,8 @@ class QualityComparer:
             self._feature(
                 reference, list(checked(reference, current, 0 if odd is None else int(odd[at])))
             )
+            if current.rows or not table.rows
+            else _withheld(reference)
             for at, (reference, current) in enumerate(
                 zip(self._references, table.features, strict=True)
             )
@@ -71,3 +73,15 @@ class QualityComparer:
             reference_value=chosen.before,
             current_value=chosen.now,
         )
+
+
+def _withheld(reference: Reference) -> Comparison:
+    return Comparison(
+        name=reference.feature.name,
+        statistic="none",
+        score=0.0,
+        noise_floor=0.0,
+        floor=0.0,
+        p_value=None,
+        words="withheld from the journal",
+    )

@@ -37,8 +37,12 @@ FIELDS = {
     "shadow": pa.bool_(),
     "entities": pa.map_(pa.string(), pa.string()),
     "shares": pa.list_(pa.float64()),
+    "withheld": pa.list_(pa.int64()),
 }
 """What every record has beside its values; a column bears the name behind an underscore."""
+
+_OWN = {**FIELDS, "withheld": pa.list_(pa.string())}
+"""The same in a table, which knows the features' names."""
 
 KINDS = {
     FeatureKind.NUMERIC: pa.float64(),
@@ -63,7 +67,7 @@ def table(records: Iterable[PredictionRecord], signature: Signature) -> pa.Table
     chunks = []
     while chunk := list(islice(waiting, CHUNK_ROWS)):
         features = zip(*(record.values for record in chunk), strict=True)
-        arrays = _own(chunk) + [
+        arrays = _own(chunk, {record.version: signature for record in chunk}) + [
             pa.array(column, KINDS[spec.kind])
             for spec, column in zip(signature.features, features, strict=True)
         ]
@@ -114,7 +118,7 @@ def joint_batches(
         picked = [_picked(record, places) for record in chunk]
         columns = list(zip(*picked, strict=True)) if names else []
         kinds = [schema.field(name).type for name in names]
-        arrays = _own(chunk) + [
+        arrays = _own(chunk, signatures) + [
             pa.array([_cast(value, kind) for value in column], kind)
             for column, kind in zip(columns, kinds, strict=True)
         ]
@@ -122,14 +126,23 @@ def joint_batches(
 
 
 def _schema(features: Mapping[str, pa.DataType]) -> pa.Schema:
-    own = [(f"_{name}", kind) for name, kind in FIELDS.items()]
+    own = [(f"_{name}", kind) for name, kind in _OWN.items()]
     return pa.schema(own + list(features.items()))
 
 
-def _own(chunk: Sequence[PredictionRecord]) -> list[pa.Array]:
-    return [
-        pa.array([cell(record, name) for record in chunk], kind) for name, kind in FIELDS.items()
+def _own(chunk: Sequence[PredictionRecord], signatures: Mapping[int, Signature]) -> list[pa.Array]:
+    columns = [
+        pa.array([cell(record, name) for record in chunk], kind)
+        for name, kind in _OWN.items()
+        if name != "withheld"
     ]
+    named = [withheld_names(record, signatures[record.version]) for record in chunk]
+    return [*columns, pa.array(named, _OWN["withheld"])]
+
+
+def withheld_names(record: PredictionRecord, signature: Signature) -> list[str]:
+    """The features whose values are not in a record by setting."""
+    return [signature.names[at] for at in record.withheld]
 
 
 def cell(record: PredictionRecord, name: str) -> Any:

@@ -14,12 +14,12 @@ from pathlib import Path
 from types import FrameType
 
 from trimtab.errors import Unavailable
-from trimtab.record.journal import Journal
 from trimtab.record.reader import SegmentReader
 from trimtab.serve.child import Child, run
 from trimtab.telemetry import Event, Metrics
 from trimtab.wiring.crashes import CrashDesk, CrashNotes
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.journal import open_writer
 from trimtab.wiring.shadowing import BATCH_ROWS, Shadowing
 
 logger = logging.getLogger(__name__)
@@ -108,7 +108,7 @@ def serve(child: Child, metrics: Metrics) -> None:
     child.on_orphaned(stop.set)
     os.nice(NICE)  # workers come first
     deployment = Deployment.open(child.config)
-    writer = Journal(deployment.journal_dir, child.config.journal, metrics, deployment.clock)
+    writer = open_writer(deployment, metrics)
     reader = SegmentReader(deployment.journal_dir, metrics)
     crashes = CrashNotes(child.run_dir)
     shadowing = Shadowing(deployment, reader, writer, metrics, crashes)

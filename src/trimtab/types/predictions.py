@@ -81,7 +81,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     answer: a shadow's, or none at all where the candidate ended its process. ``rollout`` is None where
     none was under way, or where somebody chose the arm. ``entities`` are the keys by
     which views were looked up. ``shares`` are all arms' shares, control first, where there are several
-    candidates.
+    candidates. ``withheld`` has the places of features whose values the journal was not given: None
+    in ``values`` does not say there that they were missing, ``sources`` does.
     """
 
     prediction_id: str
@@ -108,6 +109,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     shadow: bool = False
     entities: dict[str, str] = msgspec.field(default_factory=dict)
     shares: tuple[float, ...] = ()
+    withheld: tuple[int, ...] = ()
 
 
 class OutcomeRecord(Record, frozen=True):

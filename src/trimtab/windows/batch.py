@@ -96,6 +96,14 @@ class VersionRows:
             self._read[key] = _categories(values) if categorical else _numbers(values)
         return self._read[key]
 
+    def withheld(self, places: IntArray, width: int) -> IntArray:
+        """Of how many of some rows each feature's value was kept from the journal."""
+        counts = np.zeros(width, dtype=np.int64)
+        for place in places.tolist():
+            for at in self.records[place].withheld:
+                counts[at] += 1
+        return counts
+
     def texts(self, position: int) -> Array:
         """One feature's values as texts, None for missing: what segments are named by."""
         if position not in self._texts:

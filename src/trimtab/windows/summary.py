@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-import msgspec
 import numpy as np
+from msgspec.structs import asdict, replace
 
 from trimtab.sketch import IntArray, Sketcher, TableSketch, merge_many
 from trimtab.windows.batch import VersionRows, take
@@ -22,7 +22,7 @@ class WindowSketch(TableSketch, frozen=True, eq=False, kw_only=True):
 
 def told_of(table: TableSketch, odd: IntArray) -> WindowSketch:
     """A table's sketch, with what is known of its types."""
-    return WindowSketch(**msgspec.structs.asdict(table), odd=odd)
+    return WindowSketch(**asdict(table), odd=odd)
 
 
 def merge_windows(parts: Sequence[WindowSketch]) -> WindowSketch:
@@ -35,11 +35,16 @@ def merge_windows(parts: Sequence[WindowSketch]) -> WindowSketch:
 
 
 def summarise(sketcher: Sketcher, rows: VersionRows, places: IntArray) -> WindowSketch:
-    """Sketch some of a version's rows."""
+    """Sketch some of a version's rows; values that the journal was not given are not counted."""
     read = [rows.column(at, binning) for at, binning in enumerate(sketcher.features)]
     taken = [take(one, places) for one in read]
     table = sketcher.sketch([column for column, _ in taken], rows.scores[places])
+    withheld = rows.withheld(places, len(read))
+    if withheld.any():
+        cells = replace(table.cells, missing=table.cells.missing - withheld)
+        # Rows that differ in what is withheld alone would pass for repeated ones.
+        table = replace(table, cells=cells, distinct=None)
     return told_of(
-        msgspec.structs.replace(table, rows=len(places)),
+        replace(table, rows=len(places)),
         np.array([odd for _, odd in taken], dtype=np.int64),
     )

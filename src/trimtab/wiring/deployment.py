@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TypeVar
 
 from trimtab import plugins
-from trimtab.config import AuthConfig, Config
+from trimtab.config import AuthConfig, Config, ModelConfig
 from trimtab.errors import InvalidConfig, InvalidPlan, NotFound
 from trimtab.models.registry import Registry
 from trimtab.models.trust import Trust
 from trimtab.protocols import BlobStore, Clock, EpochCell, StateStore, StateTx
 from trimtab.rollout import controller, overrides, residence
 from trimtab.rollout.host_rollback import Override, settle
+from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.store.blobs import LocalBlobs
 from trimtab.store.engine import WAIT_SECONDS
 from trimtab.store.state import open_state
@@ -200,6 +201,13 @@ class Deployment:
             InvalidPlan: the plan cannot be run.
             Conflict: another rollout of the model is under way.
         """
+        withheld = self.config.models.get(model, ModelConfig()).withhold
+        if withheld and plan.strategy == Shadow.name:
+            raise InvalidPlan(
+                f"A shadow answers from the journal, which is not given {withheld[0]!r}.",
+                code="withheld_feature",
+                hint=f"Roll out by a canary, or take it out of [models.{model}] withhold.",
+            )
         return self._change(
             lambda state: controller.start(
                 state,

@@ -81,7 +81,10 @@ class FactsKeeper:
             facts,
             outputs=record.outputs if kept.outputs else None,
             request_id=record.request_id if kept.requests else None,
-            segments={name: record.values[at] for name, at in kept.segments} or None,
+            segments={
+                name: record.values[at] for name, at in kept.segments if at not in record.withheld
+            }
+            or None,
         )
 
     def _learn(self, record: PredictionRecord) -> _Kept:

@@ -25,7 +25,6 @@ from trimtab.outcomes import OutcomeDesk
 from trimtab.predict import PredictFlow
 from trimtab.protocols import FeatureResolver, FeatureStore, JournalWriter, LiveArm, LiveModel
 from trimtab.record.ids import IdIssuer
-from trimtab.record.journal import Journal
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import unit_hash
 from trimtab.schema import Checker
@@ -34,6 +33,7 @@ from trimtab.types import Alert, Route, Severity, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.crashes import CrashNotes
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.journal import check_withheld, open_writer
 from trimtab.wiring.views import applied_views, served_features
 
 logger = logging.getLogger(__name__)
@@ -125,6 +125,7 @@ class ModelBuilder:
             TrimtabError: the champion cannot be loaded.
         """
         self.router.check(route)
+        check_withheld(self.deployment, route.model)
         champion_model = self._load(route.model, route.champion)
         version = champion_model.version
         self._applied[route.model] = applied_views(self.deployment, version.views)
@@ -282,7 +283,7 @@ class Serving:
             # A state in SQLite is on this host, so a request may wait for a read of it.
             wait_for_state=not config.state.url.startswith("postgres"),
         )
-        writer = journal or Journal(deployment.journal_dir, config.journal, metrics, clock)
+        writer = journal or open_writer(deployment, metrics)
         issuer = IdIssuer(deployment.id_seed(), clock)
         flow = PredictFlow(
             board=board,

@@ -148,7 +148,7 @@ class Shadowing:
 
     def _fresh(self, shade: Shade, asked: Sequence[PredictionRecord]) -> list[PredictionRecord]:
         oldest = self.deployment.clock.now() - self.max_lag_seconds
-        fresh = [record for record in asked if record.wall_time >= oldest]
+        fresh = [one for one in asked if one.wall_time >= oldest and not one.withheld]
         if len(fresh) < len(asked):
             self._count("ml_shadow_dropped_total", shade, len(asked) - len(fresh))
         return fresh

@@ -113,6 +113,16 @@ def test_missing_values_stay_missing() -> None:
     assert [found[name] for name in SIGNATURE.names] == [None, None, None, None]
 
 
+def test_nothing_learns_from_what_the_journal_was_not_given() -> None:
+    records = [record("a"), record("b", (100, 7.0, True, None), withheld=(3,))]
+    with pytest.raises(InvalidPlan, match="'origin' is withheld") as refused:
+        training_table(records, known(a=1.0, b=0.0), SIGNATURE)
+    assert "withheld_feature" == refused.value.code
+    without = Signature(features=SIGNATURE.features[:3], task=Task.BINARY, labels=("a", "b"))
+    made = training_table(records, known(a=1.0, b=0.0), without, versions={1: SIGNATURE})
+    assert [100.0, 100.0] == made.column("distance").to_pylist()
+
+
 def test_provenance_comes_in_columns_of_its_own() -> None:
     (found,) = training_table([record("a")], known(a=1), SIGNATURE, provenance=True).to_pylist()
     assert [found[f"source:{name}"] for name in SIGNATURE.names] == ["q", "q", "r", "b"]

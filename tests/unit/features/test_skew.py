@@ -69,6 +69,14 @@ RECORD = PredictionRecord(
 NO_STATE = cast("StateTx", None)
 
 
+def test_what_is_withheld_is_not_sampled() -> None:
+    windows = SkewWindows("late", 1, SIGNATURE.names, 100.0, CONFIG)
+    stored = replace(RECORD, values=(1.0, None, None), withheld=(1,))
+    later = replace(RECORD, prediction_id="later", event_time=1_000.0)
+    (window,) = windows.fold([replace(RECORD, prediction_id="a"), stored, later], (), NO_STATE)
+    assert [{"wind": (2.0, 0.0)}] == [sample.values for sample in window.content]
+
+
 def record(number: int, at: float, wind: float = 2.0, age: float = 0.0) -> PredictionRecord:
     return replace(
         RECORD,

@@ -47,6 +47,7 @@ def test_a_record_becomes_a_row_and_names_never_collide(make_record: Make) -> No
             "_shadow": False,
             "_entities": [],
             "_shares": [],
+            "_withheld": [],
             "score": 1.5,
             "seats": 3,
             "holiday": True,

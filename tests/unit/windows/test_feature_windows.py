@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import pytest
+from msgspec.structs import replace
 
 from trimtab.config import WatchConfig
 from trimtab.sketch import Binning, Sketcher, TableSketch
@@ -162,6 +163,18 @@ def test_values_that_are_no_numbers_count_as_missing() -> None:
     numeric, categorical = content.features
     assert (2, 21) == (numeric.missing, numeric.present)
     assert (1, {"new": 1}) == (categorical.missing, categorical.fresh)
+
+
+@pytest.mark.parametrize("hidden", [0, 5, 20])
+def test_what_is_withheld_is_neither_counted_nor_missing(hidden: int) -> None:
+    records = hour()
+    some = [replace(r, values=(1.0, None), withheld=(1,)) for r in records[:hidden]]
+    (found,) = fold(windows(), [*some, *records[hidden:], record(2 * HOUR)])
+    (whole,) = fold(windows(), [*records, record(2 * HOUR)])
+    number, category = found.content.features
+    assert (20, 0) == (number.rows, number.missing)
+    assert (20 - hidden, 0) == (category.rows, category.missing)
+    assert whole.content.features[0].counts.tolist() == number.counts.tolist()
 
 
 def test_open_windows_are_bounded_by_the_lateness() -> None:

@@ -48,7 +48,7 @@ class EstimatedWindows:
     """Folds a version's predictions into windows that close ``lateness_seconds`` after their end.
 
     A record of a window that has closed is dropped and counted in ``late``. Shadow predictions are not
-    folded.
+    folded, nor are records of a regression that lack a feature that was withheld.
 
     Args:
         version: Whose predictions.
@@ -122,7 +122,11 @@ class EstimatedWindows:
         if self._over(index):
             self.late += 1
             return
-        names = [spec.name(record.values[at]) for spec, at in self._segments]
+        if record.withheld and self._signature.task is Task.REGRESSION:
+            return  # its error is estimated from all features
+        names = [
+            spec.name(record.values[at]) for spec, at in self._segments if at not in record.withheld
+        ]
         for name in (WHOLE, *names):
             accepted.setdefault((index, name), []).append(record)
 
