@@ -4,14 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
+from trimtab.report.words import percent, size
 
-def size(count: float) -> str:
-    """Bytes in binary units: ``145.0 KiB``."""
-    for unit in ("B", "KiB", "MiB", "GiB"):
-        if abs(count) < 1024:
-            return f"{count:.0f} {unit}" if unit == "B" else f"{count:.1f} {unit}"
-        count /= 1024
-    return f"{count:.1f} TiB"
+__all__ = ["day", "moment", "percent", "size", "span"]
 
 
 def span(seconds: float) -> str:
@@ -35,8 +30,3 @@ def moment(unix_seconds: float | None) -> str:
 def day(unix_seconds: float | None) -> str:
     """A date in UTC, or a dash."""
     return "–" if unix_seconds is None else moment(unix_seconds)[:10]
-
-
-def percent(share: float) -> str:
-    """A share: ``10 %``, ``0.25 %``."""
-    return f"{share * 100:.4g} %"
