@@ -158,11 +158,12 @@ class Layout:
 
     def __init__(self, view: PlannedView, size: int, refuse: Refuse) -> None:
         features = view.features
-        places = [feature.index for feature in features]
+        places = tuple(feature.index for feature in features)
         first = places[0] if places else 0
-        together = places == list(range(first, first + len(places)))
+        together = places == tuple(range(first, first + len(places)))
         ttls = {feature.ttl_seconds for feature in features}
         self.view = view
+        self.places = places
         self._refuse = refuse
         self._names = tuple(feature.name for feature in features)
         self._span = slice(first, first + len(places)) if together else None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from inspect import iscoroutinefunction
 from math import isfinite
@@ -62,6 +63,7 @@ class Guard:
         self._cache = RowCache(mine.cache) if mine is not None and mine.cache else None
         self._abandoned: set[Attempt] = set()
         self._flying: dict[str, dict[str, Flight]] = {}
+        self._aloft: Counter[str] = Counter()
         self._store = (
             store
             if iscoroutinefunction(store.read)
@@ -100,6 +102,7 @@ class Guard:
             else:
                 flight = Flight(self, view, entities, now, known).join(bell)
                 self._flying.setdefault(view, {}).update(dict.fromkeys(entities, flight))
+                self._aloft[view] += 1
                 new.append(flight)
             answers.append(Flock((flight, *joined), NO_ROWS) if joined else flight)
         if new:
@@ -225,6 +228,10 @@ class Guard:
 
     def _forget(self, flight: Flight) -> None:
         flying = self._flying[flight.view]
+        self._aloft[flight.view] -= 1
+        if not self._aloft[flight.view]:
+            flying.clear()
+            return
         for entity in flight.entities:
             if flying.get(entity) is flight:
                 del flying[entity]

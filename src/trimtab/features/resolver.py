@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from operator import attrgetter
 from typing import Protocol
 
 from trimtab.config import FeaturesConfig
@@ -23,6 +24,8 @@ from trimtab.types import Provenance, Resolved, Scalar, Signature
 
 _DEFAULT = Provenance.DEFAULT.code
 _MISSING = Provenance.MISSING.code
+
+_sources = attrgetter("sources")
 
 _LAST_TURNS = 2
 """With no time left, reads still get these turns of the loop: a reply that has come must be taken."""
@@ -135,7 +138,7 @@ class Resolver:
                 if self._call(waiting, bell):
                     turns = turns or 1
                 elif waiting:
-                    await bell.wait(min(at for at, _ in looks if at is not None) - now)
+                    await bell.wait(min([at for at, _ in looks if at is not None]) - now)
         finally:
             for fill in fills.values():
                 fill.stop()
@@ -204,4 +207,4 @@ def _counted(answers: Sequence[Resolved]) -> Mapping[str, int]:
     """How many rows have which sources."""
     if len(answers) == 1:
         return {answers[0].sources: 1}
-    return Counter([answer.sources for answer in answers])
+    return Counter(map(_sources, answers))

@@ -84,7 +84,7 @@ class Column:
 
     def answers(self) -> list[Resolved]:
         """The rows, of a view that is all of a row and gave all of them."""
-        width = len(self.layout.view.features)
+        width = len(self.layout.places)
         ages = [(age,) * width for age in self.ages]
         values: Iterable[tuple[float, ...]] = self.values  # type: ignore[assignment]  # it is complete
         return list(map(Resolved, values, repeat(self.source * width), ages))
@@ -132,11 +132,9 @@ class Sheet:
 
     def wants(self, layout: Layout, entities: Sequence[Mapping[str, str]]) -> Column | Wants | None:
         """What they want of a view; None if nothing."""
-        features = layout.view.features
-        lacking = sum(feature.index in self._missing for feature in features)
-        if not lacking:
+        if self._missing.isdisjoint(layout.places):
             return None
-        if lacking < len(features):
+        if not self._missing.issuperset(layout.places):
             rows = self._rows
             return layout.wants({at: rows.draft(at) for at in range(len(rows.rows))}, entities)
         column = Column(self._rows, layout, layout.view.entities_of(entities))
@@ -152,7 +150,7 @@ class Sheet:
         if complete and not drafts and len(columns) == 1 and columns[0].layout.is_row:
             return columns[0].answers()
         rows = range(len(self._rows.rows))
-        covered = {f.index for column in columns for f in column.layout.view.features}
+        covered = {at for column in columns for at in column.layout.places}
         for at in rows if self._missing - covered else self._unplaced():
             self._rows.draft(at)
         for column in columns:
@@ -173,10 +171,10 @@ class Sheet:
         """What makes a row of that which the request brought and the views gave as a whole."""
         columns, rows = self._columns, self._rows.rows
         width = len(rows[0])
-        sizes = [len(column.layout.view.features) for column in columns]
+        sizes = [len(column.layout.places) for column in columns]
         held = [
             *range(width),
-            *(f.index for column in columns for f in column.layout.view.features),
+            *(at for column in columns for at in column.layout.places),
         ]
         # Of two that stand for one place the later wins: the first is what the row lacks.
         order = {index: place for place, index in enumerate(held)}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from operator import itemgetter
 from sys import float_info
 
 from msgspec.structs import replace
@@ -53,9 +54,11 @@ class PlannedView(Record, frozen=True):
     def entities_of(self, rows: Sequence[Mapping[str, str]]) -> Sequence[str | None]:
         """The entity of each of many rows; plain names are looked at together."""
         if len(self.keys) == 1:
-            key = self.keys[0]
-            names = [entities.get(key) for entities in rows]
-            if all(names) and is_plain_text(names):
+            try:
+                names = [*map(itemgetter(self.keys[0]), rows)]
+            except KeyError:
+                names = []  # some row has none
+            if names and all(names) and is_plain_text(names):
                 return names
         return [self.entity_of(entities) for entities in rows]
 
