@@ -16,14 +16,16 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
 
 from trimtab.config import load
+from trimtab.protocols import StateStore, StateTx
 from trimtab.types import GuardrailSpec, RampStep, RolloutPlan, Task, UnitEvent
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import Training, register
@@ -42,6 +44,24 @@ class Answers:
     sent: list[float] = field(default_factory=list)
     epochs: list[int] = field(default_factory=list)
     failed: int = 0
+
+
+@dataclass
+class Timed:
+    """A state that says when its last write transaction was committed, before anybody is told."""
+
+    state: StateStore
+    committed: float = 0.0
+
+    @contextmanager
+    def transaction(self) -> Iterator[StateTx]:
+        """A write transaction."""
+        with self.state.transaction() as state:
+            yield state
+        self.committed = time.monotonic()
+
+    def __getattr__(self, name: str) -> object:
+        return getattr(self.state, name)
 
 
 def deployed(folder: Path, workers: int, url: str) -> Path:
@@ -72,8 +92,8 @@ def deployed(folder: Path, workers: int, url: str) -> Path:
     return config
 
 
-async def client(port: int, answers: Answers, name: str, until: asyncio.Event) -> None:
-    """One keep-alive connection that asks again as soon as it is answered."""
+async def client(port: int, answers: Answers, name: str, until: asyncio.Event, pause_seconds: float = 0.0) -> None:  # fmt: skip
+    """One keep-alive connection that asks again as soon as it is answered, or after a pause."""
     reader, writer = await asyncio.open_connection("127.0.0.1", port)
     number = 0
     while not until.is_set():
@@ -93,18 +113,22 @@ async def client(port: int, answers: Answers, name: str, until: asyncio.Event) -
             continue
         answers.sent.append(sent)
         answers.epochs.append(json.loads(said)["epoch"])
+        if pause_seconds:
+            await asyncio.sleep(pause_seconds)
     writer.close()
 
 
-def flip(config: Path, flips: int, commits: list[tuple[float, int]]) -> None:
+def flip(config: Path, flips: int, commits: list[tuple[float, int]], pause: Callable[[], float] = lambda: PAUSE_SECONDS) -> None:  # fmt: skip
     """Start a rollout and roll it back, again and again; when each was committed, and its epoch."""
-    deployment = Deployment.open(load(config, environ={}))
+    opened = Deployment.open(load(config, environ={}))
+    timed = Timed(opened.state)
+    deployment = replace(opened, state=timed)
     for _ in range(flips):
         deployment.start_rollout("risk", 2, PLAN, actor="bench", reason="flip")
-        time.sleep(PAUSE_SECONDS)  # noqa: TID251 - the load goes on meanwhile
+        time.sleep(pause())  # noqa: TID251 - the load goes on meanwhile
         route = deployment.roll_back("risk", actor="bench", reason="flip")
-        commits.append((time.monotonic(), route.epoch))
-        time.sleep(PAUSE_SECONDS)  # noqa: TID251 - as above
+        commits.append((timed.committed, route.epoch))
+        time.sleep(pause())  # noqa: TID251 - as above
     deployment.close()
 
 
@@ -130,21 +154,27 @@ def late_ms(answers: Answers, commits: Sequence[tuple[float, int]]) -> np.ndarra
     return np.array(found)
 
 
+@contextmanager
+def served(config: Path) -> Iterator[int]:
+    """A server on a free port, which is told."""
+    server = subprocess.Popen(
+        [sys.executable, "-m", "trimtab.cli", "serve", "--config", str(config), "--port", "0",
+         "--json"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
+    )  # fmt: skip
+    try:
+        yield int(json.loads(server.stdout.readline())["url"].rsplit(":", 1)[1])
+    finally:
+        os.kill(server.pid, signal.SIGTERM)
+        server.wait(30)
+
+
 def measure(workers: int, flips: int, connections: int, url: str = "") -> None:
     """Serve, load, flip, and print one line."""
     with tempfile.TemporaryDirectory(prefix="trimtab-bench-") as home:
         config = deployed(Path(home), workers, url)
-        server = subprocess.Popen(
-            [sys.executable, "-m", "trimtab.cli", "serve", "--config", str(config), "--port", "0",
-             "--json"],
-            stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True,
-        )  # fmt: skip
-        try:
-            port = int(json.loads(server.stdout.readline())["url"].rsplit(":", 1)[1])
+        with served(config) as port:
             answers, commits = asyncio.run(load_through(port, config, flips, connections))
-        finally:
-            os.kill(server.pid, signal.SIGTERM)
-            server.wait(30)
     late = late_ms(answers, commits)
     p50, p99 = np.percentile(late, [50, 99])
     print(

@@ -20,6 +20,7 @@ import threading
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -40,12 +41,12 @@ class Way:
 
     name: str
     flips: int
-    most_pause_seconds: float
+    pause_seconds: tuple[float, float]
     aim_ms: float
 
 
-PUSH = Way("push", 20, 0.1, 100.0)
-POLL = Way("poll, pushes cut", 10, 0.8, 1_500.0)
+PUSH = Way("push", 200, (0.1, 0.3), 100.0)
+POLL = Way("poll, pushes cut", 60, (0.3, 0.6), 1_500.0)
 
 
 def programs() -> Path:
@@ -118,10 +119,8 @@ async def load_through(way: Way, ports: Sequence[int], config: Path, connections
     ]
     await asyncio.sleep(1.0)
     chance = random.Random(0)  # noqa: S311 - no secret: rollbacks are to fall between two polls anywhere
-    least = way.most_pause_seconds / 2
-    await asyncio.to_thread(
-        flip, config, way.flips, commits, lambda: chance.uniform(least, way.most_pause_seconds)
-    )
+    pause = partial(chance.uniform, *way.pause_seconds)
+    await asyncio.to_thread(flip, config, way.flips, commits, pause)
     done.set()
     await asyncio.gather(*clients)
     return answers, commits

@@ -7,6 +7,7 @@ import sys
 import agree
 import guardrails
 import propagation
+import replicas
 import routing
 import strategies
 
@@ -14,6 +15,7 @@ PARTS = {
     "agree": agree.main,
     "guardrails": guardrails.main,
     "propagation": propagation.main,
+    "replicas": replicas.main,
     "routing": routing.main,
     "strategies": strategies.main,
 }

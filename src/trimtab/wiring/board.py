@@ -162,36 +162,42 @@ class LiveBoard:
             Whether every route is as the state wants it. A model whose new champion cannot be loaded
             keeps its old one, and is tried again at the next refresh.
         """
+        before = self._epoch
         with self._refreshing:
-            # What the host has done by itself is read before the state: who settles it does so the other
-            # way round, so that it is in one of the two.
-            generation = generation_of(self._cell.read())
-            self._overridden(generation)
-            pending = self._pending()
+            complete = self._refreshed()
+        if self._overrides is not None and self._epoch != before:
             with self._state.reading() as state:
-                epoch = state.control.epoch()
-                if (epoch, generation) == (self._epoch, self._generation):
-                    return True
-                routes = over(resident(state), pending)
-                if self._overrides is not None:
-                    self._overrides.keep(state)
-            models, complete = self._kept(routes), True
-            for route in routes:
-                known = models.get(route.model)
-                if known is not None and known.route == route:
-                    continue
-                try:
-                    models[route.model] = self._build(route)
-                except TrimtabError as error:
-                    complete = False
-                    logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
-                        Event.ROUTES_FAILED, extra={"model": route.model, "reason": str(error)}
-                    )
-            self._show(models, epoch if complete else None)
-            if complete:
-                self._seen(epoch, generation)
-            self._cell.publish(epoch)
-            return complete
+                self._overrides.keep(state)
+        return complete
+
+    def _refreshed(self) -> bool:
+        # What the host has done by itself is read before the state: who settles it does so the other
+        # way round, so that it is in one of the two.
+        generation = generation_of(self._cell.read())
+        self._overridden(generation)
+        pending = self._pending()
+        with self._state.reading() as state:
+            epoch = state.control.epoch()
+            if (epoch, generation) == (self._epoch, self._generation):
+                return True
+            routes = over(resident(state), pending)
+        models, complete = self._kept(routes), True
+        for route in routes:
+            known = models.get(route.model)
+            if known is not None and known.route == route:
+                continue
+            try:
+                models[route.model] = self._build(route)
+            except TrimtabError as error:
+                complete = False
+                logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
+                    Event.ROUTES_FAILED, extra={"model": route.model, "reason": str(error)}
+                )
+        self._show(models, epoch if complete else None)
+        if complete:
+            self._seen(epoch, generation)
+        self._cell.publish(epoch)
+        return complete
 
     def _kept(self, routes: Sequence[Route]) -> dict[str, LiveModel]:
         """The models that answer now and still have a route in service."""
