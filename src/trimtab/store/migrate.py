@@ -18,11 +18,16 @@ def migrate(connection: Connection) -> None:
         InvalidConfig: the database was written by a newer release.
     """
     lock(connection, "migrations")
-    if _present(connection) == _newest():
+    if is_present(connection):
         return
     from trimtab.store.upgrade import upgrade
 
     upgrade(connection)
+
+
+def is_present(connection: Connection) -> bool:
+    """Whether the database has the present schema, so that nothing is to be done."""
+    return _present(connection) == _newest()
 
 
 def _present(connection: Connection) -> str | None:

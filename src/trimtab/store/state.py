@@ -15,7 +15,7 @@ from trimtab.store.control import SqlControl
 from trimtab.store.engine import WAIT_SECONDS, begun, open_engine
 from trimtab.store.features import SqlFeatures
 from trimtab.store.leadership import SqlLeadership
-from trimtab.store.migrate import migrate
+from trimtab.store.migrate import is_present, migrate
 from trimtab.store.outcomes import SqlOutcomes
 from trimtab.store.registry import SqlRegistry
 from trimtab.store.statements import upsert
@@ -98,6 +98,8 @@ class SqlStateStore:
 def open_state(url: str, wait_seconds: float = WAIT_SECONDS) -> StateStore:
     """Open the state of a deployment and bring it to the present schema.
 
+    Where that is there already nothing is locked, so whoever only reads waits for no writer.
+
     Args:
         url: ``sqlite:///path/state.db`` or ``postgresql://user:password@host/database``.
         wait_seconds: How long a transaction waits for another one.
@@ -109,8 +111,11 @@ def open_state(url: str, wait_seconds: float = WAIT_SECONDS) -> StateStore:
     engine = open_engine(url, wait_seconds)
     with ExitStack() as on_failure:
         on_failure.callback(engine.dispose)
-        with begun(engine, writing=True) as connection:
-            migrate(connection)
+        with begun(engine, writing=False) as connection:
+            ready = is_present(connection)
+        if not ready:
+            with begun(engine, writing=True) as connection:
+                migrate(connection)
         on_failure.pop_all()
     return SqlStateStore(engine)
 

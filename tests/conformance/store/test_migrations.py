@@ -73,6 +73,17 @@ def test_opening_again_changes_nothing(url: str) -> None:
     store.close()
 
 
+def test_who_only_reads_waits_for_no_writer(url: str) -> None:
+    writer = open_state(url)
+    with writer.transaction() as writing:
+        writing.control.advance(0)
+        reader = open_state(url, wait_seconds=0.05)
+        with reader.reading() as tx:
+            assert 0 == tx.control.epoch()
+        reader.close()
+    writer.close()
+
+
 def test_a_database_of_a_newer_release_is_refused(url: str) -> None:
     open_state(url).close()
     engine = open_engine(url)
