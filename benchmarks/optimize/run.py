@@ -6,6 +6,7 @@ import sys
 
 import converting
 import curves
+import loading
 import pipelines
 import serving
 import trees
@@ -14,6 +15,7 @@ PARTS = {
     "trees": trees.main,
     "converting": converting.main,
     "curves": curves.main,
+    "loading": loading.main,
     "pipelines": pipelines.main,
     "serving": serving.main,
 }

@@ -197,10 +197,11 @@ def shared(path: Path, rows: Path) -> None:
             capture_output=True,
             text=True,
         )
-        sizes[workers] = float(done.stdout)
+        sizes[workers] = [float(word) for word in done.stdout.split()]
+    four, one = (mapped + own for mapped, own, _ in (sizes[4], sizes[1]))
     print(
-        f"four workers take {sizes[4]:.1f} MB (PSS) of the model together, one takes "
-        f"{sizes[1]:.1f} MB: {sizes[4] / sizes[1]:.2f} x"
+        f"four workers take {four:.2f} MB (PSS) of the model together, {sizes[4][1]:.3f} MB of it their own;"
+        f" one takes {one:.2f} MB: {four / one:.2f} x (to answer at all took each {sizes[1][2]:.2f} MB before)"
     )
 
 

@@ -1,7 +1,8 @@
 """So many workers that map one file and answer: the proportional size of the model in all of them.
 
-``workers.py MODEL ROWS WORKERS`` prints megabytes: the sum over the workers of the file's PSS and of
-what each worker's own memory grew by.
+``workers.py MODEL ROWS WORKERS`` prints three numbers in megabytes, summed over the workers: the file's PSS,
+what each worker's own memory grew by with the model, and what it had grown by before, when a forest of
+one leaf first answered the same rows: the fixed cost of a process that answers at all.
 """
 
 from __future__ import annotations
@@ -13,8 +14,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 
 import numpy as np
+from sklearn.tree import DecisionTreeClassifier
 
-from trimtab.compact import Forest
+from trimtab.compact import Forest, pack
+from trimtab.optimize.convert import ensemble_of
 
 
 def own_mb(path: Path) -> tuple[float, float]:
@@ -31,13 +34,19 @@ def own_mb(path: Path) -> tuple[float, float]:
 
 
 def work(path: Path, X: np.ndarray, pipe: Connection) -> None:
+    smallest = DecisionTreeClassifier(max_depth=1).fit(X[:50], X[:50, 0] > 0)
+    packed = pack(ensemble_of(smallest))
+    own_mb(path)
+    idle = own_mb(path)[1]
+    tiny = Forest(packed)
+    tiny.predict(X[:1000])
     before = own_mb(path)[1]
     forest = Forest.open(path)
     forest.predict(X[:1000])
     pipe.send("ready")
     pipe.recv()
     mapped, private = own_mb(path)
-    pipe.send(mapped + private - before)
+    pipe.send((mapped, private - before, before - idle))
     pipe.recv()
 
 
@@ -57,7 +66,7 @@ def main(path: Path, rows: Path, workers: int) -> None:
         sizes.append(pipe.recv())
     for pipe in pipes:
         pipe.send("end")
-    print(f"{sum(sizes):.2f}")
+    print(*(f"{sum(part):.3f}" for part in zip(*sizes, strict=True)))
 
 
 if __name__ == "__main__":

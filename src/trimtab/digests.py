@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +25,8 @@ def digest_of(path: Path, kind: str = SHA256) -> str:
     Raises:
         OSError: it cannot be read.
     """
-    if kind == BLAKE3:
-        return f"{BLAKE3}:{blake3().update_mmap(path).hexdigest()}"
-    with path.open("rb") as file:
-        return f"{SHA256}:{hashlib.file_digest(file, SHA256).hexdigest()}"
+    with path.open("rb", buffering=0) as file:
+        return f"{kind}:{hashlib.file_digest(file, partial(hasher, kind)).hexdigest()}"
 
 
 def parts(digest: str) -> tuple[str, str] | None:
