@@ -10,16 +10,13 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-import pandas as pd
 import uvloop
 from http_client import rate
-from sklearn.linear_model import LogisticRegression
+from served import PATH, served
 from support import (
     NAMES,
     RedisServer,
@@ -31,13 +28,10 @@ from support import (
     rows_of,
 )
 
-from trimtab.config import StoreConfig, load
+from trimtab.config import StoreConfig
 from trimtab.features.guard import Guard
 from trimtab.features.stores import redis
 from trimtab.telemetry import Metrics
-from trimtab.types import Task
-from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.registration import Training, register
 
 ROOT = Path(__file__).parents[2]
 AT_A_TIME = 8
@@ -71,44 +65,11 @@ async def ours(server: RedisServer) -> dict[str, float]:
     return medians
 
 
-def served(server: RedisServer, folder: Path) -> float:
+def over_http(server: RedisServer, folder: Path) -> float:
     """Answers a second of one worker over HTTP, values and sources included."""
-    (folder / "state").mkdir(parents=True)
-    path = folder / "trimtab.toml"
-    listed = ", ".join(f'{{ name = "{name}", default = -1.0 }}' for name in NAMES)
-    path.write_text(
-        f'[state]\ndir = "{folder / "state"}"\n[serve]\nworkers = 1\n'
-        f'[features.stores.online]\nkind = "redis"\nurl = "{server.url}"\n'
-        f'[features.views.numbers]\nentity = "user"\nrealtime = "online"\nfeatures = [{listed}]\n'
-    )
-    draw = np.random.default_rng(1)
-    frame = pd.DataFrame(draw.random((500, len(NAMES))), columns=list(NAMES))
-    frame["outcome"] = (frame[NAMES[0]] > 0.5).astype(int)
-    model = LogisticRegression().fit(frame[list(NAMES)], frame["outcome"])
-    deployment = Deployment.open(load(path, environ={}))
-    training = Training(
-        reference=frame, outcome="outcome", task=Task.BINARY, labels=("low", "high")
-    )
-    version = register(
-        deployment, "numbers", model, training, author="bench", views=["numbers"], trust=True
-    )
-    deployment.deploy("numbers", version.version, actor="bench", reason="measured")
-    deployment.close()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "trimtab.cli", "serve", "--config", path, "--port", "0", "--json"],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.DEVNULL,
-        text=True,
-    )
-    assert process.stdout is not None
-    try:
-        port = int(json.loads(process.stdout.readline())["url"].rsplit(":", 1)[1])
+    with served(folder, server.url) as port:
         body = json.dumps({"features": {"user": "e1"}, "provenance": True})
-        return rate(port, "/models/numbers/predict", body, 8_000, AT_A_TIME)
-    finally:
-        process.terminate()
-        process.wait()
-        process.stdout.close()
+        return rate(port, PATH, body, 8_000, AT_A_TIME)
 
 
 def main() -> None:
@@ -117,7 +78,7 @@ def main() -> None:
     )
     with RedisServer() as server, tempfile.TemporaryDirectory() as folder:
         mine = uvloop.run(ours(server))
-        mine["server"] = served(server, Path(folder) / "trimtab")
+        mine["server"] = over_http(server, Path(folder) / "trimtab")
         peer = Path(__file__).with_name("feast_peer.py")
         ran = subprocess.run(
             [made.stdout.strip(), peer, folder, str(server.port), str(free_port())],

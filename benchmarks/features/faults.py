@@ -19,6 +19,7 @@ from pathlib import Path
 from threading import Event
 
 import numpy as np
+from recovery import recovery
 from support import NAMES, RedisServer, SystemTime, numbers_config, resolver, rows_of
 
 from trimtab.config import StoreConfig
@@ -286,3 +287,7 @@ if __name__ == "__main__":
         f"breaker {BREAKER_SECONDS:g} s; 'other' is a model on a store that is well: before -> during."
     )
     show(asyncio.run(run_case(case, requests)) for case in CASES)
+    print(
+        "\nThrough `trimtab serve`, 'other' is the same model before Redis was killed -> while it was away:"
+    )
+    show([recovery(requests, BREAKER_SECONDS)])
