@@ -32,10 +32,16 @@ class Section(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=T
 
 
 class StateConfig(Section, frozen=True):
-    """Where state lives. ``url`` is empty for SQLite in ``dir``, or a ``postgresql://`` URL."""
+    """Where state lives.
+
+    ``url`` is empty for SQLite in ``dir``, or a ``postgresql://`` URL. ``artifacts`` is empty for a folder
+    in ``dir``, or a folder or URL that all machines reach, for example ``s3://bucket/models`` with the
+    extra ``s3``; then ``dir`` has verified copies of what is in use here.
+    """
 
     dir: str = ".trimtab"
     url: str = ""
+    artifacts: str = ""
 
 
 class ServeConfig(Section, frozen=True):

@@ -19,7 +19,7 @@ from trimtab.config import Config, JournalConfig, StateConfig, WatchConfig
 from trimtab.errors import InvalidConfig
 from trimtab.record.journal import Journal
 from trimtab.telemetry import Metrics
-from trimtab.types import PredictionRecord, Task, Verdict
+from trimtab.types import Columns, PredictionRecord, Task, Verdict
 from trimtab.wiring.clock import SystemClock
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import Training, register
@@ -31,11 +31,12 @@ HOUR = 3_600.0
 
 
 @contextmanager
-def opened(folder: Path, url: str, replica: str) -> Iterator[Deployment]:
+def opened(folder: Path, url: str, replica: str, artifacts: str = "") -> Iterator[Deployment]:
     watch = WatchConfig(
         window_seconds=HOUR, lateness_seconds=600.0, replica=replica, batch_rows=100
     )
-    deployment = Deployment.open(Config(state=StateConfig(dir=str(folder), url=url), watch=watch))
+    state = StateConfig(dir=str(folder), url=url, artifacts=artifacts)
+    deployment = Deployment.open(Config(state=state, watch=watch))
     try:
         yield deployment
     finally:
@@ -112,6 +113,24 @@ def test_two_machines_conclude_what_one_does(postgresql: str, tmp_path: Path) ->
         assert msgspec.msgpack.encode(expected[name]) == msgspec.msgpack.encode(actual[name])
     assert 250 == expected["data_drift"][0].rows
     assert expected["data_drift"][-1].alarmed
+
+
+def test_a_machine_with_an_empty_folder_takes_the_artifacts_that_another_has_kept(
+    postgresql: str, tmp_path: Path
+) -> None:
+    url, artifacts = new_database(postgresql), f"file://{tmp_path}/artifacts"
+    with opened(tmp_path / "a", url, "a", artifacts) as a:
+        registered(a)
+        expected = scored(a)
+    with opened(tmp_path / "b", url, "b", artifacts) as b:
+        assert not (tmp_path / "b" / "blobs").exists()
+        assert expected == scored(b)
+
+
+def scored(deployment: Deployment) -> list[float]:
+    version = deployment.version("flights_late", 1)
+    row = Columns(version.signature.features, (np.array([0.5]),))
+    return deployment.registry.load(version).predictor.predict(row).tolist()
 
 
 def test_windows_by_rows_of_several_machines_are_refused(tmp_path: Path) -> None:

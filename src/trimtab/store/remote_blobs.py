@@ -11,29 +11,28 @@ from fsspec.core import url_to_fs
 
 from trimtab.digests import SHA256
 from trimtab.errors import InvalidConfig, NotFound, Refused, Unavailable
-from trimtab.protocols import BlobStore
 from trimtab.store.blobs import LocalBlobs, relative
 
 
-def open_blobs(where: str, cache: Path) -> BlobStore:
-    """A store for artifacts.
+def open_blobs(where: str, cache: Path) -> RemoteBlobs:
+    """A remote store for artifacts.
 
     Args:
-        where: A folder, or the URL of one that fsspec understands.
-        cache: Folder for local copies of remote blobs.
+        where: The URL of a folder that fsspec understands.
+        cache: Folder for local copies.
 
     Raises:
         InvalidConfig: the URL's scheme is unknown or its driver is not installed.
     """
-    if "://" not in where:
-        return LocalBlobs(Path(where))
     scheme = where.partition("://")[0]
     try:
         files, root = url_to_fs(where)
     except (ValueError, ImportError) as unknown:
         raise InvalidConfig(
             f"Artifacts cannot be kept at {scheme!r} addresses: {unknown}.",
-            hint="Is the scheme spelled right, and its fsspec driver installed?",
+            path="state.artifacts",
+            hint="Is the scheme spelled right, and its fsspec driver installed? S3's comes with "
+            "pip install 'trimtab[s3]'.",
         ) from unknown
     return RemoteBlobs(files, root, LocalBlobs(cache))
 

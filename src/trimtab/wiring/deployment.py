@@ -28,6 +28,18 @@ from trimtab.wiring.host_rollbacks import Overrides, open_overrides
 T = TypeVar("T")
 
 
+def open_blobs(where: str, folder: Path) -> BlobStore:
+    """Artifacts at ``where``, by default in the state's folder, which else has copies of them.
+
+    Raises:
+        InvalidConfig: no file system of that scheme is known, or its driver is not installed.
+    """
+    if "://" not in where:
+        return LocalBlobs(Path(where) if where else folder)
+    store: BlobStore = plugins.by_path("trimtab.store.remote_blobs:open_blobs")(where, folder)
+    return store
+
+
 def open_trust(auth: AuthConfig) -> Trust:
     """Who vouches for artifacts, as configured.
 
@@ -74,7 +86,7 @@ class Deployment:
         folder = Path(config.state.dir).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         state = open_state(config.state.url or f"sqlite:///{folder / 'state.db'}", wait_seconds)
-        blobs = LocalBlobs(folder / "blobs")
+        blobs = open_blobs(config.state.artifacts, folder / "blobs")
         on_host = open_overrides(config)
         return cls(
             config=config,

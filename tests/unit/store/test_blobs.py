@@ -13,7 +13,7 @@ import pytest
 from trimtab.errors import InvalidConfig, InvalidRequest, NotFound, Refused
 from trimtab.protocols import BlobStore
 from trimtab.store.blobs import LocalBlobs
-from trimtab.store.remote_blobs import open_blobs
+from trimtab.wiring.deployment import open_blobs
 
 CONTENT = b"the bytes of a model"
 DIGEST = f"sha256:{hashlib.sha256(CONTENT).hexdigest()}"
