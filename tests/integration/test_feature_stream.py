@@ -19,7 +19,7 @@ from trimtab.config import StoreConfig, ViewConfig, ViewFeature
 from trimtab.errors import Unavailable
 from trimtab.features.stores import redis as redis_store
 from trimtab.features.stores import sqlite as sqlite_store
-from trimtab.features.streams import StreamOptions
+from trimtab.features.streams import Intake, StreamOptions
 from trimtab.features.streams.redis import RedisStream
 from trimtab.features.writing import RowReader, Tally, Written
 from trimtab.protocols import FeatureStore
@@ -98,7 +98,7 @@ async def consume(
     )
     tally = Tally()
     reader = RowReader(WEATHER, FakeClock(), "event_time")
-    stream = RedisStream(options, "weather", reader, Brittle(store, failures), tally)
+    stream = RedisStream(options, Intake("weather", reader, Brittle(store, failures), tally))
     try:
         await stream.run(asyncio.Event(), until_empty=True)
         return tally.written(), await store.read("weather", ["JFK", "LGA"])

@@ -15,7 +15,7 @@ from trimtab.cli.main import cli
 from trimtab.config import ViewConfig, ViewFeature
 from trimtab.errors import InvalidConfig, Unavailable
 from trimtab.features.stores.memory import MemoryStore
-from trimtab.features.streams import StreamOptions
+from trimtab.features.streams import Intake, StreamOptions
 from trimtab.features.streams.kafka import KafkaStream
 from trimtab.features.writing import RowReader, Tally, Written
 from trimtab.testing import FakeClock
@@ -104,7 +104,7 @@ async def consume(
     )
     tally = Tally()
     reader = RowReader(WEATHER, FakeClock(), "event_time")
-    stream = KafkaStream(options, "weather", reader, store, tally)
+    stream = KafkaStream(options, Intake("weather", reader, store, tally))
     try:
         await stream.run(asyncio.Event(), until_empty=True)
     finally:

@@ -9,7 +9,7 @@ from trimtab import plugins
 from trimtab.errors import InvalidConfig
 from trimtab.features.history import history_of
 from trimtab.features.materialise import Ledger, materialise
-from trimtab.features.streams import StreamOptions
+from trimtab.features.streams import Intake, StreamOptions
 from trimtab.features.writing import RowReader, Tally, Written, writable
 from trimtab.types import SourceProgress
 from trimtab.wiring.deployment import Deployment
@@ -100,7 +100,7 @@ async def consume_stream(
     tally = Tally()
     store = open_store(deployment, writable(found, view))
     reader = RowReader(found, deployment.clock, asked.time_column)
-    stream = plugins.by_path(STREAMS[scheme])(asked, view, reader, store, tally)
+    stream = plugins.by_path(STREAMS[scheme])(asked, Intake(view, reader, store, tally))
     try:
         await stream.run(stop, until_empty=until_empty)
     finally:

@@ -10,6 +10,7 @@ import msgspec
 from trimtab.config import Count, Positive, Section
 from trimtab.errors import InvalidRow
 from trimtab.features.writing import RowReader, Tally
+from trimtab.protocols import FeatureStore
 from trimtab.types import StoredRow
 
 _decode = msgspec.json.Decoder(dict[str, Any]).decode
@@ -34,33 +35,49 @@ class StreamOptions(Section, frozen=True):
     settings: Mapping[str, str] = {}
 
 
-def sort_out(
-    entries: Iterable[tuple[str, bytes]], reader: RowReader, tally: Tally
-) -> tuple[dict[str, StoredRow], list[tuple[int, str]]]:
-    """What is to be stored of a batch, the newest row of each entity, and what cannot be.
+class Intake:
+    """Where the events of a stream go, whatever brings them: into a view's store, or back if they cannot.
 
     Args:
-        entries: Where each stands, for the error, and its JSON object.
-        reader: Makes rows of them.
+        view: The view's name.
+        reader: Makes rows of what comes.
+        store: Keeps them.
         tally: Counts them.
-
-    Returns:
-        Rows by entity; the places of what is refused, with the reason.
     """
-    newest: dict[str, StoredRow] = {}
-    refused: list[tuple[int, str]] = []
-    for place, (path, text) in enumerate(entries):
-        tally.rows += 1
-        try:
-            entity, row = reader.read(_object(text, path), path, tally.value_refused)
-        except InvalidRow as wrong:
-            tally.row_refused(wrong)
-            refused.append((place, str(wrong)))
-            continue
-        known = newest.get(entity)
-        if known is None or row.event_time >= known.event_time:
-            newest[entity] = row
-    return newest, refused
+
+    def __init__(self, view: str, reader: RowReader, store: FeatureStore, tally: Tally) -> None:
+        self._view = view
+        self._reader = reader
+        self._store = store
+        self._tally = tally
+
+    async def take(self, entries: Iterable[tuple[str, bytes]]) -> list[tuple[int, str]]:
+        """Store a batch, of each entity its newest row; the places of what is refused, with the reason.
+
+        Args:
+            entries: Where each stands, for the error, and its JSON object.
+
+        Raises:
+            Unavailable: the store cannot be reached; nothing is lost if it is taken again.
+        """
+        newest: dict[str, StoredRow] = {}
+        refused: list[tuple[int, str]] = []
+        for place, (path, text) in enumerate(entries):
+            self._tally.rows += 1
+            try:
+                entity, row = self._reader.read(
+                    _object(text, path), path, self._tally.value_refused
+                )
+            except InvalidRow as wrong:
+                self._tally.row_refused(wrong)
+                refused.append((place, str(wrong)))
+                continue
+            known = newest.get(entity)
+            if known is None or row.event_time >= known.event_time:
+                newest[entity] = row
+        if newest:
+            self._tally.kept += await self._store.write(self._view, newest)
+        return refused
 
 
 def _object(text: bytes, path: str) -> dict[str, Any]:

@@ -17,9 +17,7 @@ from confluent_kafka import (
 )
 
 from trimtab.errors import InvalidConfig, Unavailable
-from trimtab.features.streams import StreamOptions, sort_out
-from trimtab.features.writing import RowReader, Tally
-from trimtab.protocols import FeatureStore
+from trimtab.features.streams import Intake, StreamOptions
 
 SCHEME = "kafka://"
 _JOIN_SECONDS = 10.0
@@ -47,28 +45,15 @@ class KafkaStream:
     Args:
         options: ``kafka://host:port,host:port``, topic, group and bounds; ``settings`` are those of
             librdkafka, for example ``security.protocol``.
-        view: The view's name.
-        reader: Makes rows of what comes.
-        store: Where they go.
-        tally: Counts them.
+        intake: Where its events go.
 
     Raises:
         InvalidConfig: a setting cannot be used.
     """
 
-    def __init__(
-        self,
-        options: StreamOptions,
-        view: str,
-        reader: RowReader,
-        store: FeatureStore,
-        tally: Tally,
-    ) -> None:
+    def __init__(self, options: StreamOptions, intake: Intake) -> None:
         self._options = options
-        self._view = view
-        self._reader = reader
-        self._store = store
-        self._tally = tally
+        self._intake = intake
         self._ended: set[int] = set()
         self._assigned: set[int] | None = None
         session_ms = max(_LEAST_SESSION_MS, int(options.claim_seconds * 1e3))
@@ -157,9 +142,7 @@ class KafkaStream:
             for message in messages
             for partition, offset in (_place(message),)
         ]
-        newest, refused = sort_out(entries, self._reader, self._tally)
-        if newest:
-            self._tally.kept += await self._store.write(self._view, newest)
+        refused = await self._intake.take(entries)
         if refused:
             aside = [(messages[place], entries[place][0], why) for place, why in refused]
             await asyncio.to_thread(self._put_aside, aside)

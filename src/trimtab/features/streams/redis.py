@@ -11,9 +11,7 @@ from redis.asyncio import Redis
 from redis.exceptions import RedisError, ResponseError
 
 from trimtab.errors import InvalidConfig, Unavailable
-from trimtab.features.streams import StreamOptions, sort_out
-from trimtab.features.writing import RowReader, Tally
-from trimtab.protocols import FeatureStore
+from trimtab.features.streams import Intake, StreamOptions
 
 FIELD = b"row"
 
@@ -30,28 +28,15 @@ class RedisStream:
 
     Args:
         options: Server, stream, group and bounds.
-        view: The view's name.
-        reader: Makes rows of what comes.
-        store: Where they go.
-        tally: Counts them.
+        intake: Where its events go.
 
     Raises:
         InvalidConfig: the URL cannot be used.
     """
 
-    def __init__(
-        self,
-        options: StreamOptions,
-        view: str,
-        reader: RowReader,
-        store: FeatureStore,
-        tally: Tally,
-    ) -> None:
+    def __init__(self, options: StreamOptions, intake: Intake) -> None:
         self._options = options
-        self._view = view
-        self._reader = reader
-        self._store = store
-        self._tally = tally
+        self._intake = intake
         try:
             self._client = Redis.from_url(options.url, protocol=2)
         except ValueError as wrong:
@@ -121,13 +106,9 @@ class RedisStream:
 
     async def _take(self, entries: list[Entry]) -> None:
         """Store a batch, put aside what cannot be stored, then acknowledge all of it."""
-        newest, refused = sort_out(
-            ((name.decode(), fields.get(FIELD, b"")) for name, fields in entries),
-            self._reader,
-            self._tally,
+        refused = await self._intake.take(
+            (name.decode(), fields.get(FIELD, b"")) for name, fields in entries
         )
-        if newest:
-            self._tally.kept += await self._store.write(self._view, newest)
         options = self._options
         with _explained(options.stream):
             async with self._client.pipeline(transaction=True) as pipe:
