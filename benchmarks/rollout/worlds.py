@@ -120,7 +120,8 @@ def draw(
     share, rate = shares(world, blocks), rates(world, base, blocks)
     harmed = np.minimum(rate * risk, 1.0)
     either = share * harmed + (1 - share) * rate
-    counts = rng.binomial(BLOCK, either, (runs, blocks))
+    # Block by block: with one probability at a time they are drawn twice as fast.
+    counts = np.ascontiguousarray(rng.binomial(BLOCK, either[:, None], (blocks, runs)).T)
     block = np.tile(np.arange(blocks, dtype=np.int16), runs).repeat(counts.ravel())
     arm = (rng.random(len(block)) < (share * harmed / either)[block]).astype(np.int8)
     return columns(share, arm, block, counts.sum(axis=1)), counts

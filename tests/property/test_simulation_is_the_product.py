@@ -26,7 +26,7 @@ def test_the_simulation_and_the_product_agree_on_the_same_draws() -> None:
 
 EXACT = """
 import numpy as np
-from bets import crossings
+from bets import crossings, levels
 from cases import FLAT, once
 from exact import crossing_chances
 from scipy.stats import binom
@@ -34,13 +34,18 @@ from trimtab.rollout import eprocess
 from trimtab.types import Harm
 
 bet, users, rate, runs = eprocess.harm(Harm.MORE, 0.0), 20_000, 0.03, 4_000
-events, _ = once(FLAT, rate, 1.3, users // 100)(np.random.default_rng(1), runs)
-counts = np.arange(1_200)
-for limit, found in zip((5, 20), crossings(bet, events, [5, 20]), strict=True):
-    either = 0.9 * rate + 0.1 * rate * 1.3
-    reached = crossing_chances(bet, 0.1, 1.3, limit, len(counts) - 1)
-    exact = reached @ binom.pmf(counts, users, either)
-    assert abs((found >= 0).mean() - exact) < 4 * np.sqrt(exact * (1 - exact) / runs)
+counts, limits = np.arange(1_200), [5.0, 20.0]
+for risk in (1.0, 1.3):
+    rng = np.random.default_rng(1)
+    events, _ = once(FLAT, rate, risk, users // 100)(rng, runs)
+    found = (crossings(bet, events, limits) >= 0).mean(axis=1)
+    weights = levels(rng, bet, events, limits)
+    for at, limit in enumerate(limits):
+        reached = crossing_chances(bet, 0.1, risk, limit, len(counts) - 1)
+        exact = reached @ binom.pmf(counts, users, rate * (0.9 + 0.1 * risk))
+        assert abs(found[at] - exact) < 4 * np.sqrt(exact * (1 - exact) / runs)
+        error = weights[at].std() / np.sqrt(runs)
+        assert risk != 1.0 or abs(weights[at].mean() - exact) < 4 * error < 0.2 * exact
 """
 
 
