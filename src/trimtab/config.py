@@ -118,8 +118,9 @@ class WatchConfig(Section, frozen=True):
     retraining. Every ``poll_ms`` the watcher takes at most ``batch_rows`` records. ``statistics`` names
     the drift statistics, built in or installed, that features and scores are compared by.
 
-    ``replica`` is this machine's name where several share one database: their windows are merged then.
-    One that is ``replica_wait_seconds`` behind the others is not waited for.
+    ``replica`` is this machine's name where several share one database: their windows are merged then,
+    and rollouts judged by what all have answered. One that is ``replica_wait_seconds`` behind the others
+    is not waited for.
     """
 
     poll_ms: Positive = 200.0

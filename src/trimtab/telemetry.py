@@ -41,6 +41,7 @@ class Event(StrEnum):
     WORKER_DIED = "worker_died"
     WORKER_RECYCLED = "worker_recycled"
     WATCHER_STARTED = "watcher_started"
+    TRAFFIC_NOT_COUNTED = "traffic_not_counted"
     TICK_FAILED = "tick_failed"
     ROUTES_RELOADED = "routes_reloaded"
     ROUTES_FAILED = "routes_failed"

@@ -81,6 +81,11 @@ def plain_facts(record: PredictionRecord) -> PredictionFacts:
     )
 
 
+def nothing_waits(_: StateTx) -> bool:
+    """A machine that watches alone has all that it needs in its journal."""
+    return False
+
+
 class WatchFlow:
     """Watches what was recorded.
 
@@ -92,6 +97,7 @@ class WatchFlow:
         notify: Opens alerts, within the transaction.
         batch_rows: How many records and outcomes one tick takes at most.
         facts: What the outcome join keeps of a prediction.
+        waits: Whether subjects have something to take up that is in no journal of this machine.
     """
 
     def __init__(
@@ -103,6 +109,7 @@ class WatchFlow:
         notify: Notify,
         batch_rows: int,
         facts: Facts = plain_facts,
+        waits: Callable[[StateTx], bool] = nothing_waits,
     ) -> None:
         self._state = state
         self._journal = journal
@@ -110,6 +117,7 @@ class WatchFlow:
         self._notify = notify
         self._batch_rows = batch_rows
         self._facts = facts
+        self._waits = waits
         self._loaded: dict[str, Subject] = {}
 
     def tick(self) -> Tick:
@@ -134,7 +142,7 @@ class WatchFlow:
         records = Batch(_first(answers, new))
         matured = state.outcomes.take_matured(self._batch_rows)
         moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
-        if not (records or matured or moved or ready):
+        if not (records or matured or moved or ready or self._waits(state)):
             return Tick(0, 0, (), ())
         verdicts: list[Verdict] = []
         alerts: list[Alert] = []

@@ -114,6 +114,18 @@ class WatchTx(Protocol):
         """Hold a named lock until the transaction ends."""
         ...
 
+    def hand_over(self, rollout: str, body: bytes) -> None:
+        """Leave something about a rollout for the watcher that leads."""
+        ...
+
+    def has_handed(self) -> bool:
+        """Whether something was left."""
+        ...
+
+    def take_handed(self) -> Sequence[tuple[str, bytes]]:
+        """All that was left, oldest first, each with its rollout; it is taken once."""
+        ...
+
     def add_verdict(self, verdict: Verdict) -> None: ...
     def verdicts(
         self, model: str, subject: str | None = None, version: int | None = None, limit: int = 1000

@@ -59,8 +59,8 @@ def watch(
 ) -> None:
     """Tick while this watcher leads, until told to stop.
 
-    Machines that merge their windows (``replica``) all tick; then the leader alone watches rollouts and
-    delivers messages. After a failure everything is built anew from what was saved, and so it is when
+    Machines that merge their windows (``replica``) all tick; then the leader alone judges rollouts, by what
+    all have answered, and delivers messages. After a failure everything is built anew from what was saved, and so it is when
     the lead was lost and taken again. After a tick that took long the pause is longer, nine times as long
     and at most 2 s: more is read at once then, and what a tick costs whatever it reads counts for less. A
     backlog is read without. A thread compacts and trims the journal meanwhile.
@@ -79,12 +79,13 @@ def _tick_until(
     leadership = Leadership(deployment.state, holder_of(deployment.dir), deployment.clock)
     shared = bool(deployment.config.watch.replica)
     led = replace(deployment, state=LedState(deployment.state, leadership))
-    watching, failures = None, 0
+    watching, failures, told = None, 0, False
     while not stop.is_set():
         began = time.monotonic()
         try:
             leads = leadership.lead()
             if not (leads or shared):
+                told = told or _tell_not_counted()
                 watching = None
                 deployment.settle()
                 stop.wait(FOLLOW_SECONDS)
@@ -111,6 +112,14 @@ def _tick_until(
         leadership.resign()
     except TrimtabError as error:
         logger.warning(Event.TICK_FAILED, extra={"reason": str(error)})
+
+
+def _tell_not_counted() -> bool:
+    logger.warning(
+        Event.TRAFFIC_NOT_COUNTED,
+        extra={"reason": "Another machine leads, and [watch] replica is not set on this one."},
+    )
+    return True
 
 
 def _work(watching: Watching, shadow: ShadowKeeper | None, *, deliver: bool) -> int:

@@ -212,6 +212,14 @@ blobs = Table(
     Column("blob", LargeBinary, nullable=False),
 )
 
+handed = Table(
+    "handed",
+    metadata,
+    Column("id", Serial, primary_key=True),
+    Column("rollout", Text, nullable=False),
+    Column("body", LargeBinary, nullable=False),
+)
+
 verdicts = Table(
     "verdicts",
     metadata,

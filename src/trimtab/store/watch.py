@@ -9,7 +9,7 @@ import msgspec
 from sqlalchemy import Connection, delete, select
 
 from trimtab.store.statements import chunks, insert, lock, upsert
-from trimtab.store.tables import blobs, events, exposures, offsets, verdicts
+from trimtab.store.tables import blobs, events, exposures, handed, offsets, verdicts
 from trimtab.types import Exposure, Verdict
 
 
@@ -56,6 +56,21 @@ class SqlWatch:
     def lock(self, name: str) -> None:
         """Hold a named lock until the transaction ends."""
         lock(self.connection, f"watch:{name}")
+
+    def hand_over(self, rollout: str, body: bytes) -> None:
+        """Leave something about a rollout for the watcher that leads."""
+        self.connection.execute(handed.insert().values(rollout=rollout, body=body))
+
+    def has_handed(self) -> bool:
+        """Whether something was left."""
+        return self.connection.scalar(select(handed.c.id).limit(1)) is not None
+
+    def take_handed(self) -> Sequence[tuple[str, bytes]]:
+        """All that was left, oldest first, each with its rollout; it is taken once."""
+        taken = self.connection.execute(
+            delete(handed).returning(handed.c.id, handed.c.rollout, handed.c.body)
+        )
+        return [(row.rollout, row.body) for row in sorted(taken, key=lambda row: row.id)]
 
     def add_verdict(self, verdict: Verdict) -> None:
         """Keep a verdict; one on the same subject and window is replaced."""

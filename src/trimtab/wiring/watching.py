@@ -24,12 +24,13 @@ from trimtab.drift.segments import load_segments
 from trimtab.features.fallbacks import FEATURE_FALLBACK
 from trimtab.features.skew import FEATURE_SKEW
 from trimtab.judge import DriftJudge
-from trimtab.protocols import AlertChannel, Comparer, Judge, StateTx
+from trimtab.protocols import AlertChannel, Comparer, Judge, StateTx, Windower
 from trimtab.quality import DATA_QUALITY, QualityComparer
 from trimtab.record.reader import SegmentReader
 from trimtab.rollout.arms import candidates, left
 from trimtab.rollout.bandit import BanditParts, BanditWindows
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
+from trimtab.rollout.handing import Gathered, HandOver, Inbox
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
 from trimtab.rollout.strategies.bandit import Bandit
 from trimtab.rollout.strategies.shadow import Shadow
@@ -75,6 +76,12 @@ class SubjectBook:
     deployment: Deployment
     leads: Callable[[StateTx], bool] = _always
     _subjects: dict[str, Subject] = field(default_factory=dict)
+    _inbox: Inbox = field(default_factory=Inbox)
+
+    def waits(self, state: StateTx) -> bool:
+        """Whether other machines have handed over something that this one has to count."""
+        shared = bool(self.deployment.config.watch.replica)
+        return shared and state.watch.has_handed() and self.leads(state)
 
     def __call__(self, state: StateTx) -> Sequence[Subject]:
         """The subjects of now, in a fixed order."""
@@ -83,10 +90,13 @@ class SubjectBook:
             for version in self._watched(state, model):
                 for subject in self._of_version(version):
                     wanted[subject.key] = subject
+        leads = self.leads(state)
+        if leads and self.deployment.config.watch.replica:
+            self._inbox.fill(state)
         # Last: from their first act on, nobody else changes routes until the tick has ended.
-        for rollout in state.control.rollouts() if self.leads(state) else ():
+        for rollout in state.control.rollouts():
             if rollout.state in (RolloutState.RUNNING, RolloutState.HELD):
-                for subject in self._of_open(rollout):
+                for subject in self._of_open(rollout) if leads else self._elsewhere(rollout):
                     wanted[subject.key] = subject
         self._subjects = wanted
         return tuple(wanted.values())
@@ -189,13 +199,28 @@ class SubjectBook:
     def _of_bandit(self, rollout: Rollout) -> Subject:
         key = f"{rollout.model}/bandit/{rollout.id}"
         parts = BanditParts(self.deployment.clock)
-        return self._subjects.get(key) or Subject(key, BanditWindows(rollout), parts, parts, parts)
+        return self._subjects.get(key) or Subject(
+            key, self._gathered(BanditWindows(rollout), rollout), parts, parts, parts
+        )
 
     def _of_rollout(self, rollout: Rollout, arm: int) -> Subject:
         key = f"{rollout.model}/rollout/{rollout.id}{'' if arm == 1 else f'/{arm}'}"
-        return self._subjects.get(key) or Subject(
+        windower = self._gathered(GuardrailWindows(rollout, arm), rollout)
+        return self._subjects.get(key) or self._guarded(rollout, key, windower)
+
+    def _elsewhere(self, rollout: Rollout) -> Sequence[Subject]:
+        """Of a rollout that another machine judges."""
+        key = own_key(self.deployment.config.watch, f"{rollout.model}/handed/{rollout.id}")
+        return [self._subjects.get(key) or self._guarded(rollout, key, HandOver(rollout))]
+
+    def _gathered(self, windower: Windower, rollout: Rollout) -> Windower:
+        shared = bool(self.deployment.config.watch.replica)
+        return Gathered(windower, rollout.id, self._inbox) if shared else windower
+
+    def _guarded(self, rollout: Rollout, key: str, windower: Windower) -> Subject:
+        return Subject(
             key=key,
-            windower=GuardrailWindows(rollout, arm),
+            windower=windower,
             comparer=GuardrailComparer(rollout.plan),
             judge=RolloutJudge(rollout.plan),
             actor=RolloutActor(self.deployment.clock),
@@ -235,10 +260,12 @@ class Watching:
         """
         check_shared(deployment.config.watch)
         channels = deployment.config.alerts.channels
+        book = SubjectBook(deployment, leads)
         flow = WatchFlow(
             state=deployment.state,
             journal=SegmentReader(deployment.journal_dir, metrics),
-            subjects=SubjectBook(deployment, leads),
+            subjects=book,
+            waits=book.waits,
             notify=partial(open_alerts, channels=channels, metrics=metrics),
             batch_rows=deployment.config.watch.batch_rows,
             facts=FactsKeeper(deployment),

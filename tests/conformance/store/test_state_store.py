@@ -355,6 +355,28 @@ def test_rollouts_are_replaced_and_listed_oldest_first(store: StateStore) -> Non
         assert [other, ended, later] == tx.control.rollouts()
 
 
+def test_what_was_handed_over_is_taken_once_and_kept_if_the_taker_fails(store: StateStore) -> None:
+    with store.transaction() as tx:
+        for body in (b"one", b"two"):
+            tx.watch.hand_over("r1", body)
+        tx.watch.hand_over("r2", b"three")
+    left = [("r1", b"one"), ("r1", b"two"), ("r2", b"three")]
+
+    def take_and_fail() -> None:
+        with store.transaction() as tx:
+            assert left == tx.watch.take_handed()
+            assert not tx.watch.has_handed()
+            tx.control.advance(99)
+
+    with pytest.raises(Conflict):
+        take_and_fail()
+    with store.transaction() as tx:
+        assert tx.watch.has_handed()
+        assert left == tx.watch.take_handed()
+    with store.transaction() as tx:
+        assert (False, []) == (tx.watch.has_handed(), tx.watch.take_handed())
+
+
 def test_the_audit_log_lists_the_newest_oldest_first(store: StateStore) -> None:
     with store.transaction() as tx:
         assert tx.audit.last() is None

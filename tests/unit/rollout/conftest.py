@@ -52,6 +52,7 @@ class FakeState:
         self.log: list[AuditEntry] = []
         self.kept_exposures: dict[tuple[str, str], Exposure] = {}
         self.kept_events: dict[tuple[str, str, str], None] = {}
+        self.kept_handed: list[tuple[str, bytes]] = []
         self.turns = 0
         self.opened: list[Alert] = []
         self.queued: list[str] = []
@@ -110,6 +111,13 @@ class FakeState:
     def close(self, key: str, _event_time: float) -> bool:
         self.closed.append(key)
         return True
+
+    def hand_over(self, rollout: str, body: bytes) -> None:
+        self.kept_handed.append((rollout, body))
+
+    def take_handed(self) -> Sequence[tuple[str, bytes]]:
+        taken, self.kept_handed = self.kept_handed, []
+        return taken
 
     def new_exposures(self, exposures: Sequence[Exposure]) -> Sequence[Exposure]:
         first = []

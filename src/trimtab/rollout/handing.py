@@ -1,0 +1,116 @@
+"""One watcher judges a rollout by what all machines have answered.
+
+Machines that share a database keep their journals to themselves. What rollouts need of a journal is
+little: the watchers that do not lead hand it over in the database, in the transaction that moves their
+offsets, and the leader takes it in the one in which it counts it. So each answer and each outcome is
+counted once, whoever dies and whoever leads next; a leader that was deposed takes nothing.
+
+Both come together: an outcome is handed over after the answers that it may belong to were, as their
+facts are committed with them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+import msgspec
+from msgspec.structs import replace
+
+from trimtab.protocols import StateTx, Windower
+from trimtab.types import Matured, PredictionRecord, Rollout, Window
+
+
+class Handed(msgspec.Struct, frozen=True):
+    """What one tick of one machine has of a rollout: answers without their features, and outcomes."""
+
+    records: tuple[PredictionRecord, ...] = ()
+    matured: tuple[Matured, ...] = ()
+
+
+_decoder = msgspec.msgpack.Decoder(Handed)
+
+
+class Inbox:
+    """What was handed over and not counted yet, by rollout; filled within the transaction that counts it."""
+
+    def __init__(self) -> None:
+        self._found: dict[str, list[Handed]] = {}
+
+    def fill(self, state: StateTx) -> None:
+        """Take all that was handed over; what rollouts that have ended were handed is dropped."""
+        self._found = {}
+        for rollout, body in state.watch.take_handed():
+            self._found.setdefault(rollout, []).append(_decoder.decode(body))
+
+    def of(self, rollout: str) -> Sequence[Handed]:
+        """What was handed over of a rollout, oldest first."""
+        return self._found.get(rollout, ())
+
+
+class Gathered:
+    """A windower of a rollout that folds what was handed over, too.
+
+    Args:
+        windower: Folds the answers and outcomes of all machines.
+        rollout: The rollout's id.
+        inbox: Filled before each fold.
+    """
+
+    def __init__(self, windower: Windower, rollout: str, inbox: Inbox) -> None:
+        self._windower = windower
+        self._rollout = rollout
+        self._inbox = inbox
+
+    def fold(
+        self, predictions: Sequence[PredictionRecord], matured: Sequence[Matured], state: StateTx
+    ) -> Iterable[Window]:
+        """Fold new records of this machine and of the others."""
+        handed = self._inbox.of(self._rollout)
+        return self._windower.fold(
+            [*predictions, *(record for each in handed for record in each.records)],
+            [*matured, *(outcome for each in handed for outcome in each.matured)],
+            state,
+        )
+
+    def dump(self) -> bytes:
+        """All that has been folded."""
+        return self._windower.dump()
+
+    def load(self, blob: bytes) -> None:
+        """Take up where ``dump`` left off."""
+        self._windower.load(blob)
+
+
+class HandOver:
+    """In place of a windower where another machine leads: it yields nothing, and hands over.
+
+    Args:
+        rollout: Whose answers and outcomes.
+    """
+
+    def __init__(self, rollout: Rollout) -> None:
+        self._rollout = rollout.id
+
+    def fold(
+        self, predictions: Sequence[PredictionRecord], matured: Sequence[Matured], state: StateTx
+    ) -> Iterable[Window]:
+        """Leave what is the rollout's for the leader."""
+        found = Handed(
+            tuple(_bare(record) for record in predictions if record.rollout == self._rollout),
+            tuple(outcome for outcome in matured if outcome.facts.rollout == self._rollout),
+        )
+        if found.records or found.matured:
+            state.watch.hand_over(self._rollout, msgspec.msgpack.encode(found))
+        return ()
+
+    def dump(self) -> bytes:
+        """Nothing is remembered."""
+        return b""
+
+    def load(self, blob: bytes) -> None:
+        """Nothing is remembered."""
+
+
+def _bare(record: PredictionRecord) -> PredictionRecord:
+    """A record without what no guardrail reads."""
+    return replace(record, values=(), ages_seconds=(), outputs=(), entities={}, withheld=())
