@@ -35,6 +35,7 @@ from trimtab.drift.packing import (
 from trimtab.drift.repeats import repeated_in
 from trimtab.drift.rounding import rounded
 from trimtab.drift.total_variation import TotalVariation
+from trimtab.drift.usual import Usual, usual_of
 from trimtab.errors import InvalidInput
 from trimtab.protocols import DriftStatistic
 from trimtab.sketch import (
@@ -76,9 +77,9 @@ _VARIANCE_UNIT = 1 / 8
 
 
 class FeatureProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
-    """One feature of the reference; ``dispersion`` is by statistic, empty without enough blocks.
+    """One feature of the reference.
 
-    The distribution function of a number is rounded by at most .002, see
+    ``dispersion`` is by statistic; it is empty, and there is no ``usual`` course, without enough blocks. The distribution function of a number is rounded by at most .002, see
     :func:`trimtab.drift.rounding.rounded`; all else is exact.
     """
 
@@ -87,6 +88,7 @@ class FeatureProfile(msgspec.Struct, frozen=True, eq=False, kw_only=True):
     sketch: Sketch
     importance: float = 1.0
     dispersion: dict[str, Dispersion] = {}
+    usual: Usual | None = None
 
     @property
     def missing_rate(self) -> float:
@@ -110,6 +112,7 @@ class _Feature(msgspec.Struct, frozen=True, array_like=True):
     packed: Packed
     importance: float
     dispersion: dict[str, Dispersion]
+    usual: Usual | None = None
 
 
 class _Pairs(msgspec.Struct, frozen=True, array_like=True):
@@ -273,7 +276,8 @@ def profile_of(
     sketcher = Sketcher(binnings, ranks={at: sketches[at] for at in positions})
     blocks = blocks_of(times, block_seconds)
     parts = [sketcher.sketch([array[rows] for array in arrays]) for rows in blocks.rows]
-    of_feature = list(zip(*(part.features for part in parts), strict=True))
+    by_block = zip(*(part.features for part in parts), strict=True)
+    of_feature = list(by_block) or [()] * len(specs)
     if parts:
         blocks = replace(blocks, apart=memory_of(of_feature, STATISTICS, blocks))
     profiles = tuple(
@@ -282,7 +286,8 @@ def profile_of(
             binning=binnings[at],
             sketch=sketches[at],
             importance=float(weights.get(spec.name, 1.0)),
-            dispersion=dispersions(of_feature[at] if parts else (), STATISTICS, blocks),
+            dispersion=dispersions(of_feature[at], STATISTICS, blocks),
+            usual=usual_of(binnings[at], of_feature[at]),
         )
         for at, spec in enumerate(specs)
     )
@@ -365,6 +370,7 @@ def _store(profile: FeatureProfile) -> _Feature:
         packed=pack(profile.feature, profile.binning, profile.sketch),
         importance=profile.importance,
         dispersion=profile.dispersion,
+        usual=profile.usual,
     )
 
 
@@ -376,6 +382,7 @@ def _restore(stored: _Feature) -> FeatureProfile:
         sketch=found,
         importance=stored.importance,
         dispersion=stored.dispersion,
+        usual=stored.usual,
     )
 
 

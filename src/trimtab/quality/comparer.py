@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.quality.checks import Found, Reference, checked
+from trimtab.quality.checks import Found, Reference, Usual, checked
 from trimtab.quality.repeats import repeated_rows
 from trimtab.sketch import RepeatedRows, TableSketch
 from trimtab.types import Comparison, Window
 
-__all__ = ["DATA_QUALITY", "QualityComparer", "Reference"]
+__all__ = ["DATA_QUALITY", "QualityComparer", "Reference", "Usual"]
 
 DATA_QUALITY = "data_quality"
 _LEVEL = 0.05

@@ -16,6 +16,7 @@ MATERIAL = 0.1
 _LEAST_ROWS = 100
 _EXPLAINED = 0.3
 _LEFT_OVER = 0.1
+_FAR_BETTER = 0.1
 _LEAST_FACTOR = 1.5
 _SURE = 1.63
 _BINNED = 0.002
@@ -99,20 +100,27 @@ class UnitChange(NamedTuple):
 
 
 def unit_change(
-    binning: Binning, reference: Sketch, current: Sketch, unit: str | None = None
+    binning: Binning,
+    reference: Sketch,
+    current: Sketch,
+    unit: str | None = None,
+    gap: float = 0.0,
 ) -> UnitChange | None:
     """The map that explains how a numeric feature moved; None if it did not, or none does.
 
     Known pairs of units are tried first, then a factor and an offset fitted to the quantiles. A map
-    explains a change if undoing it leaves at most 0.1 of KS distance and 30 % of what there was. A pair
-    that the feature's unit does not suggest has to leave no more than noise (1 % of a KS test's null),
-    since among so many pairs one is always near.
+    explains a change if undoing it leaves at most 0.1 of KS distance (or what time blocks differ by anyway)
+    and 30 % of what there was. A pair
+    that the feature's unit does not suggest has to leave no more than noise (1 % of a KS test's null, or
+    what time blocks differ by anyway if that is a tenth of the change), since among so many pairs one is
+    always near; a fitted map no more than the null's.
 
     Args:
         binning: The feature's.
         reference: Its values in the reference.
         current: Its values in the window.
         unit: What the feature is said to be measured in; pairs from that unit are preferred.
+        gap: The usual KS distance of a time block of the reference from the others.
     """
     if min(reference.present, current.present) < _LEAST_ROWS or not binning.bits:
         return None
@@ -123,7 +131,10 @@ def unit_change(
     limit = min(_LEFT_OVER, _EXPLAINED * moved)
     spread = math.sqrt(1 / reference.present + 1 / current.present)
     pairs, suggested = _known(unit)
-    limits = (limit if suggested else min(limit, _SURE * spread + _BINNED), limit)
+    exact = min(limit, _SURE * spread + _BINNED)
+    alike = max(exact, min(gap, _FAR_BETTER * moved))
+    said = max(limit, min(gap, _EXPLAINED * moved))
+    limits = (said if suggested else min(limit, alike), exact)
     found = [
         UnitChange(pair.factor, pair.offset, moved, left, pair if pair.now else None)
         for (left, pair), most in zip(

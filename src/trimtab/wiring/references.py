@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from trimtab.drift.profile import ReferenceProfile
-from trimtab.quality import Reference
+from trimtab.drift.noise import effective_size
+from trimtab.drift.profile import FeatureProfile, ReferenceProfile
+from trimtab.quality import Reference, Usual
 from trimtab.sketch import Sketcher
 
 SEGMENTS_DIGEST = "segments_digest"
@@ -11,7 +12,32 @@ SEGMENTS_DIGEST = "segments_digest"
 
 def references_of(profile: ReferenceProfile) -> tuple[Reference, ...]:
     """The features, for data quality."""
-    return tuple(Reference(one.feature, one.binning, one.sketch) for one in profile.features)
+    return tuple(
+        Reference(one.feature, one.binning, one.sketch, _usual(one)) for one in profile.features
+    )
+
+
+def _usual(profile: FeatureProfile) -> Usual | None:
+    """How the feature's time blocks differ anyway."""
+    known = profile.usual
+    if known is None:
+        return None
+
+    def p_value(statistic: str, score: float, rows: int) -> float:
+        noise = profile.dispersion.get(statistic)
+        size = effective_size(profile.sketch.rows, rows)
+        return noise.p_value(score, size) if noise else 0.0
+
+    ks = profile.dispersion.get("ks")
+    return Usual(
+        blocks=known.blocks,
+        constant=known.constant,
+        low=known.low,
+        high=known.high,
+        bulk=known.bulk,
+        gap=ks.usual_score() if ks else 0.0,
+        p_value=p_value,
+    )
 
 
 def sketcher_of(profile: ReferenceProfile) -> Sketcher:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pytest
 
-from trimtab.quality import QualityComparer, Reference, unit_change
+from trimtab.quality import QualityComparer, Reference, Usual, unit_change
 from trimtab.quality.rates import all_alike, beyond_all, more_often
 from trimtab.sketch import fit, side_by_side, sketch
 from trimtab.types import Array, Comparison, FeatureKind, FeatureSpec, Window
@@ -24,7 +26,13 @@ def countries(rows: int, seed: int = 1) -> Array:
 
 
 def compared(
-    old: Array, new: Array, *, kind: FeatureKind = FeatureKind.NUMERIC, odd: int = 0, unit: str = ""
+    old: Array,
+    new: Array,
+    *,
+    kind: FeatureKind = FeatureKind.NUMERIC,
+    odd: int = 0,
+    unit: str = "",
+    usual: Usual | None = None,
 ) -> Comparison:
     binning = fit(kind, old)
     spec = FeatureSpec(name="x", kind=kind, unit=unit or None)
@@ -37,7 +45,9 @@ def compared(
         subject="data_drift", model="m", version=1, start=0.0, end=1.0, rows=len(new),
         content=content,
     )  # fmt: skip
-    (found,) = QualityComparer([Reference(spec, binning, sketch(binning, old))]).compare(window)
+    (found,) = QualityComparer([Reference(spec, binning, sketch(binning, old), usual)]).compare(
+        window
+    )
     return found
 
 
@@ -171,3 +181,36 @@ def test_the_rates_are_probabilities() -> None:
     p = [beyond_all(int(k), (200, 100)) for k in beyond]
     assert 0.05 == pytest.approx(np.mean(np.array(p) <= 0.05), abs=0.02)
     assert all_alike(0.5, (1_000, 100)) < 1e-20
+
+
+def usually(**what: Any) -> Usual:
+    known: dict[str, Any] = {
+        "blocks": 50,
+        "constant": 0,
+        "low": -np.inf,
+        "high": np.inf,
+        "bulk": (-np.inf, np.inf),
+    }
+    return Usual(**(known | {"gap": 0.0, "p_value": lambda *_: 0.0} | what))
+
+
+def test_what_time_blocks_of_the_reference_do_anyway_is_no_fault() -> None:
+    old, dry = RNG.binomial(1, 0.1, ROWS) * RNG.uniform(0, 1, ROWS), np.zeros(1_000)
+    assert "is always 0" == compared(old, dry).words
+    assert 0.05 < (compared(old, dry, usual=usually(constant=30)).p_value or 0)
+    warm = RNG.uniform(8, 14, 1_000)
+    cold = RNG.uniform(0, 10, ROWS)
+    assert "out_of_range" == compared(cold, warm).statistic
+    assert 1.0 == compared(cold, warm, usual=usually(high=20.0)).p_value
+    far = compared(
+        distances(ROWS), 1.609344 * distances(1_000, 2), usual=usually(p_value=lambda *_: 0.2)
+    )
+    assert 0.2 <= (far.p_value or 0)
+
+
+def test_all_of_a_window_may_not_lie_where_single_values_may() -> None:
+    humid = RNG.normal(60, 10, ROWS)
+    usual = usually(low=-20.0, high=140.0, bulk=(20.0, 100.0))
+    found = compared(humid, RNG.normal(60, 10, 1_000) / 100, usual=usual)
+    assert "out_of_range" == found.statistic
+    assert found.words.startswith("outside 20 … 140 in 100 % of rows")

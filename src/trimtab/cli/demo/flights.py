@@ -141,7 +141,7 @@ def load() -> pd.DataFrame:
     day_codes = (raw["month"] * 100 + raw["day"]).to_numpy()
     days, day_index = np.unique(day_codes, return_inverse=True)
     dates = np.array([f"2013-{d // 100:02d}-{d % 100:02d}" for d in days], dtype=object)
-    weekdays = pd.to_datetime(dates).dayofweek.to_numpy()
+    weekdays = pd.to_datetime(dates).day_of_week.to_numpy()
     date = pd.Series(dates[day_index], dtype="str")
     delay = raw["arr_delay"].to_numpy()
     frame = pd.DataFrame(
