@@ -1,9 +1,10 @@
 """`make bench-serving ARGS=cost`: what one request costs inside the worker, and what each part adds.
 
-``cost.py [models=lr,hgb,columns] [rounds=40] [requests=500] [folder=DIR]``. One process, no network: the
-worker's data plane answers bodies of one row each, every one another row. Variants of one part switched
-off take turns with the whole, so that what else the machine does falls on all of them alike. Figures are
-microseconds a request: of each round the median over its requests, of the rounds the least.
+``cost.py [models=lr,hgb,columns] [rounds=40] [requests=512] [together=16] [folder=DIR]``. One process, no
+network: the worker's data plane answers bodies of one row each, every one another row, of which so many
+arrive together in a turn of the event loop. Variants of one part switched off take turns with the whole, so
+that what else the machine does falls on all of them alike. Figures are microseconds a request: of each round
+the median over its turns, of the rounds the least.
 """
 
 from __future__ import annotations
@@ -12,7 +13,8 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from functools import partial
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -27,14 +29,37 @@ from run import deployed
 from trimtab.config import load
 from trimtab.protocols import JournalWriter, LiveModel
 from trimtab.record.frames import frame
-from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.dataplane import DataPlane, Reply
 from trimtab.serve.overload import Turnstile
+from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
 from trimtab.types import Assignment, PredictionRecord
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import Serving
 
-Ask = Callable[[bytes], object]
+Ask = Callable[[Sequence[bytes]], object]
+
+
+class AtHand(Turns):
+    """Turns that end when told, with coroutines driven as the lane does."""
+
+    def _end_soon(self) -> None: ...
+
+    def drive(self, work: Coroutine[Any, Any, Reply]) -> None:
+        self.waits = False
+        try:
+            work.send(None)
+        except StopIteration as done:
+            if done.value.status != 200:
+                raise SystemExit(done.value.body) from None
+            return
+        if not self.waits:
+            raise SystemExit("The request waits for something.")
+        self.go_on(partial(self.drive, work))
+
+    def finish(self) -> None:
+        while self._calls or self._waiting:
+            self.end()
 
 
 class NoJournal:
@@ -72,25 +97,29 @@ def main(arguments: Sequence[str]) -> None:
     given = dict(word.split("=", 1) for word in arguments)
     folder = Path(given.get("folder", Path(tempfile.gettempdir()) / "trimtab-bench-serving"))
     folder.mkdir(parents=True, exist_ok=True)
-    rounds, requests = int(given.get("rounds", "40")), int(given.get("requests", "500"))
+    rounds, requests = int(given.get("rounds", "40")), int(given.get("requests", "512"))
+    together = int(given.get("together", "16"))
     for model in given.get("models", "lr,hgb,columns").split(","):
-        show(model, measured(folder, model, rounds, requests))
+        show(model, measured(folder, model, rounds, requests, together))
 
 
-def measured(folder: Path, model: str, rounds: int, requests: int) -> dict[str, float]:
+def measured(
+    folder: Path, model: str, rounds: int, requests: int, together: int
+) -> dict[str, float]:
     """Microseconds a request by variant."""
     deployment = Deployment.open(load(deployed(folder, model, trained(folder, model)), environ={}))
-    metrics, sent = Metrics(), bodies(model, requests, seed=3)
+    every = bodies(model, requests, seed=3)
+    sent = [every[at : at + together] for at in range(0, requests, together)]
     silent = NoJournal()
     always = Assignment(arm=0, sticky=False)
-    whole, live = opened(deployment, model, metrics, None)
+    whole, live = opened(deployment, model, Metrics(), None)
     variants: dict[str, Ask] = {
         "the whole request": whole,
-        "without the journal": opened(deployment, model, metrics, silent)[0],
+        "without the journal": opened(deployment, model, Metrics(), silent)[0],
         "without metrics": opened(deployment, model, NoMetrics(), None)[0],
-        "without routing": opened(deployment, model, metrics, None, lambda *_: always)[0],
+        "without routing": opened(deployment, model, Metrics(), None, lambda *_: always)[0],
         "without all three": opened(deployment, model, NoMetrics(), silent, lambda *_: always)[0],
-        **floors(live, sent, silent, folder),
+        **floors(live, every, silent, folder),
     }
     taken: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
@@ -108,25 +137,23 @@ def opened(
     assign: Callable[..., Assignment] | None = None,
 ) -> tuple[Ask, LiveModel]:
     """A worker's data plane, and its live model."""
-    serving = Serving.open(deployment, metrics, journal)
+    turns = AtHand()
+    metrics.gather(turns.soon)
+    serving = Serving.open(deployment, metrics, journal, turns)
     serving.board.refresh()
     if assign is not None:
         serving.flow._assign = assign  # noqa: SLF001 - one part is switched off
     plane = DataPlane(
         flow=serving.flow, live=serving.board.live, outcomes=serving.outcomes,
         config=deployment.config.serve, clock=deployment.clock, metrics=metrics,
-        turnstile=Turnstile(deployment.config.serve, deployment.clock.monotonic, metrics, lambda call: call()),
+        turnstile=Turnstile(deployment.config.serve, deployment.clock.monotonic, metrics, turns.soon),
         known=serving.board.knows, in_thread=None,  # type: ignore[arg-type]  # outcomes are not asked
     )  # fmt: skip
 
-    def ask(body: bytes) -> object:
-        try:
-            plane.predict(model, body, "application/json").send(None)
-        except StopIteration as done:
-            if done.value.status != 200:
-                raise SystemExit(done.value.body) from None
-            return done.value
-        raise SystemExit("The request waits for something.")
+    def ask(turn: Sequence[bytes]) -> None:
+        for body in turn:
+            turns.drive(plane.predict(model, body, "application/json"))
+        turns.finish()
 
     return ask, serving.board.live(model)
 
@@ -144,14 +171,18 @@ def floors(
     decode = msgspec.json.Decoder(msgspec.defstruct("Body", [("features", names)])).decode
     raw = os.open(folder / "raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     data = frame(b"x" * 700) if record is None else frame(msgspec.msgpack.encode(record))
+
+    def each(call: Callable[[bytes], object]) -> Ask:
+        return lambda turn: [call(body) for body in turn]
+
     return {
-        "the model alone": (
+        "the model alone": each(
             (lambda body: arm.one(rows[body]))
             if arm.one is not None
             else (lambda body: arm.predictor.predict(columns[body]))
         ),
-        "decoding such a body": decode,
-        "one write to the kernel": lambda _: os.write(raw, data),
+        "decoding such a body": each(decode),
+        "one write of them all to the kernel": lambda turn: os.write(raw, data * len(turn)),
     }
 
 
@@ -159,13 +190,13 @@ def _values(arm: Any, features: dict[str, Any]) -> list[Any]:
     return [features.get(name) for name in arm.signature.names]
 
 
-def round_of(ask: Ask, sent: Sequence[bytes]) -> float:
-    """The median seconds of a request."""
+def round_of(ask: Ask, sent: Sequence[Sequence[bytes]]) -> float:
+    """The median seconds of a request: a turn's time over its requests."""
     taken = []
-    for body in sent:
+    for turn in sent:
         began = time.perf_counter()
-        ask(body)
-        taken.append(time.perf_counter() - began)
+        ask(turn)
+        taken.append((time.perf_counter() - began) / len(turn))
     return median(taken)
 
 

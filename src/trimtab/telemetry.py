@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from bisect import bisect_left
+from collections import Counter as Counts
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -29,7 +31,8 @@ LATENCY_BUCKETS = (
 )  # fmt: skip
 AGE_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0)
 
-M = TypeVar("M", Counter, Gauge, Histogram)
+M = TypeVar("M", bound=Counter | Gauge | Histogram)
+Soon = Callable[[Callable[[], None]], object]
 
 
 class Event(StrEnum):
@@ -205,6 +208,56 @@ ALL: tuple[MetricSpec, ...] = (
 )
 
 
+class _Sum:
+    """Adds to a counter once a turn."""
+
+    __slots__ = ("_add", "_amount", "_soon")
+
+    def __init__(self, add: Callable[[float], None], soon: Soon) -> None:
+        self._add, self._soon, self._amount = add, soon, 0.0
+
+    def __call__(self, amount: float = 1.0) -> None:
+        if not self._amount:
+            self._soon(self._hand_on)
+        self._amount += amount
+
+    def _hand_on(self) -> None:
+        amount, self._amount = self._amount, 0.0
+        self._add(amount)
+
+
+class _Histogram(Histogram):
+    """A histogram that takes several values for little more than one."""
+
+    def observe_all(self, values: Sequence[float]) -> None:
+        """Put values in."""
+        if len(values) == 1:
+            self.observe(values[0])
+            return
+        self._sum.inc(sum(values))
+        for place, count in Counts(bisect_left(self._upper_bounds, v) for v in values).items():
+            self._buckets[place].inc(count)
+
+
+class _Values:
+    """Puts values into a histogram once a turn."""
+
+    __slots__ = ("_histogram", "_soon", "_values")
+
+    def __init__(self, histogram: _Histogram, soon: Soon) -> None:
+        self._histogram, self._soon = histogram, soon
+        self._values: list[float] = []
+
+    def __call__(self, value: float) -> None:
+        if not self._values:
+            self._soon(self._hand_on)
+        self._values.append(value)
+
+    def _hand_on(self) -> None:
+        values, self._values = self._values, []
+        self._histogram.observe_all(values)
+
+
 class Metrics:
     """Counts, gauges and histograms by name.
 
@@ -218,6 +271,7 @@ class Metrics:
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self._drop = frozenset(drop)
+        self._soon: Soon | None = None
         self._metrics: dict[str, Counter | Gauge | Histogram] = {}
         for spec in ALL:
             labels = tuple(label for label in spec.labels if label not in self._drop)
@@ -230,7 +284,9 @@ class Metrics:
             return Gauge(
                 spec.name, spec.help, labels, registry=self.registry, multiprocess_mode=spec.mode
             )
-        return Histogram(spec.name, spec.help, labels, registry=self.registry, buckets=spec.buckets)
+        return _Histogram(
+            spec.name, spec.help, labels, registry=self.registry, buckets=spec.buckets
+        )
 
     def count(self, name: str, amount: float = 1.0, **labels: object) -> None:
         """Add to a counter."""
@@ -250,7 +306,8 @@ class Metrics:
 
     def counter(self, name: str, **labels: object) -> Callable[[float], None]:
         """What adds to one counter, looked up once; for places where each microsecond counts."""
-        return self._of(name, Counter, labels).inc
+        add = self._of(name, Counter, labels).inc
+        return add if self._soon is None else _Sum(add, self._soon)
 
     def setter(self, name: str, **labels: object) -> Callable[[float], None]:
         """What sets one gauge, looked up once."""
@@ -258,7 +315,16 @@ class Metrics:
 
     def observer(self, name: str, **labels: object) -> Callable[[float], None]:
         """What puts a value into one histogram, looked up once."""
-        return self._of(name, Histogram, labels).observe
+        histogram = self._of(name, _Histogram, labels)
+        return histogram.observe if self._soon is None else _Values(histogram, self._soon)
+
+    def gather(self, soon: Soon) -> None:
+        """From now on what ``counter`` and ``observer`` give adds up within a turn of the event loop.
+
+        Args:
+            soon: Calls a function at the end of the turn; what is looked up is for the loop's thread.
+        """
+        self._soon = soon
 
     def _of(self, name: str, kind: type[M], labels: dict[str, object]) -> M:
         metric = self._metrics[name]

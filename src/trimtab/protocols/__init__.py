@@ -20,6 +20,7 @@ from trimtab.protocols.requests import (
     LiveArm,
     LiveModel,
     RowChecker,
+    Turn,
 )
 from trimtab.protocols.state import (
     AlertTx,
@@ -70,6 +71,7 @@ __all__ = [
     "RowChecker",
     "StateStore",
     "StateTx",
+    "Turn",
     "WatchTx",
     "Windower",
 ]

@@ -56,6 +56,18 @@ class FeatureResolver(Protocol):
         ...
 
 
+class Turn(Protocol):
+    """The turn of the event loop in which requests arrived together."""
+
+    def soon(self, call: Callable[[], None]) -> None:
+        """Put off a call to the end of this turn."""
+        ...
+
+    def ended(self) -> Awaitable[None]:
+        """Wait for the end of this turn, behind what was put off until now."""
+        ...
+
+
 class JournalWriter(Protocol):
     """Appends predictions; when ``append`` returns, a killed process loses none of them."""
 
@@ -68,7 +80,7 @@ class JournalWriter(Protocol):
         ...
 
     def put(self, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
-        """As ``append``, on an event loop: what has to wait for the disk is given to be awaited.
+        """As ``append``, on an event loop: what has to wait is given to be awaited before the reply.
 
         Raises:
             Unavailable: as ``append``; also from what is awaited.

@@ -16,7 +16,7 @@ from xxhash import xxh3_64_intdigest
 
 from trimtab.config import JournalConfig
 from trimtab.errors import Unavailable
-from trimtab.protocols import Clock
+from trimtab.protocols import Clock, Turn
 from trimtab.record.frames import frame
 from trimtab.record.segment import SUFFIX, Segment
 from trimtab.record.sync import Batch, GroupSync
@@ -36,6 +36,19 @@ def in_sample(unit: str, ratio: float) -> bool:
     return xxh3_64_intdigest(f"trimtab.sample:{unit}".encode()) < ratio * 2**64
 
 
+class Gathered:
+    """Records of one turn of the event loop, and what became of them."""
+
+    __slots__ = ("count", "done", "error", "frames", "wall_time")
+
+    def __init__(self) -> None:
+        self.frames: list[bytes] = []
+        self.count = 0
+        self.wall_time = 0.0
+        self.done = False
+        self.error: Unavailable | None = None
+
+
 class Journal:
     """Appends predictions to segments of this process; a :class:`~trimtab.protocols.JournalWriter`.
 
@@ -43,7 +56,8 @@ class Journal:
     ``durable`` they are on disk, and many threads share one sync; on an event loop :meth:`put` does not
     hold up what else is asked meanwhile, and all of it shares the next sync. In mode ``bounded`` a thread
     syncs them within ``sync_ms`` plus one sync, which is all that a power failure can cost. ``sampled`` is
-    the same for a share of the units.
+    the same for a share of the units. With ``turn``, what is put in one turn of the event loop is one write
+    at its end, which all of them wait for.
 
     Segment names ``<unix ms>-<pid>-<random>-<number>.seg`` sort by creation and never collide.
 
@@ -52,10 +66,16 @@ class Journal:
         config: Mode, sync interval, segment size, and what a full disk means.
         metrics: Counts bytes and dropped records.
         clock: Names segments.
+        turn: Where writes are gathered; None writes at once.
     """
 
     def __init__(
-        self, directory: Path, config: JournalConfig, metrics: Metrics, clock: Clock
+        self,
+        directory: Path,
+        config: JournalConfig,
+        metrics: Metrics,
+        clock: Clock,
+        turn: Turn | None = None,
     ) -> None:
         self._directory = directory
         self._config = config
@@ -78,6 +98,8 @@ class Journal:
         self._show_bound = metrics.setter("ml_journal_loss_bound_seconds")
         self._show_bound(self._bound)
         self._closed = False
+        self._turn = turn
+        self._gathered: Gathered | None = None
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Write the records, all or none.
@@ -98,12 +120,14 @@ class Journal:
             self._refused(error, len(records))
 
     def put(self, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
-        """As :meth:`append`; in mode ``durable`` what is to be awaited before the reply.
+        """As :meth:`append`; what is to be awaited before the reply.
 
         Raises:
             Unavailable: as :meth:`append`.
         """
         if not self._durable or not records:
+            if self._turn is not None:
+                return self._gather(self._turn, records)
             self.append(records)
             return None
         loop = asyncio.get_running_loop()
@@ -119,6 +143,7 @@ class Journal:
 
     def close(self) -> None:
         """Sync and close; idempotent."""
+        self._write_gathered()
         with self._write_lock:
             if self._closed:
                 return
@@ -133,15 +158,55 @@ class Journal:
         except OSError as error:
             self._refused(error, records)
 
+    def _gather(self, turn: Turn, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
+        """Keep the records for the end of the turn."""
+        if self._sampled:
+            records = self._sample(records)
+        if not records:
+            return None
+        gathered = self._gathered
+        if gathered is None:
+            gathered = self._gathered = Gathered()
+            turn.soon(self._write_gathered)
+        gathered.frames += [frame(self._encode(record)) for record in records]
+        gathered.count += len(records)
+        gathered.wall_time = records[-1].wall_time
+        return _written(gathered, turn)
+
+    def _write_gathered(self) -> None:
+        """Hand what was gathered in a turn to the kernel, all or none."""
+        gathered, self._gathered = self._gathered, None
+        if gathered is None:
+            return
+        try:
+            self._hand_over(b"".join(gathered.frames), gathered.count, gathered.wall_time)
+        except OSError as error:
+            try:
+                self._refused(error, gathered.count)
+            except Unavailable as refused:
+                gathered.error = refused
+        except Unavailable as closed:
+            gathered.error = closed
+        gathered.done = True
+
     def _write(
         self, records: Sequence[PredictionRecord], on_disk: asyncio.Future[None] | None = None
     ) -> Batch:
         """Hand all of the records to the kernel, or none; the batch whose sync covers them."""
         data = b"".join([frame(self._encode(record)) for record in records])
+        return self._hand_over(data, len(records), records[-1].wall_time, on_disk)
+
+    def _hand_over(
+        self,
+        data: bytes,
+        records: int,
+        wall_time: float,
+        on_disk: asyncio.Future[None] | None = None,
+    ) -> Batch:
         with self._write_lock:
-            segment = self._writable(records[-1].wall_time)
+            segment = self._writable(wall_time)
             segment.write(data)
-            batch = self._syncer.wrote(segment, len(records), on_disk)
+            batch = self._syncer.wrote(segment, records, on_disk)
             self._failing = False
         self._count_bytes(len(data))
         return batch
@@ -208,3 +273,15 @@ class Journal:
                 Event.JOURNAL_DROPPED,
                 extra={"directory": str(self._directory), "error": str(error)},
             )
+
+
+async def _written(gathered: Gathered, turn: Turn) -> None:
+    """Wait until a turn's records are in the kernel.
+
+    Raises:
+        Unavailable: they are not.
+    """
+    while not gathered.done:
+        await turn.ended()
+    if gathered.error is not None:
+        raise gathered.error

@@ -28,6 +28,7 @@ from trimtab.serve.lane.protocol import lane
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.overload import Turnstile
+from trimtab.serve.turns import Turns
 from trimtab.serve.v2.repository import Repository, repository_routes
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics, exposition
@@ -38,10 +39,11 @@ from trimtab.wiring.serving import Serving
 MEMORY_SECONDS = 5.0
 
 
-def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
+def build(child: Child, metrics: Metrics, turns: Turns) -> tuple[Starlette, DataPlane]:
     """The application of one worker, opened and drained by its lifespan, and its data plane."""
     deployment = Deployment.open(child.config)
-    serving = Serving.open(deployment, metrics)
+    metrics.gather(turns.soon)
+    serving = Serving.open(deployment, metrics, turn=turns)
 
     desk = FeatureDesk(deployment, metrics)
 
@@ -70,7 +72,7 @@ def build(child: Child, metrics: Metrics) -> tuple[Starlette, DataPlane]:
         config=child.config.serve,
         clock=deployment.clock,
         metrics=metrics,
-        turnstile=Turnstile(child.config.serve, deployment.clock.monotonic, metrics, _soon),
+        turnstile=Turnstile(child.config.serve, deployment.clock.monotonic, metrics, turns.soon),
         known=serving.board.knows,
         in_thread=asyncio.to_thread,
     )
@@ -97,10 +99,6 @@ def _tell_memory(show: Callable[[float], None]) -> None:
     """Show this worker's memory now and every few seconds."""
     show(resident_bytes(os.getpid()))
     _later(MEMORY_SECONDS, partial(_tell_memory, show))
-
-
-def _soon(call: Callable[[], None]) -> object:
-    return asyncio.get_running_loop().call_soon(call)
 
 
 def _later(seconds: float, call: Callable[[], None]) -> object:
@@ -133,7 +131,8 @@ async def _rpc(
 
 def serve(child: Child, metrics: Metrics) -> None:
     """Run until the supervisor says stop or is gone."""
-    app, data_plane = build(child, metrics)
+    turns = Turns()
+    app, data_plane = build(child, metrics, turns)
     config = child.config.serve
     connections = Connections(config, time.monotonic, metrics, _later)
     server = uvicorn.Server(
@@ -143,6 +142,7 @@ def serve(child: Child, metrics: Metrics) -> None:
                 data_plane.predict,
                 config.max_body_bytes,
                 connections,
+                turns,
                 taken=config.http == "lane",
             ),
             log_config=None,

@@ -12,7 +12,7 @@ from pyarrow import csv
 
 from trimtab.config import Config, ModelConfig
 from trimtab.errors import InvalidConfig, InvalidInput, NotFound
-from trimtab.protocols import JournalWriter
+from trimtab.protocols import JournalWriter, Turn
 from trimtab.record.journal import Journal
 from trimtab.record.reader import SegmentReader
 from trimtab.record.table import joint_batches, joint_schema
@@ -32,10 +32,15 @@ def journal_dir(config: Config) -> Path:
     return Path(config.state.dir).resolve() / "journal"
 
 
-def open_writer(deployment: Deployment, metrics: Metrics) -> JournalWriter:
-    """The journal of this process, which gets nothing that the configuration withholds from it."""
-    models = deployment.config.models
-    journal = Journal(deployment.journal_dir, deployment.config.journal, metrics, deployment.clock)
+def open_writer(
+    deployment: Deployment, metrics: Metrics, turn: Turn | None = None
+) -> JournalWriter:
+    """The journal of this process, which gets nothing that the configuration withholds from it.
+
+    With ``turn``, what is put in one turn of an event loop is written at its end.
+    """
+    models, folder = deployment.config.models, deployment.journal_dir
+    journal = Journal(folder, deployment.config.journal, metrics, deployment.clock, turn)
 
     def naming(model: str, version: int) -> tuple[Signature | None, frozenset[str]]:
         names = frozenset(models.get(model, ModelConfig()).withhold)

@@ -23,7 +23,7 @@ from trimtab.models.isolate import Isolation
 from trimtab.models.registry import LoadedModel, warm
 from trimtab.outcomes import OutcomeDesk
 from trimtab.predict import PredictFlow
-from trimtab.protocols import FeatureResolver, FeatureStore, JournalWriter, LiveArm, LiveModel
+from trimtab.protocols import FeatureResolver, FeatureStore, JournalWriter, LiveArm, LiveModel, Turn
 from trimtab.record.ids import IdIssuer
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import unit_hash
@@ -261,9 +261,13 @@ class Serving:
 
     @classmethod
     def open(
-        cls, deployment: Deployment, metrics: Metrics, journal: JournalWriter | None = None
+        cls,
+        deployment: Deployment,
+        metrics: Metrics,
+        journal: JournalWriter | None = None,
+        turn: Turn | None = None,
     ) -> Serving:
-        """Compose; nothing is loaded before ``start``."""
+        """Compose; nothing is loaded before ``start``. Of requests of one ``turn`` the journal is written once."""
         config = deployment.config
         clock = deployment.clock
         stale = threading.Event()
@@ -283,7 +287,7 @@ class Serving:
             # A state in SQLite is on this host, so a request may wait for a read of it.
             wait_for_state=not config.state.url.startswith("postgres"),
         )
-        writer = journal or open_writer(deployment, metrics)
+        writer = journal or open_writer(deployment, metrics, turn)
         issuer = IdIssuer(deployment.id_seed(), clock)
         flow = PredictFlow(
             board=board,

@@ -1,9 +1,12 @@
 from __future__ import annotations
 
+from collections.abc import Callable
+
+import pytest
 from prometheus_client import generate_latest
 
 from trimtab.serve.meters import Meters
-from trimtab.telemetry import Metrics
+from trimtab.telemetry import LATENCY_BUCKETS, Metrics
 
 
 def told(metrics: Metrics) -> set[str]:
@@ -37,3 +40,25 @@ def test_answers_are_timed_by_model() -> None:
     meters.took("m", 0.25)
     meters.took("m", 0.5)
     assert 'ml_prediction_duration_seconds_sum{model="m"} 0.75' in told(metrics)
+
+
+def test_what_is_gathered_in_turns_adds_up_to_the_same() -> None:
+    one_by_one, gathered, calls = Metrics(), Metrics(), list[Callable[[], None]]()
+    gathered.gather(calls.append)
+    seconds = [*LATENCY_BUCKETS, 0.0, 0.0007, 0.3, 99.0]
+    for metrics in (one_by_one, gathered):
+        count = metrics.counter("ml_requests_total", model="m", code=200)
+        observe = metrics.observer("ml_prediction_duration_seconds", model="m")
+        for turn in (seconds, seconds[:1], seconds[5:]):
+            for value in turn:
+                count(1.0)
+                observe(value)
+            assert len(calls) == (2 if metrics is gathered else 0)
+            while calls:
+                calls.pop()()
+    assert values(gathered) == pytest.approx(values(one_by_one))
+
+
+def values(metrics: Metrics) -> dict[str, float]:
+    lines = [line.rpartition(" ") for line in told(metrics) if line[0] != "#"]
+    return {name: float(value) for name, _, value in lines if "_created" not in name}

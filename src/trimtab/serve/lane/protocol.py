@@ -27,6 +27,7 @@ from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import Reply, failure
 from trimtab.serve.lane.heads import END, Handler, Head, Heads, Work
 from trimtab.serve.lane.replies import Replies
+from trimtab.serve.turns import Turns
 from trimtab.telemetry import Event
 
 logger = logging.getLogger(__name__)
@@ -73,6 +74,7 @@ class LaneProtocol(HttpToolsProtocol):
     in_lane: bool
     door: Connections
     replies: Replies
+    turns: Turns
     leaving = False
     began: float | None = None
     behind: float | None = None
@@ -237,14 +239,20 @@ class LaneProtocol(HttpToolsProtocol):
         return before is not None and not self.cycle.response_complete
 
     def _run(self, turn: Turn, work: Work) -> None:
-        """Drive the work to its end, or to where it waits; a task does the rest then."""
+        """Drive the work to its end, or to the end of this turn; where it waits for more, a task goes on."""
+        turns = self.turns
+        turns.waits = False
         try:
             waiting = work.send(None)
         except StopIteration as done:
-            self._answer(turn, done.value)
+            turns.reply(partial(self._answer, turn, done.value))
+            return
         except Exception:
             logger.exception(Event.REQUEST_FAILED)
-            self._answer(turn, _CRASHED)
+            turns.reply(partial(self._answer, turn, _CRASHED))
+            return
+        if turns.waits:
+            turns.go_on(partial(self._run, turn, work))
         else:
             task = self.loop.create_task(_rest(work, waiting))
             self.tasks.add(task)  # type: ignore[arg-type]  # only waited for or cancelled
@@ -256,9 +264,9 @@ class LaneProtocol(HttpToolsProtocol):
             self.transport.close()
         elif (error := task.exception()) is not None:
             logger.error(Event.REQUEST_FAILED, exc_info=error)
-            self._answer(turn, _CRASHED)
+            self.turns.reply(partial(self._answer, turn, _CRASHED))
         else:
-            self._answer(turn, task.result())
+            self.turns.reply(partial(self._answer, turn, task.result()))
 
     def _answer(self, turn: Turn, reply: Reply) -> None:
         turn.response_complete = True
@@ -286,7 +294,12 @@ class LaneProtocol(HttpToolsProtocol):
 
 
 def lane(
-    handle: Handler, body_limit: int, connections: Connections, *, taken: bool = True
+    handle: Handler,
+    body_limit: int,
+    connections: Connections,
+    turns: Turns,
+    *,
+    taken: bool = True,
 ) -> type[LaneProtocol]:
     """A connection class whose lane calls ``handle(model, body, content type, deadline)``.
 
@@ -294,6 +307,7 @@ def lane(
         handle: Answers a request; it may suspend.
         body_limit: Longer bodies are left to the ASGI application, in bytes.
         connections: Holds and cuts connections.
+        turns: What the requests of a turn share.
         taken: Whether the lane is used; else all requests are left to the application.
     """
 
@@ -302,6 +316,8 @@ def lane(
         in_lane = taken
         door = connections
         replies = Replies()
+
+    InLane.turns = turns
 
     return InLane
 

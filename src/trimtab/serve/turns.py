@@ -1,0 +1,72 @@
+"""Turns of the event loop: what requests that arrived together share is done once, at the end of their turn."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Generator
+from types import coroutine
+
+Call = Callable[[], None]
+
+
+class Turns:
+    """Runs what was put off, lets those go on who wait for it, and sends replies last; a :class:`~trimtab.protocols.Turn`.
+
+    A turn is what the loop does between two looks at its sockets. Everything that a reply promises (the
+    journal's write, the counters) is put off with ``soon``, and so done before the reply is sent.
+    """
+
+    def __init__(self) -> None:
+        self.waits = False
+        """Whether the coroutine that was driven last waits for the end of its turn; reset by its driver."""
+
+        self._calls: list[Call] = []
+        self._waiting: list[Call] = []
+        self._replies: list[Call] = []
+        self._ends = False
+
+    def soon(self, call: Call) -> None:
+        """Put off a call to the end of this turn."""
+        self._calls.append(call)
+        self._end_soon()
+
+    @coroutine
+    def ended(self) -> Generator[None, None, None]:
+        """Wait for the end of this turn, behind what was put off until now."""
+        self.waits = True
+        yield
+
+    def go_on(self, call: Call) -> None:
+        """Call somebody who waits for the end of this turn."""
+        self._waiting.append(call)
+        self._end_soon()
+
+    def reply(self, call: Call) -> None:
+        """Send a reply, behind all else of this turn."""
+        self._replies.append(call)
+        self._end_soon()
+
+    def _end_soon(self) -> None:
+        if not self._ends:
+            self._ends = True
+            asyncio.get_running_loop().call_soon(self.end)
+
+    def end(self) -> None:
+        """End the turn; the loop does this by itself."""
+        self._run_calls()
+        waiting, self._waiting = self._waiting, []
+        for call in waiting:
+            call()
+        self._run_calls()
+        replies, self._replies = self._replies, []
+        self._ends = False
+        if self._waiting:
+            self._end_soon()
+        for call in replies:
+            call()
+
+    def _run_calls(self) -> None:
+        while self._calls:
+            calls, self._calls = self._calls, []
+            for call in calls:
+                call()

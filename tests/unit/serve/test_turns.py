@@ -1,0 +1,80 @@
+"""What a turn of the loop puts off, and in which order it is done."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from trimtab.serve.turns import Turns
+
+SECONDS = 10
+
+
+@pytest.mark.anyio
+async def test_replies_are_sent_behind_all_that_was_put_off_before_or_by_those_who_waited() -> None:
+    turns, done = Turns(), list[str]()
+
+    def go_on() -> None:
+        done.append("go on")
+        turns.soon(lambda: done.append("count"))
+        turns.reply(lambda: done.append("reply"))
+
+    turns.go_on(go_on)
+    turns.reply(lambda: done.append("refusal"))
+    turns.soon(lambda: done.append("write"))
+    assert done == []
+    await asyncio.sleep(0)
+    assert done == ["write", "go on", "count", "refusal", "reply"]
+
+
+@pytest.mark.anyio
+async def test_who_waits_once_more_waits_for_the_end_of_the_next_turn() -> None:
+    turns, done = Turns(), list[str]()
+
+    def again() -> None:
+        done.append("first")
+        turns.go_on(lambda: done.append("second"))
+        turns.reply(lambda: done.append("reply"))
+
+    turns.go_on(again)
+    await asyncio.sleep(0)
+    assert done == ["first", "reply"]
+    await asyncio.sleep(0)
+    assert done == ["first", "reply", "second"]
+
+
+@pytest.mark.anyio
+async def test_what_a_reply_puts_off_is_not_forgotten() -> None:
+    turns, closed = Turns(), asyncio.Event()
+    turns.reply(lambda: turns.soon(closed.set))
+    async with asyncio.timeout(SECONDS):
+        await closed.wait()
+
+
+@pytest.mark.anyio
+async def test_a_task_can_wait_for_the_end_of_its_turn_too() -> None:
+    turns, done = Turns(), list[str]()
+
+    async def waits() -> None:
+        turns.soon(lambda: done.append("write"))
+        await turns.ended()
+        done.append("go on")
+
+    async with asyncio.timeout(SECONDS):
+        await asyncio.gather(waits(), waits())
+    assert sorted(done[:2]) == ["write", "write"]
+    assert done[2:] == ["go on", "go on"]
+
+
+def test_the_driver_of_a_coroutine_is_told_that_it_waits_for_its_turn() -> None:
+    turns = Turns()
+
+    async def waits() -> None:
+        await turns.ended()
+
+    work = waits()
+    assert work.send(None) is None
+    assert turns.waits
+    with pytest.raises(StopIteration):
+        work.send(None)
