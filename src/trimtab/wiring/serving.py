@@ -181,7 +181,7 @@ class ModelBuilder:
         )
         if not plan.transforms:
             return stored
-        return TransformingResolver(stored, plan, signature, self.metrics)
+        return TransformingResolver(stored, plan, signature, self.metrics, clock, config)
 
     def _load(self, model: str, number: int) -> LoadedModel:
         key = (model, number)

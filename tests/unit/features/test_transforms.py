@@ -3,6 +3,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import pytest
+from msgspec.structs import replace
 
 from trimtab.config import FeaturesConfig, StoreConfig, ViewConfig, ViewFeature, ViewTransform
 from trimtab.errors import InvalidConfig, InvalidRow
@@ -66,15 +67,17 @@ VIEWS = ("customer", "ratios")
 class World:
     """A model's checker and resolver, and one store with a customer whose mean is 4."""
 
-    def __init__(self, views: FeaturesConfig, takes: Signature) -> None:
+    def __init__(
+        self, views: FeaturesConfig, takes: Signature, clock: FakeClock | None = None
+    ) -> None:
         self.plan = compile_plan(views, takes, VIEWS)
         self.metrics = Metrics()
-        clock = FakeClock()
+        clock = clock or FakeClock()
         store = MemoryStore()
         store._rows["customer", "ann"] = StoredRow(values={"mean": 4.0}, event_time=7.0)
         guards = {"online": Guard("online", store, self.metrics, clock, views)}
         inner = Resolver(self.plan, self.plan.stored(takes), guards, self.metrics, clock, views)
-        self.resolver = TransformingResolver(inner, self.plan, takes, self.metrics)
+        self.resolver = TransformingResolver(inner, self.plan, takes, self.metrics, clock, views)
         self.checker = Checker(
             takes, self.plan.provided, self.plan.entities, inputs=self.plan.inputs
         )
@@ -217,3 +220,42 @@ def test_a_stored_feature_and_a_transform_of_one_name_are_refused() -> None:
 def test_a_plan_without_transforms_leaves_the_signature_alone() -> None:
     takes = signature("mean")
     assert FeaturePlan().stored(takes) is takes
+
+
+CLOCK = FakeClock()
+CALLS: list[float] = []
+
+
+def heavy(amount: float) -> float:
+    """Holds the loop for so many milliseconds."""
+    CALLS.append(amount)
+    CLOCK.advance(amount / 1e3)
+    return amount
+
+
+def heavy_world(**settings: float) -> World:
+    CALLS.clear()
+    views = replace(config(made("heavy", f"{__name__}:heavy", "amount", default=-1.0)), **settings)
+    return World(views, signature("heavy"), CLOCK)
+
+
+def test_a_transform_that_is_slow_again_and_again_is_left_alone_and_tried_now_and_then() -> None:
+    world = heavy_world(breaker_failures=3, breaker_seconds=2.0)
+    assert [world.ask({"amount": 11.0}).values for _ in range(6)] == [(11.0,)] * 3 + [(-1.0,)] * 3
+    assert len(CALLS) == 3
+    labels = {"store": "ratios.heavy"}
+    assert world.metrics.registry.get_sample_value("ml_feature_breaker_open", labels) == 1.0
+    CLOCK.advance(2.0)
+    assert [world.ask({"amount": 9.0}).sources for _ in range(3)] == ["q", "q", "q"]
+    assert world.metrics.registry.get_sample_value("ml_feature_breaker_open", labels) == 0.0
+
+
+def test_once_the_deadline_has_passed_no_transform_is_called() -> None:
+    world = heavy_world(breaker_failures=100)
+
+    async def main(_: FakeClock) -> Sequence[Resolved]:
+        values, entities = world.checker.check(RowRequest(features={"amount": 40.0}), "rows[0]")
+        return await world.resolver.resolve([values] * 5, [entities] * 5, [10.0] * 5, 100.0)
+
+    assert [answer.sources for answer in run_virtually(main)] == ["q", "q", "q", "d", "d"]
+    assert len(CALLS) == 3
