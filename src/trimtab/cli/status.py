@@ -11,10 +11,10 @@ from rich.table import Table
 from trimtab.cli import words
 from trimtab.cli.session import FAILED_STATUS, Session, command
 from trimtab.report.performance import MetricFinding, metric_findings
-from trimtab.report.stories import rollout_stories
+from trimtab.report.stories import RolloutStory, rollout_stories
 from trimtab.rollout import audit
 from trimtab.rollout.readings import evidence_words
-from trimtab.types import Comparison, Rollout
+from trimtab.types import Comparison
 from trimtab.wiring.overview import Health, ModelOverview, overview
 
 COLOURS = {Health.HEALTHY: "green", Health.WATCH: "yellow", Health.ACT: "red"}
@@ -53,10 +53,11 @@ def status(session: Session, model: str | None) -> None:
                 "because": one.because,
                 "route": one.route and {"epoch": one.route.epoch, "arms": one.route.arms},
                 "rollout": one.running,
-                "at_stake": rollout_stories(one)[0].at_stake if one.running else "",
+                "guardrails": [g.reading for g in story.guardrails] if story else [],
+                "at_stake": story.at_stake if story else "",
                 "verdicts": [v for v in map(one.latest, SUBJECTS) if v is not None],
             }
-            for one in found
+            for one, story in ((one, _story(one)) for one in found)
         ],
         show,
     )
@@ -74,8 +75,9 @@ def show_overview(console: Console, one: ModelOverview) -> None:
             f"{arm.name} v{arm.version} {words.percent(arm.share)}" for arm in one.route.arms
         )
         facts.add_row("  traffic", split)
-    if one.running is not None:
-        for name, told in _rollout(one, one.running):
+    story = _story(one)
+    if story is not None:
+        for name, told in _rollout(story):
             facts.add_row(f"  {name}", told)
     for subject in SUBJECTS:
         verdict = one.latest(subject)
@@ -96,9 +98,14 @@ def show_overview(console: Console, one: ModelOverview) -> None:
     console.print(facts)
 
 
-def _rollout(one: ModelOverview, running: Rollout) -> Iterator[tuple[str, str]]:
+def _story(one: ModelOverview) -> RolloutStory | None:
+    """The rollout on its way, if there is one."""
+    return next((s for s in rollout_stories(one) if s.rollout == one.running), None)
+
+
+def _rollout(story: RolloutStory) -> Iterator[tuple[str, str]]:
     """Where the rollout stands and why, what it has cost by estimate, and what it can still cost."""
-    steps = running.plan.steps
+    running, steps = story.rollout, story.rollout.plan.steps
     yield (
         "rollout",
         (
@@ -108,7 +115,6 @@ def _rollout(one: ModelOverview, running: Rollout) -> Iterator[tuple[str, str]]:
     )
     if running.reason:
         yield "because", running.reason
-    story = next(s for s in rollout_stories(one) if s.rollout.id == running.id)
     for guardrail in story.guardrails:
         reading = guardrail.reading
         lost = f"estimated loss so far {guardrail.cost}, " if guardrail.cost else ""
