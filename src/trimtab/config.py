@@ -71,7 +71,7 @@ class ServeConfig(Section, frozen=True):
     max_worker_bytes: Annotated[int, Meta(ge=0)] = 0
     unknown_features: Literal["refuse", "ignore"] = "refuse"
     max_future_seconds: NonNegative = 300.0
-    http: Literal["asgi", "lane"] = "asgi"
+    http: Literal["asgi", "lane"] = "lane"
     grpc_port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
 
 
