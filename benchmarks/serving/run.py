@@ -3,7 +3,7 @@
 ``run.py [peers=trimtab,fastapi-sklearn,fastapi-onnx,fastapi-empty,mlserver,bentoml,litserve]
 [models=lr,hgb,rf,columns] [connections=16] [rounds=3] [seconds=3] [folder=DIR]``. Trained models, deployments and results
 (``results.jsonl``, a line each round) are kept in the folder, which is outside the repository.
-A first word without ``=`` names another part, a file beside this one: ``cost``, ``limits``.
+A first word without ``=`` names another part, a file beside this one: ``cost``, ``limits``, ``together``.
 """
 
 from __future__ import annotations

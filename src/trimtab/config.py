@@ -307,6 +307,9 @@ class ModelConfig(Section, frozen=True):
     stand in the report. Rows are watched apart by the values of the feature ``segment_by``: the
     ``max_segments`` most frequent of the reference.
 
+    Single rows of requests that arrive together are scored in one call where that was found to pay: at most
+    ``batch_rows`` of them, and none waits for others longer than ``batch_wait_ms``. 1 row turns it off.
+
     ``withhold`` names features, and keys of feature views, whose values the journal never gets. What reads
     the journal knows them as withheld: neither drift nor quality is judged of them, and no training set is
     made of them.
@@ -322,6 +325,8 @@ class ModelConfig(Section, frozen=True):
     performance: PerformanceConfig = PerformanceConfig()
     segment_by: str = ""
     max_segments: Annotated[int, Meta(ge=1, le=100)] = 10
+    batch_rows: Count = 64
+    batch_wait_ms: NonNegative = 5.0
     withhold: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

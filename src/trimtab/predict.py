@@ -1,8 +1,8 @@
 """Flow 1: request -> validate -> route -> features -> predict -> record -> respond.
 
-The coroutine suspends only where a feature store is read, a candidate runs under its time limit or the
-journal waits for the disk;
-a champion whose features all came with the request answers without suspending once.
+The coroutine suspends only where a feature store is read, a candidate runs under its time limit, rows of
+several requests are scored together or the journal waits for the disk; a compiled champion whose features all
+came with the request answers without suspending once.
 """
 
 from __future__ import annotations
@@ -154,10 +154,13 @@ class PredictFlow:
         unit = self._unit(row.key if row.key and assigned.sticky else name)
         asked = Asked(name, when, unit, assigned, features, request.request_id, keys)
         answering, failed = live.champion, None
-        if assigned.arm == 0:
-            outputs = _outputs(answering, (features,))
-        else:
+        if assigned.arm != 0:
             answering, outputs, failed = await self._score(live, assigned.arm, (asked,))
+        elif answering.together is not None:
+            own = _values(answering, features)
+            outputs = (await answering.together(own, request.deadline_ms),)
+        else:
+            outputs = _outputs(answering, (features,))
         answered = Answered(
             live.route, assigned.arm, answering.version, answering.digest, answering.signature,
             answering.pick, now, (self._clock.monotonic() - started) * 1e3, failed,

@@ -29,6 +29,7 @@ __all__ = [
 LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 )  # fmt: skip
+BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 AGE_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0)
 
 M = TypeVar("M", bound=Counter | Gauge | Histogram)
@@ -112,6 +113,9 @@ ALL: tuple[MetricSpec, ...] = (
         "ml_segment_score", "gauge", (*_MODEL, "subject", "segment"), "Score of a segment, 0 to 1."
     ),
     MetricSpec("ml_drift_evidence", "gauge", (*_MODEL, "subject"), "Shiryaev-Roberts value."),
+    MetricSpec(
+        "ml_batch_rows", "histogram", ("model",), "Rows a gathered call.", buckets=BATCH_BUCKETS
+    ),
     MetricSpec("ml_requests_total", "counter", ("model", "code"), "Requests by HTTP status."),
     MetricSpec("ml_requests_in_flight", "gauge", (), "Requests being answered.", "livesum"),
     MetricSpec("ml_requests_shed_total", "counter", ("reason",), "Requests refused for overload."),

@@ -9,6 +9,9 @@ from typing import Protocol
 from trimtab.protocols.extensions import Predictor
 from trimtab.types import Columns, PredictionRecord, Resolved, Route, RowRequest, Scalar, Signature
 
+Gathered = Callable[[Sequence[Scalar], float | None], Awaitable[Sequence[float]]]
+"""Scores one row of values together with those of other requests, within a deadline in ms."""
+
 
 class Clock(Protocol):
     """Wall time, injected so that tests own it."""
@@ -98,7 +101,8 @@ class LiveArm:
 
     ``pick`` maps the arm's own feature order to the champion's, in which rows are checked. ``one`` scores
     one row of values in the arm's own order, None for missing, as ``predictor`` would; None where
-    there is no short way.
+    there is no short way. ``together`` does so with other requests' rows in one call, given the
+    request's deadline in milliseconds; None where rows are not gathered.
     """
 
     version: int
@@ -108,6 +112,7 @@ class LiveArm:
     checker: RowChecker
     pick: tuple[int, ...]
     one: Callable[[Sequence[Scalar]], Sequence[float]] | None = None
+    together: Gathered | None = None
 
 
 @dataclass(frozen=True, slots=True)

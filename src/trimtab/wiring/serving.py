@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 
@@ -21,15 +21,24 @@ from trimtab.features.transforms import TransformingResolver
 from trimtab.features.views import FeaturePlan, compile_plan
 from trimtab.models.isolate import Isolation
 from trimtab.models.registry import LoadedModel, warm
+from trimtab.models.together import Together
 from trimtab.outcomes import OutcomeDesk
 from trimtab.predict import PredictFlow
-from trimtab.protocols import FeatureResolver, FeatureStore, JournalWriter, LiveArm, LiveModel, Turn
+from trimtab.protocols import (
+    FeatureResolver,
+    FeatureStore,
+    Gathered,
+    JournalWriter,
+    LiveArm,
+    LiveModel,
+    Turn,
+)
 from trimtab.record.ids import IdIssuer
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import unit_hash
 from trimtab.schema import Checker
 from trimtab.telemetry import Event, Metrics
-from trimtab.types import Alert, Route, Severity, Version
+from trimtab.types import Alert, Route, Scalar, Severity, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.crashes import CrashNotes
 from trimtab.wiring.deployment import Deployment
@@ -117,6 +126,7 @@ class ModelBuilder:
     crashes: CrashNotes | None = None
     _warm: dict[tuple[str, int], LoadedModel] = field(default_factory=dict)
     _applied: dict[str, Mapping[str, str]] = field(default_factory=dict)
+    _together: dict[tuple[str, int], Together] = field(default_factory=dict)
 
     def build(self, route: Route) -> LiveModel:
         """Load a route's arms; the champion must load, a candidate may fail.
@@ -166,6 +176,7 @@ class ModelBuilder:
         """Let go of a model's versions; requests in flight finish on what they hold."""
         for key in [key for key in self._warm if key[0] == model]:
             del self._warm[key]
+            self._together.pop(key, None)
 
     def plan(self, version: Version) -> FeaturePlan:
         """The feature views of a version, matched to its signature."""
@@ -227,21 +238,47 @@ class ModelBuilder:
                 f"Version {version.version} needs {', '.join(missing)}, which the champion lacks.",
                 code="incompatible_signature",
             )
+        checker = Checker(
+            version.signature,
+            provided=plan.provided,
+            entities=plan.entities,
+            unknown=self.deployment.config.serve.unknown_features,
+            inputs=plan.inputs,
+        )
+        one = getattr(loaded.predictor, "one", None)
         return LiveArm(
             version=version.version,
             digest=version.digest,
             signature=version.signature,
             predictor=loaded.predictor,
-            checker=Checker(
-                version.signature,
-                provided=plan.provided,
-                entities=plan.entities,
-                unknown=self.deployment.config.serve.unknown_features,
-                inputs=plan.inputs,
-            ),
+            checker=checker,
             pick=tuple(order[name] for name in version.signature.names),
-            one=getattr(loaded.predictor, "one", None),
+            one=one,
+            together=self._gathered(loaded, checker) if one is None else None,
         )
+
+    def _gathered(self, loaded: LoadedModel, checker: Checker) -> Gathered | None:
+        """What scores single rows of several requests together, if the setting allows it."""
+        model, number = loaded.version.model, loaded.version.version
+        settings = self.deployment.config.models.get(model, ModelConfig())
+        if settings.batch_rows == 1:
+            return None
+
+        def score(rows: Sequence[Sequence[Scalar]]) -> Sequence[Sequence[float]]:
+            outputs: list[list[float]] = loaded.predictor.predict(checker.columns(rows)).tolist()
+            return outputs
+
+        found = self._together.setdefault(
+            (model, number),
+            Together(
+                score,
+                most_rows=settings.batch_rows,
+                most_seconds=settings.batch_wait_ms / 1e3,
+                monotonic=self.deployment.clock.monotonic,
+                observe=self.metrics.observer("ml_batch_rows", model=model),
+            ),
+        )
+        return found.score
 
 
 @dataclass(slots=True)
