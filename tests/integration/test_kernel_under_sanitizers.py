@@ -32,10 +32,11 @@ from trimtab.errors import Refused
 kernel._walk = module
 assert module.INTERFACE == kernel.INTERFACE
 rng = np.random.default_rng(3)
-def tree(splits, sets):
+def tree(splits, sets, flat=False):
     left, right = [-1], [-1]
     for _ in range(splits):
-        leaf = rng.choice([n for n, child in enumerate(left) if child < 0])
+        leaves = [n for n, child in enumerate(left) if child < 0]
+        leaf = leaves[0] if flat else rng.choice(leaves)
         left[leaf], right[leaf] = len(left), len(left) + 1
         left += [-1, -1]; right += [-1, -1]
     n = len(left)
@@ -44,12 +45,12 @@ def tree(splits, sets):
                 category_set=np.where(rng.random(n) < .3, 0, -1).astype(np.int32) if sets else None)
 def ensemble(many, sets, float32):
     s = (CategorySet(frozenset([1.0, 2.0])),) if sets else ()
-    return TreeEnsemble([tree(k, sets) for k in many], 3, np.zeros(1), float32_input=float32, category_sets=s,
+    return TreeEnsemble([tree(k, sets, k == 50) for k in many], 3, np.zeros(1), float32_input=float32, category_sets=s,
                         categories={f: np.arange(5.0) for f in range(3)} if sets else {})
 X = np.concatenate([rng.normal(size=(20, 3)), np.full((1, 3), np.nan), np.full((1, 3), np.inf), np.zeros((1, 3))])
 counts = {"refused": 0, "answered": 0}
 for number in range(int(sys.argv[2])):
-    data = bytearray(pack(ensemble([0, 1, (30, 45, 90)[number // 50 % 3]], number % 2, number % 3 == 0))) if number % 50 == 0 else bytearray(sound)
+    data = bytearray(pack(ensemble([0, 1, (30, 50, 45, 90)[number // 50 % 4]], number // 50 % 3 == 0, number // 50 % 2 == 1))) if number % 50 == 0 else bytearray(sound)
     if number % 50 == 0: sound = bytes(data)
     header = struct.unpack_from("<I", data, 28)[0]
     for _ in range(random.Random(number).randrange(1, 5)):
@@ -64,7 +65,7 @@ for number in range(int(sys.argv[2])):
         counts["refused"] += 1
         continue
     if forest.features == 3:
-        forest.raw(X); forest.raw(X[:1]); forest.paths(X)
+        forest.raw(X); forest.raw(X[:7]); forest.paths(X)
     counts["answered"] += 1
 print(counts["refused"], counts["answered"])
 """

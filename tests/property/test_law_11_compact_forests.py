@@ -37,4 +37,6 @@ def test_any_ensemble_packed_decides_and_sums_as_its_own_record(drawn: Any, comp
     )
     assert (expected == forest.paths(X)).all()
     assert ensemble.raw(X).tobytes() == forest.raw(X).tobytes()
+    few = [forest.raw(X[at : at + 5]) for at in range(0, len(X), 5)]
+    assert ensemble.raw(X).tobytes() == np.concatenate(few).tobytes()
     assert ensemble.predict(X).tobytes() == forest.predict(X).tobytes()

@@ -45,6 +45,8 @@ class Forest:
         starts, marks = len(parts["tree_starts"]), len(parts["marks"])
         self.marked = 0 if not starts else 64 if marks > self.inner_nodes else 32
         """Leaves for which a tree has room by marks; 0 where trees are walked."""
+        self.in_registers = bool(len(parts["byte_slots"]))
+        """Whether a row and all nodes of a tree fit into registers, where the processor has such."""
         self.link = self._header.link
         self.groups = self._header.groups
         """Widths of the outputs that the columns belong to."""

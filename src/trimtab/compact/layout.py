@@ -53,6 +53,11 @@ SECTIONS: dict[str, np.dtype[Any]] = {
     "list_marks": np.dtype("<u4"),
     "tree_starts": np.dtype("<u4"),
     "tree_leaves": np.dtype("<u4"),
+    "byte_slots": np.dtype("u1"),
+    "byte_codes": np.dtype("u1"),
+    "byte_starts": np.dtype("<u4"),
+    "byte_table": np.dtype("<u4"),
+    "heap_leaves": np.dtype("<u4"),
 }
 
 Count = Annotated[int, msgspec.Meta(ge=0, lt=2**32)]

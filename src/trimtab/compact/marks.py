@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.compact.ensemble import IntArray, Tree
+from trimtab.compact.registers import Heaps, registers
 from trimtab.types import Array
 
 MAX_LEAVES, MAX_TREES = 64, 1 << 16
@@ -25,6 +26,7 @@ class Marks:
     def __init__(self) -> None:
         self._marks: list[npt.NDArray[np.uint64]] | None = []
         self._leaves: list[IntArray] = []
+        self._heaps = Heaps()
 
     def add(self, tree: Tree, depths: Sequence[IntArray], order: IntArray, leaf: IntArray) -> None:
         """Take a tree.
@@ -40,6 +42,7 @@ class Marks:
         if self._marks is None or reached > MAX_LEAVES or len(self._leaves) >= MAX_TREES:
             self._marks = None
             return
+        self._heaps.add(tree, depths, order, leaf)
         below = np.ones(tree.nodes, np.int64)
         for nodes in reversed(depths):
             below[nodes] = below[tree.left[nodes]] + below[tree.right[nodes]]
@@ -55,7 +58,13 @@ class Marks:
         self._marks.append(~(ones << first[order].astype(np.uint64)))
 
     def sections(
-        self, slot: IntArray, code: npt.NDArray[np.uint32], slots: int
+        self,
+        slot: IntArray,
+        code: npt.NDArray[np.uint32],
+        slots: int,
+        *,
+        direct: bool,
+        categorical: bool,
     ) -> dict[str, Array]:
         """The file's sections, none if a tree is too large.
 
@@ -63,6 +72,8 @@ class Marks:
             slot: Of each node, as they are written.
             code: Of each node.
             slots: How many slots there are.
+            direct: Whether codes are the bits of numbers and not places in a table.
+            categorical: Whether any slot has categories.
         """
         if self._marks is None:
             return {}
@@ -72,7 +83,9 @@ class Marks:
             marks = marks.astype(np.uint32)
         trees = np.repeat(np.arange(len(counts), dtype=np.uint16), np.array(counts) - 1)
         order = np.lexsort((code, slot))
+        inner, heaps = np.array(counts) - 1, None if max(counts) <= 32 else self._heaps
         return {
+            **({} if categorical else registers(slot, code, slots, inner, heaps, direct=direct)),
             "marks": marks.view(np.uint32),
             "list_starts": np.searchsorted(slot[order], np.arange(slots + 1)).astype(np.uint32),
             "list_codes": code[order],

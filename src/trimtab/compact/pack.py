@@ -276,7 +276,13 @@ class _Writer:
             "pairs": pairs,
             "sets": sets,
             "base": ensemble.base,
-            **marks.sections(self._slot, codes.astype(np.uint32), len(self._keys)),
+            **marks.sections(
+                self._slot,
+                codes.astype(np.uint32),
+                len(self._keys),
+                direct=direct,
+                categorical=not bool(numeric.all()),
+            ),
         }
         return written(header, parts)
 

@@ -130,6 +130,42 @@ def test_a_file_without_marks_is_walked_and_answers_the_same(compiled: bool) -> 
     assert with_marks.raw(X[:1]).tobytes() == without.raw(X[:1]).tobytes()
 
 
+def full(depth: int, features: int, rng: np.random.Generator) -> Tree:
+    """A tree of which all paths are that long, and compare with few numbers."""
+    nodes, inner = 2 ** (depth + 1) - 1, np.arange(2**depth - 1)
+    left, right = np.full((2, nodes), -1, np.int32)
+    left[inner], right[inner] = 2 * inner + 1, 2 * inner + 2
+    values = rng.normal(size=(nodes, 1)).astype(np.float32).astype(np.float64)
+    thresholds = rng.choice([-1.5, -0.0, 0.25, 1.0], nodes)
+    return Tree(rng.integers(0, features, nodes).astype(np.int32), thresholds, left, right, values)
+
+
+@pytest.mark.parametrize("compiled", KERNELS)
+@pytest.mark.parametrize(("depth", "features"), [(4, 64), (5, 2), (6, 64), (6, 65), (7, 2)])
+@pytest.mark.parametrize("float32", [False, True])
+def test_small_trees_in_registers_answer_as_walked_ones(
+    float32: bool, depth: int, features: int, compiled: bool
+) -> None:
+    rng = np.random.default_rng(depth)
+    trees = [full(depth, features, rng) for _ in range(9)]
+    own = TreeEnsemble(
+        trees=[*trees, comb(5), stump()], features=features, base=np.full(1, 0.5),
+        float32_input=float32, float32_sums=float32,
+    )  # fmt: skip
+    sealed = pack(own)
+    names = (b'"byte_slots"', b'"some_slots"'), (b'"tree_starts"', b'"some_starts"')
+    marked = resealed(sealed.replace(*names[0]))
+    walked = resealed(sealed.replace(*names[0]).replace(*names[1]))
+    forests = [Forest(data, compiled=compiled) for data in (sealed, marked, walked)]
+    fits = depth < 7 and features <= 64
+    assert [fits, False, False] == [forest.in_registers for forest in forests]
+    X = rng.choice([-2.0, -1.5, -0.0, 0.0, 0.25, 5e-324, np.inf, -np.inf, np.nan], (150, features))
+    for forest in forests:
+        assert own.raw(X).tobytes() == forest.raw(X).tobytes()
+        few = np.concatenate([forest.raw(X[at : at + 7]) for at in range(0, len(X), 7)])
+        assert own.raw(X).tobytes() == few.tobytes()
+
+
 @pytest.mark.parametrize("compiled", KERNELS)
 def test_integers_are_rounded_once_as_the_library_does(compiled: bool) -> None:
     number = np.array([[2**53 + 2**29 + 1]])

@@ -15,7 +15,7 @@ from trimtab.compact.kernel.plain import PlainKernel, contradiction
 from trimtab.compact.layout import Header
 from trimtab.types import Array, FloatArray
 
-INTERFACE = 4
+INTERFACE = 5
 try:
     from trimtab.compact.kernel import _walk
 
@@ -42,6 +42,11 @@ _SECTIONS = (
     "list_marks",
     "tree_starts",
     "tree_leaves",
+    "byte_slots",
+    "byte_codes",
+    "byte_starts",
+    "byte_table",
+    "heap_leaves",
 )
 
 

@@ -8,7 +8,7 @@
  * Everything a walk relies on is checked once, in check(): every reference leads backwards and to
  * something that is there. After that the walk itself needs no bounds.
  *
- * Ensembles of small trees are not walked, but marked: see _marks.h.
+ * Ensembles of small trees are not walked, but marked: see _marks.h and _bytes.h.
  */
 #define PY_SSIZE_T_CLEAN
 #define Py_LIMITED_API 0x030B0000
@@ -23,8 +23,9 @@ enum { FLOAT32_INPUT = 1, FLOAT32_SUMS = 2, DIRECT = 4, TINY_IS_ZERO = 8 };
 enum { MISSING_KIND = 3, NEVER = 1, ZERO = 2, MISSING_RIGHT = 4, CATEGORICAL = 8, STRICT = 16 };
 enum { READING_SHIFT = 5, READINGS = 3, TRUNCATE = 1, FLOOR = 2 };
 enum { NODES, ROOTS, TREE_COLUMNS, SLOTS, THRESHOLDS, LEAVES, PAIRS, SETS, BASE,
-       MARKS, LIST_STARTS, LIST_CODES, LIST_TREES, LIST_MARKS, TREE_STARTS, TREE_LEAVES, SECTIONS };
-enum { INTERFACE = 4 }; /* one more whenever what Python passes changes */
+       MARKS, LIST_STARTS, LIST_CODES, LIST_TREES, LIST_MARKS, TREE_STARTS, TREE_LEAVES,
+       BYTE_SLOTS, BYTE_CODES, BYTE_STARTS, BYTE_TABLE, HEAP_LEAVES, SECTIONS };
+enum { INTERFACE = 5 }; /* one more whenever what Python passes changes */
 enum { LANES = 48, BLOCK = 1024, SMALL = 4096, FEW = 12 };
 
 /* Compiled more than once, and the widest that the processor can do is taken when the module is loaded. */
@@ -57,6 +58,9 @@ typedef struct {
     const void *marks, *list_marks;
     const uint32_t *list_starts, *list_codes, *tree_starts, *tree_leaves;
     const uint16_t *list_trees;
+    const uint8_t *byte_slots, *byte_codes; /* NULL where there are none, or the processor cannot */
+    const uint32_t *byte_starts, *byte_table, *heap_leaves;
+    int floats; /* sums are rounded to float32, as all that is added is: then floats add up to the same */
     unsigned mark_bits; /* of a mark; 0 where there are none, and trees are walked */
     size_t node_count, trees, slot_count, threshold_count, leaf_count, pair_count, set_words, columns;
     unsigned features, width, flags, slot_bits, code_bits, leaf_bits, first_categorical, divisor;
@@ -272,12 +276,19 @@ static void finish(const Forest *forest, double *sums)
 static void sum_leaves(const Forest *forest, const uint32_t *leaves, double *sums)
 {
     start(forest, sums);
-    if (forest->columns == 1 && !(forest->flags & FLOAT32_SUMS)) {
+    if (forest->columns == 1 && (!(forest->flags & FLOAT32_SUMS) || forest->floats)) {
         const double *values = forest->leaves;
-        double sum = *sums;
-        for (size_t tree = 0; tree < forest->trees; tree++)
-            sum += values[leaves[tree]];
-        *sums = sum;
+        if (forest->floats) {
+            float sum = (float)*sums;
+            for (size_t tree = 0; tree < forest->trees; tree++)
+                sum += (float)values[leaves[tree]];
+            *sums = sum;
+        } else {
+            double sum = *sums;
+            for (size_t tree = 0; tree < forest->trees; tree++)
+                sum += values[leaves[tree]];
+            *sums = sum;
+        }
     } else
         for (size_t tree = 0; tree < forest->trees; tree++)
             add(forest, tree, leaves[tree], sums);
@@ -341,10 +352,13 @@ static inline uint32_t below(const uint32_t *codes, uint32_t count, uint32_t min
 #include "_marks.h"
 #define BITS 64
 #include "_marks.h"
+#include "_bytes.h"
 
 static void answer(const Forest *forest, const double *rows, size_t count, double *sums, void *scratch)
 {
-    if (forest->mark_bits == 32)
+    if (forest->byte_slots && (count < FEW || forest->mark_bits == 64))
+        byte_rows(forest, rows, count, sums, scratch);
+    else if (forest->mark_bits == 32)
         mark_rows32(forest, rows, count, sums, scratch);
     else if (forest->mark_bits)
         mark_rows64(forest, rows, count, sums, scratch);
@@ -357,7 +371,7 @@ static size_t scratch_words(const Forest *forest, size_t rows)
 {
     size_t one = forest->slot_count + forest->trees, block = rows < BLOCK ? rows : BLOCK, many = 0;
     if (forest->mark_bits) {
-        one += forest->trees * (forest->mark_bits / 32) + 2;
+        one += forest->trees * (forest->byte_slots ? TOGETHER : forest->mark_bits / 32) + 2;
         many = rows < FEW ? 0 : forest->slot_count * 64 + 16; /* four vectors of 64 bytes */
     } else if (rows >= FEW)
         many = BLOCK + block * forest->slot_count;
@@ -488,6 +502,35 @@ static const char *check_marks(const Forest *forest, size_t leaves)
     return check_lists(forest);
 }
 
+static const char *check_bytes(const Forest *forest, size_t table)
+{
+    uint32_t last = 0;
+    size_t heaps = (size_t)forest->view[HEAP_LEAVES].len / 4;
+    for (size_t tree = 0; tree < forest->trees; tree++)
+        if (forest->tree_starts[tree + 1] - forest->tree_starts[tree] > forest->mark_bits)
+            return "a tree has more nodes than bytes";
+    for (size_t leaf = 0; leaf < heaps; leaf++)
+        if (forest->heap_leaves[leaf] >= forest->leaf_count)
+            return "a heap refers to no leaf";
+    if (forest->flags & DIRECT)
+        for (size_t slot = 0; slot <= forest->slot_count; slot++) {
+            if (forest->byte_starts[slot] < last || forest->byte_starts[slot] > table)
+                return "tables of bytes are out of order";
+            last = forest->byte_starts[slot];
+        }
+    return NULL;
+}
+
+static int all_floats(const Forest *forest)
+{
+    int exact = forest->flags & FLOAT32_SUMS && forest->width == 1;
+    for (size_t column = 0; exact && column < forest->columns; column++)
+        exact = (double)(float)forest->base[column] == forest->base[column];
+    for (size_t leaf = 0; exact && leaf < forest->leaf_count; leaf++)
+        exact = (double)(float)forest->leaves[leaf] == forest->leaves[leaf];
+    return exact;
+}
+
 static const char *check(const Forest *forest)
 {
     const char *wrong = NULL;
@@ -509,6 +552,8 @@ static const char *check(const Forest *forest)
             wrong = check_node(forest, place);
     if (!wrong && forest->mark_bits)
         wrong = check_marks(forest, (size_t)forest->view[TREE_LEAVES].len / 4);
+    if (!wrong && forest->byte_slots)
+        wrong = check_bytes(forest, (size_t)forest->view[BYTE_TABLE].len / 4);
     return wrong;
 }
 
@@ -535,9 +580,29 @@ static int take_marks(Forest *self, const size_t *counts)
     return 0;
 }
 
+/* Bytes beside the marks, if they are there and the processor can. */
+static int take_bytes(Forest *self, const size_t *counts)
+{
+    size_t bytes = self->trees * self->mark_bits, starts = self->flags & DIRECT ? self->slot_count + 1 : 0;
+    size_t heaps = self->mark_bits == 64 ? bytes : 0;
+    self->byte_slots = NULL;
+    if (!self->mark_bits || !counts[BYTE_SLOTS] || !bytes_can())
+        return 0;
+    if (counts[BYTE_SLOTS] != bytes || counts[BYTE_CODES] != bytes || counts[BYTE_STARTS] != starts ||
+        counts[HEAP_LEAVES] != heaps || self->slot_count > BYTE_SLOTS_MOST || self->first_categorical < self->slot_count) {
+        PyErr_SetString(PyExc_ValueError, "bytes and trees differ in number");
+        return -1;
+    }
+    self->byte_slots = self->view[BYTE_SLOTS].buf, self->byte_codes = self->view[BYTE_CODES].buf;
+    self->byte_starts = self->view[BYTE_STARTS].buf, self->byte_table = self->view[BYTE_TABLE].buf;
+    self->heap_leaves = self->view[HEAP_LEAVES].buf;
+    return 0;
+}
+
 static int take_sections(Forest *self, PyObject *parts)
 {
-    static const size_t sizes[SECTIONS] = {8, 8, 4, sizeof(Slot), 8, 8, 8, 4, 8, 4, 4, 4, 2, 4, 4, 4};
+    static const size_t sizes[SECTIONS] = {8, 8, 4, sizeof(Slot), 8, 8, 8, 4, 8, 4, 4, 4, 2, 4,
+                                            4, 4, 1, 1, 4, 4, 4};
     size_t counts[SECTIONS];
     if (!PyTuple_Check(parts) || PyTuple_Size(parts) != SECTIONS) {
         PyErr_SetString(PyExc_TypeError, "the sections of a forest are a tuple");
@@ -567,7 +632,7 @@ static int take_sections(Forest *self, PyObject *parts)
         PyErr_SetString(PyExc_ValueError, "trees and roots differ in number, or leaves are cut short");
         return -1;
     }
-    return take_marks(self, counts);
+    return take_marks(self, counts) < 0 ? -1 : take_bytes(self, counts);
 }
 
 static int take_widths(Forest *self)
@@ -605,6 +670,7 @@ static PyObject *forest_new(PyTypeObject *type, PyObject *arguments, PyObject *k
     }
     Py_BEGIN_ALLOW_THREADS
     wrong = check(self);
+    self->floats = !wrong && all_floats(self);
     Py_END_ALLOW_THREADS
     if (wrong) {
         PyErr_SetString(PyExc_ValueError, wrong);
