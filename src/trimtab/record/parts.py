@@ -277,7 +277,7 @@ def _restored(name: str, cell: Any) -> Any:
     kind = FIELDS[name]
     if pa.types.is_map(kind):
         return dict(cell)
-    return tuple(cell) if pa.types.is_list(kind) else cell
+    return tuple(cell) if pa.types.is_list(kind) and cell is not None else cell
 
 
 def _usable(signature: Signature | None) -> Sequence[Any] | None:

@@ -38,6 +38,7 @@ FIELDS = {
     "entities": pa.map_(pa.string(), pa.string()),
     "shares": pa.list_(pa.float64()),
     "withheld": pa.list_(pa.int64()),
+    "answered": pa.list_(pa.float64()),
 }
 """What every record has beside its values; a column bears the name behind an underscore."""
 
@@ -131,13 +132,11 @@ def _schema(features: Mapping[str, pa.DataType]) -> pa.Schema:
 
 
 def _own(chunk: Sequence[PredictionRecord], signatures: Mapping[int, Signature]) -> list[pa.Array]:
-    columns = [
-        pa.array([cell(record, name) for record in chunk], kind)
-        for name, kind in _OWN.items()
-        if name != "withheld"
-    ]
     named = [withheld_names(record, signatures[record.version]) for record in chunk]
-    return [*columns, pa.array(named, _OWN["withheld"])]
+    return [
+        pa.array(named if name == "withheld" else [cell(record, name) for record in chunk], kind)
+        for name, kind in _OWN.items()
+    ]
 
 
 def withheld_names(record: PredictionRecord, signature: Signature) -> list[str]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from trimtab.rollout import eprocess
 from trimtab.rollout.eprocess import EProcess
 from trimtab.types import GuardrailSpec, Matured, PredictionRecord, Provenance, UnitEvent
@@ -40,6 +42,24 @@ def shown(spec: GuardrailSpec, record: PredictionRecord) -> bool:
         above = spec.score_above
         return record.failed is None and above is not None and record.score > above
     return spec.slow_ms is not None and record.latency_ms > spec.slow_ms
+
+
+def differs(spec: GuardrailSpec, record: PredictionRecord) -> bool | None:
+    """Whether of a shadow and the champion the shadow alone had the event; None if both or none had.
+
+    What both had says nothing about which is worse. A shadow that failed has no score and no time; its
+    error is held against a champion without one, since champions that fail are not journalled.
+    """
+    if record.failed is not None:
+        return True if spec.event is UnitEvent.ERROR else None
+    if record.answered is None:
+        return None
+    score, latency_ms = record.answered
+    ours, theirs = (
+        shown(spec, record),
+        shown(spec, replace(record, score=score, latency_ms=latency_ms)),
+    )
+    return None if ours == theirs else ours
 
 
 def known(spec: GuardrailSpec, matured: Matured) -> bool:

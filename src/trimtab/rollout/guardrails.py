@@ -14,8 +14,9 @@ What counts, and for whom:
   the share at the answer is still the chance that an event is the candidate's.
 - An interleaved ranking is a unit: its first event is that of the row that had it, and belongs to the
   team that picked the row. Both teams have picked as many, so half of the events are due to each.
-- In a shadow rollout the candidate's answers count, which nobody got; as champions that fail are not
-  journalled, its errors are bet on as if control had answered the same units without any.
+- In a shadow rollout the candidate's answers count, which nobody got, beside the champion's to the same
+  request: a unit's first event is the first that one of the two had alone, and under the null hypothesis
+  either had it as likely. As champions that fail are not journalled, errors are the candidate's alone.
 - A guardrail on values counts a unit's first outcome, with its amount.
 - Events that an outcome makes count in the order of their answers, each once the plan's outcome delay
   has passed since. How long an outcome takes can depend on what it is: a false alarm is known when
@@ -57,6 +58,7 @@ from trimtab.types import (
     Comparison,
     Exposure,
     GuardrailReading,
+    GuardrailSpec,
     Matured,
     PredictionFacts,
     PredictionRecord,
@@ -152,9 +154,13 @@ class GuardrailWindows:
                 }
                 units = [m.facts.unit for m in happened]
             else:
-                failed = [record for record in answers if events.shown(spec, record)]
-                firsts = {r.unit: self._shown_event(r) for r in reversed(failed)}
-                units = [record.unit for record in failed]
+                told = [
+                    (record.unit, event)
+                    for record in answers
+                    if (event := self._shown_event(spec, record)) is not None
+                ]
+                firsts = dict(reversed(told))
+                units = [unit for unit, _ in told]
             self._count(index, units, firsts, state)
         return [self._window()] if answers or outcomes else []
 
@@ -203,8 +209,12 @@ class GuardrailWindows:
         if not (self._shadow or self._drafted):
             memory.split = self._split.update(memory.split, [(e.arm > 0, e.share) for e in first])
 
-    def _shown_event(self, record: PredictionRecord) -> Event:
-        return (True, _SHADOW_SHARE, 1.0) if self._shadow else self._event(record)
+    def _shown_event(self, spec: GuardrailSpec, record: PredictionRecord) -> Event | None:
+        """What the answer itself tells; of a shadow, where it and the champion differ."""
+        if self._shadow:
+            shadows = events.differs(spec, record)
+            return None if shadows is None else (shadows, _SHADOW_SHARE, 1.0)
+        return self._event(record) if events.shown(spec, record) else None
 
     def _event(self, answer: PredictionFacts | PredictionRecord, amount: float = 1.0) -> Event:
         return answer.arm > 0, self._share(answer), amount

@@ -29,6 +29,7 @@ from trimtab.types import (
 STEP_TOO_SHORT = "step_shorter_than_delay"
 SIGNATURE_DIFFERS = "signature_differs"
 APPROVING_ROLES = ("operator", "admin")
+SHADOWED = frozenset({UnitEvent.ERROR, UnitEvent.SLOW, UnitEvent.PREDICTION_DRIFT})
 FORCEABLE = frozenset({STEP_TOO_SHORT, SIGNATURE_DIFFERS})
 
 
@@ -112,13 +113,13 @@ def _check_strategy(plan: RolloutPlan) -> None:
     if plan.strategy != Shadow.name:
         return
     for i, guardrail in enumerate(plan.guardrails):
-        if guardrail.event is not UnitEvent.ERROR:
+        if guardrail.event not in SHADOWED:
             raise InvalidPlan(
                 f"The guardrail {guardrail.name!r} counts {guardrail.event.value}, and nobody gets "
                 "the answers of a shadow.",
                 code="shadow_guardrail",
                 path=f"guardrails[{i}].event",
-                hint="Guard error; outcomes and latencies are a canary's.",
+                hint="Guard error, slow or prediction_drift; outcomes are a canary's.",
             )
 
 

@@ -82,7 +82,8 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     none was under way, or where somebody chose the arm. ``entities`` are the keys by
     which views were looked up. ``shares`` are all arms' shares, control first, where there are several
     candidates. ``withheld`` has the places of features whose values the journal was not given: None
-    in ``values`` does not say there that they were missing, ``sources`` does.
+    in ``values`` does not say there that they were missing, ``sources`` does. ``answered`` are the score and
+    the latency in milliseconds of the answer that was given where a shadow's was not.
     """
 
     prediction_id: str
@@ -110,6 +111,7 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     entities: dict[str, str] = msgspec.field(default_factory=dict)
     shares: tuple[float, ...] = ()
     withheld: tuple[int, ...] = ()
+    answered: tuple[float, float] | None = None
 
 
 class OutcomeRecord(Record, frozen=True):

@@ -226,6 +226,7 @@ class Shadowing:
             latency_ms=latency_ms,
             failed=failed,
             shadow=True,
+            answered=(answered.score, answered.latency_ms),
             **changes,
             **missing,
         )

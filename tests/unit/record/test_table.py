@@ -48,6 +48,7 @@ def test_a_record_becomes_a_row_and_names_never_collide(make_record: Make) -> No
             "_entities": [],
             "_shares": [],
             "_withheld": [],
+            "_answered": None,
             "score": 1.5,
             "seats": 3,
             "holiday": True,

@@ -366,6 +366,35 @@ def test_a_shadow_is_judged_by_its_own_answers_and_by_nothing_else(
     assert 1.0 == window.content.split.e_value
 
 
+def test_a_shadow_and_the_champion_are_compared_on_the_same_requests(
+    state: Any, plan: RolloutPlan, who: Any, record: Make
+) -> None:
+    controller.deploy_first(state, "flights", 1, **who)
+    slow = GuardrailSpec(name="slow", event=UnitEvent.SLOW, slow_ms=50.0)
+    scores = GuardrailSpec(name="scores", event=UnitEvent.PREDICTION_DRIFT, score_above=0.5)
+    shadow = controller.start(
+        state, "flights", replace(plan, strategy="shadow", guardrails=(slow, scores)), 2, **who
+    )
+
+    def shown(
+        name: str, ours: tuple[float, float], theirs: tuple[float, float], **more: Any
+    ) -> Any:
+        asked = {"score": ours[0], "latency_ms": ours[1], "answered": theirs, "shadow": True}
+        return record(name, arm=1, **asked | more)
+
+    records = [
+        shown("a", (0.9, 10.0), (0.2, 10.0)),
+        shown("a", (0.9, 10.0), (0.2, 10.0), prediction_id="again"),
+        shown("b", (0.2, 10.0), (0.9, 60.0)),
+        shown("c", (0.9, 60.0), (0.9, 60.0)),
+        shown("d", (0.1, 60.0), (0.2, 10.0)),
+        shown("e", (float("nan"), 60.0), (0.9, 10.0), failed="timeout"),
+    ]
+    (window,) = GuardrailWindows(shadow).fold(records, [], state)
+    assert {"slow": (1, 1), "scores": (1, 1)} == counts(window)
+    assert {(0, 5)} == {reading.units for reading in window.content.readings}
+
+
 def test_scores_above_the_threshold_count_once_a_unit_and_failed_rows_do_not(
     state: Any, plan: RolloutPlan, who: Any, record: Make
 ) -> None:

@@ -35,14 +35,16 @@ def test_prediction_drift_needs_its_threshold_beforehand(
     assert "guardrails[0].score_above" == refused.value.path
 
 
-def test_a_strategy_is_named_and_a_shadow_guards_errors_alone(plan: RolloutPlan) -> None:
+def test_a_strategy_is_named_and_a_shadow_guards_what_it_shows(plan: RolloutPlan) -> None:
     with pytest.raises(InvalidPlan, match="no strategy 'champion_only'") as refused:
         check_plan(replace(plan, strategy="champion_only"))
     assert ("unknown_strategy", "strategy") == (refused.value.code, refused.value.path)
     with pytest.raises(InvalidPlan, match="nobody gets the answers") as refused:
         check_plan(replace(plan, strategy="shadow"))
     assert ("shadow_guardrail", "guardrails[0].event") == (refused.value.code, refused.value.path)
-    check_plan(replace(plan, strategy="shadow", guardrails=(ERRORS,)))
+    slow = GuardrailSpec(name="slow", event=UnitEvent.SLOW, slow_ms=50.0)
+    scores = GuardrailSpec(name="scores", event=UnitEvent.PREDICTION_DRIFT, score_above=0.5)
+    check_plan(replace(plan, strategy="shadow", guardrails=(ERRORS, slow, scores)))
 
 
 def steps(*pairs: tuple[float, float]) -> dict[str, Any]:
