@@ -54,7 +54,7 @@ class ServeConfig(Section, frozen=True):
     ``drain_seconds`` is how long a stopping
     worker waits for requests in flight; ``unknown_features`` refuses or ignores unknown names;
     ``max_future_seconds`` is how far an event time may lie ahead of the server's clock. ``http``
-    ``lane`` answers plain JSON predictions inside the connection; ``asgi`` sends all through the application.
+    ``lane`` answers predictions, plain ones and those of the Open Inference Protocol, inside the connection; ``asgi`` sends all through the application.
     With a ``grpc_port`` the Open Inference Protocol is also spoken over gRPC there; 0 takes any free one.
     """
 

@@ -139,7 +139,7 @@ def serve(child: Child, metrics: Metrics) -> None:
         uvicorn.Config(
             app,
             http=lane(
-                data_plane.predict,
+                data_plane,
                 config.max_body_bytes,
                 connections,
                 turns,

@@ -23,6 +23,7 @@ from trimtab.serve.dataplane import DataPlane, Reply, failure
 from trimtab.serve.lane.heads import LONGEST_HEAD, MOST_HEADS, Head, Heads
 from trimtab.serve.lane.protocol import LaneProtocol, lane, unreadable
 from trimtab.serve.turns import Turns
+from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
 
@@ -53,7 +54,20 @@ class Echo:
 
     invocations = outcomes = predict
 
-    def refuse(self, _: str, error: TrimtabError) -> Reply:
+    async def infer(
+        self,
+        model: str,
+        body: bytes,
+        content_type: str,
+        version: int | None,
+        header_length: int | None,
+        deadline: str,
+    ) -> Reply:
+        return await self.predict(
+            model, body, f"{content_type}|{version}|{header_length}", deadline
+        )
+
+    def refuse(self, _: str, error: TrimtabError, __: object = None) -> Reply:
         return failure(error)
 
     def answered(self, model: str, status: int) -> None:
@@ -97,13 +111,13 @@ async def serving(
         data_plane=cast("DataPlane", echo),
         ready=lambda: True,
         metrics=lambda: b"",
-        routes=[],
+        routes=inference_routes(cast("DataPlane", echo), cast("Any", str), LIMIT),
         max_body_bytes=LIMIT,
         lifespan=lifespan,
     )
     http: Any = Plain
     if in_lane or held is not None:
-        http = lane(echo.predict, LIMIT, held or Held(), Turns(), taken=in_lane)
+        http = lane(echo, LIMIT, held or Held(), Turns(), taken=in_lane)
     config = uvicorn.Config(app, http=http, log_config=None, access_log=False, loop="none")
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -164,6 +178,11 @@ def post(
     return line + announced + headers + b"\r\n" + body
 
 
+def infer(headers: bytes = b"", model: str = "m", body: bytes = b"{}") -> bytes:
+    sent = post(model, body=body, headers=headers)
+    return sent.replace(b"/models/", b"/v2/models/").replace(b"/predict", b"/infer")
+
+
 CHUNKED = b"transfer-encoding: chunked\r\n"
 CASES: dict[str, tuple[bytes, ...]] = {
     "plain": (post() + PROBE,),
@@ -183,6 +202,19 @@ CASES: dict[str, tuple[bytes, ...]] = {
     "pipelined behind one that waits": (post("slow") + post("b") + post("slow2") + PROBE,),
     "pipelined with other routes": (post("a") + PROBE.replace(b"live", b"ready") + post() + PROBE,),
     "slow": (post("slow") + PROBE,),
+    "infer": (infer() + infer(b"content-type: application/json\r\n") + PROBE,),
+    "infer of one that waits": (infer(model="slow") + PROBE,),
+    "infer with binary tensors": (infer(b"Inference-Header-Content-Length: 2\r\n") + PROBE,),
+    "infer with no length": (infer(b"inference-header-content-length: 2a\r\n") + PROBE,),
+    "infer with an empty length": (infer(b"inference-header-content-length:\r\n") + PROBE,),
+    "infer with a long length": (
+        infer(b"inference-header-content-length: %b\r\n" % (b"1" * 13)) + PROBE,
+    ),
+    "infer with two lengths": (
+        infer(b"inference-header-content-length: 2\r\ninference-header-content-length: x\r\n")
+        + PROBE,
+    ),
+    "infer with a deadline": (infer(b"trimtab-deadline-ms: 9\r\n") + PROBE,),
     "refused": (post("bad") + PROBE,),
     "busy": (post("busy") + PROBE,),
     "broken": (post("broken") + PROBE,),
@@ -273,7 +305,7 @@ async def test_a_head_that_was_seen_before_means_the_same(name: str) -> None:
 
 
 def test_heads_that_are_not_clearly_one_head_are_not_remembered() -> None:
-    heads = Heads(Echo().predict, LIMIT)
+    heads = Heads(Echo(), LIMIT)
     head = Head(lambda body: Echo().predict("m", body), 2, keep_alive=True)
     sent = post()[:-2]
     heads.keep(sent, head)

@@ -6,27 +6,16 @@ that was parsed before, from the beginning of a message to its end, is known by 
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import partial
-from typing import Any
 
-from trimtab.serve.dataplane import Reply
-from trimtab.serve.wire import DEADLINE
-
-Work = Coroutine[Any, Any, Reply]
-Handler = Callable[[str, bytes, str, str], Work]
-Ask = Callable[[bytes], Work]
-"""What answers a body."""
+from trimtab.serve.lane.routes import Ask, Predictions, asked
 
 MOST_HEADS = 1_024
 LONGEST_HEAD = 2_048
 """Heads of more bytes are parsed each time."""
 
 END = b"\r\n\r\n"
-_PATH = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
-_DEADLINE = DEADLINE.encode()
 _NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"upgrade"})
 
 
@@ -43,12 +32,12 @@ class Heads:
     """Tells what a head means, and remembers those that it was told of.
 
     Args:
-        handle: Answers a request by model, body, content type and deadline; it may suspend.
+        predictions: Answers requests; it may suspend.
         body_limit: Longer bodies are not taken, in bytes.
     """
 
-    def __init__(self, handle: Handler, body_limit: int) -> None:
-        self._handle = handle
+    def __init__(self, predictions: Predictions, body_limit: int) -> None:
+        self._predictions = predictions
         self._limit = body_limit
         self._known: dict[bytes, Head] = {}
         self.known = self._known.get
@@ -57,20 +46,14 @@ class Heads:
         self, url: bytes, headers: Sequence[tuple[bytes, bytes]], *, keep_alive: bool
     ) -> Head | None:
         """The head of a POST by HTTP/1.1; None if it is not for the lane."""
-        found = _PATH.fullmatch(url)
-        if found is None:
-            return None
         first = dict(
             reversed(headers)
         )  # of a name that stands twice the application takes the first
         length = first.get(b"content-length", b"")
         if not (_NOT_PLAIN.isdisjoint(first) and length.isdigit() and int(length) <= self._limit):
             return None
-        content_type, deadline = (
-            first.get(name, b"").decode("latin-1") for name in (b"content-type", _DEADLINE)
-        )
-        ask = partial(_asked, self._handle, found[1].decode(), content_type, deadline)
-        return Head(ask, int(length), keep_alive)
+        ask = asked(self._predictions, url, first)
+        return None if ask is None else Head(ask, int(length), keep_alive)
 
     def keep(self, sent: bytes, head: Head) -> None:
         """Know a head by its bytes from now on, if they are few, and clearly one head and nothing else.
@@ -88,7 +71,3 @@ class Heads:
         if len(self._known) >= MOST_HEADS:
             self._known.clear()
         self._known[sent] = head
-
-
-def _asked(handle: Handler, model: str, content_type: str, deadline: str, body: bytes) -> Work:
-    return handle(model, body, content_type, deadline)

@@ -1,6 +1,6 @@
 """The lane: predictions answered inside the connection, without a task and without ASGI.
 
-It takes only the plain case: ``POST /models/{model}/predict`` over HTTP/1.1 with a Content-Length within
+It takes only the plain case: ``POST /models/{model}/predict`` or ``/v2/models/{model}/infer`` over HTTP/1.1 with a Content-Length within
 the limit, on a connection that owes no answer. Everything else (other routes, chunked bodies,
 ``Expect``, queries, escaped names, too large bodies, pipelined requests behind one that waits) takes
 uvicorn's own way, so that framing, refusals and order are those of the ASGI server.
@@ -25,8 +25,9 @@ from uvicorn.protocols.http.httptools_impl import (
 from trimtab.errors import InvalidRequest
 from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import Reply, failure
-from trimtab.serve.lane.heads import END, Handler, Head, Heads, Work
+from trimtab.serve.lane.heads import END, Head, Heads
 from trimtab.serve.lane.replies import Replies
+from trimtab.serve.lane.routes import Predictions, Work
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Event
 
@@ -294,17 +295,17 @@ class LaneProtocol(HttpToolsProtocol):
 
 
 def lane(
-    handle: Handler,
+    predictions: Predictions,
     body_limit: int,
     connections: Connections,
     turns: Turns,
     *,
     taken: bool = True,
 ) -> type[LaneProtocol]:
-    """A connection class whose lane calls ``handle(model, body, content type, deadline)``.
+    """A connection class with a lane.
 
     Args:
-        handle: Answers a request; it may suspend.
+        predictions: Answers requests; it may suspend.
         body_limit: Longer bodies are left to the ASGI application, in bytes.
         connections: Holds and cuts connections.
         turns: What the requests of a turn share.
@@ -312,7 +313,7 @@ def lane(
     """
 
     class InLane(LaneProtocol):
-        heads = Heads(handle, body_limit)
+        heads = Heads(predictions, body_limit)
         in_lane = taken
         door = connections
         replies = Replies()

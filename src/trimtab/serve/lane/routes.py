@@ -1,0 +1,75 @@
+"""Which addresses the lane takes, and what answers their bodies."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Coroutine, Mapping
+from functools import partial
+from typing import Any, Protocol
+
+from trimtab.serve.dataplane import Reply
+from trimtab.serve.v2.routes import HEADER_LENGTH
+from trimtab.serve.wire import DEADLINE
+
+Work = Coroutine[Any, Any, Reply]
+Ask = Callable[[bytes], Work]
+"""What answers a body."""
+
+_PREDICT = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
+_INFER = re.compile(rb"/v2/models/([A-Za-z0-9_.-]+)/infer")
+_LENGTH = re.compile(r"[0-9]{1,12}")
+_DEADLINE, _HEADER_LENGTH = DEADLINE.encode(), HEADER_LENGTH.encode()
+
+
+class Predictions(Protocol):
+    """Answers predictions; :class:`~trimtab.serve.dataplane.DataPlane` is one."""
+
+    def predict(self, model: str, body: bytes, content_type: str, deadline: str) -> Work:
+        """A plain prediction."""
+        ...
+
+    def infer(
+        self,
+        model: str,
+        body: bytes,
+        content_type: str,
+        version: int | None,
+        header_length: int | None,
+        deadline: str,
+    ) -> Work:
+        """One of the Open Inference Protocol."""
+        ...
+
+
+def asked(predictions: Predictions, url: bytes, headers: Mapping[bytes, bytes]) -> Ask | None:
+    """What answers a POST to an address with these headers; None if it is not for the lane."""
+    content_type, deadline, length = (
+        headers.get(name, b"").decode("latin-1")
+        for name in (b"content-type", _DEADLINE, _HEADER_LENGTH)
+    )
+    if found := _PREDICT.fullmatch(url):
+        return partial(_predict, predictions, found[1].decode(), content_type, deadline)
+    clear = _HEADER_LENGTH not in headers or _LENGTH.fullmatch(length)
+    if clear and (found := _INFER.fullmatch(url)):
+        bytes_of_json = int(length) if length else None
+        return partial(
+            _infer, predictions, found[1].decode(), content_type, deadline, bytes_of_json
+        )
+    return None
+
+
+def _predict(
+    predictions: Predictions, model: str, content_type: str, deadline: str, body: bytes
+) -> Work:
+    return predictions.predict(model, body, content_type, deadline)
+
+
+def _infer(
+    predictions: Predictions,
+    model: str,
+    content_type: str,
+    deadline: str,
+    header_length: int | None,
+    body: bytes,
+) -> Work:
+    return predictions.infer(model, body, content_type, None, header_length, deadline)
