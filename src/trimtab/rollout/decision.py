@@ -82,8 +82,12 @@ def _stop(rollout: Rollout, found: RolloutReadings) -> Decision | None:
     if rollout.state is RolloutState.HELD:
         return None
     for spec, reading in harmed:
-        # The evidence of now, not its peak: a person may let a rollout go on once it has fallen.
-        if spec.action is GuardrailAction.HOLD and reading.e_value >= reading.limit:
+        # Once for having crossed; a person who lets it go on is held again while the evidence stands.
+        stands = (
+            crossing(found.arm, spec.name) not in rollout.held_by
+            or reading.e_value >= reading.limit
+        )
+        if spec.action is GuardrailAction.HOLD and stands:
             return Decision(
                 move=Move.HOLD,
                 reason=f"Held by the guardrail {words(spec, reading)}",
@@ -96,6 +100,11 @@ def _stop(rollout: Rollout, found: RolloutReadings) -> Decision | None:
             guardrail=SAMPLE_RATIO,
         )
     return None
+
+
+def crossing(arm: int, guardrail: str) -> str:
+    """What a rollout was held by: ``1/errors`` is the first candidate's crossing of that guardrail."""
+    return f"{arm}/{guardrail}"
 
 
 def _too_long(rollout: Rollout, found: RolloutReadings) -> Decision | None:

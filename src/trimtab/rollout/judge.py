@@ -11,7 +11,7 @@ from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, controller
 from trimtab.rollout.arms import candidates, left, share_now
 from trimtab.rollout.change import OPEN
-from trimtab.rollout.decision import Decision, Move, decide
+from trimtab.rollout.decision import Decision, Move, crossing, decide
 from trimtab.rollout.readings import (
     SAMPLE_RATIO,
     RolloutReadings,
@@ -124,6 +124,10 @@ class RolloutActor:
         decision = decide(rollout, found)
         if decision.move is Move.RAMP:
             rollout, decision = _together(rollout, found.arm, decision, state)
+        held_by = crossing(found.arm, decision.guardrail)
+        if decision.move is Move.HOLD and decision.guardrail and held_by not in rollout.held_by:
+            held = msgspec.structs.replace(rollout, held_by=(*rollout.held_by, held_by))
+            state.control.put_rollout(held)
         if decision.move is Move.WAIT:
             if decision.reason != rollout.reason and found.arm == left(rollout)[0]:
                 state.control.put_rollout(msgspec.structs.replace(rollout, reason=decision.reason))

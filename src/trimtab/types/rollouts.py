@@ -154,7 +154,8 @@ class Rollout(Record, frozen=True):
 
     ``step_since`` is the event time at which its step began, ``approved`` the steps that the named
     role has confirmed. ``rivals`` are further candidates, the versions of the arms from 2 on; ``lost`` are
-    the arms that were taken off the traffic, ``baked`` those that are done with this step.
+    the arms that were taken off the traffic, ``baked`` those that are done with this step. ``held_by`` are
+    the guardrails whose crossing has held it once, as ``arm/name``.
     """
 
     id: str
@@ -173,6 +174,7 @@ class Rollout(Record, frozen=True):
     rivals: tuple[int, ...] = ()
     lost: tuple[int, ...] = ()
     baked: tuple[int, ...] = ()
+    held_by: tuple[str, ...] = ()
 
 
 class Stake(Record, frozen=True):

@@ -139,10 +139,14 @@ def test_a_held_rollout_is_still_rolled_back_and_else_waits() -> None:
     assert (Move.WAIT, "as it was") == (decide(held, found()).move, decide(held, found()).reason)
 
 
-def test_a_holding_guardrail_holds_while_its_evidence_stands() -> None:
+def test_a_holding_guardrail_holds_once_and_while_its_evidence_stands() -> None:
     holding = acting(GuardrailAction.HOLD)
     assert Move.HOLD is decide(holding, found(HARM, QUIET)).move
-    assert Move.RAMP is decide(holding, found(replace(HARM, e_value=2.0), QUIET)).move
+    fallen = found(replace(HARM, e_value=2.0), QUIET)
+    assert Move.HOLD is decide(holding, fallen).move, "it crossed within the batch"
+    let_go_on = replace(holding, held_by=("1/wrong",))
+    assert Move.RAMP is decide(let_go_on, fallen).move
+    assert Move.HOLD is decide(let_go_on, found(HARM, QUIET)).move
     held = acting(GuardrailAction.HOLD, state=RolloutState.HELD)
     assert Move.WAIT is decide(held, found(HARM, QUIET)).move
 

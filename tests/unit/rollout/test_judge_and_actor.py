@@ -184,6 +184,24 @@ def test_a_guardrail_does_what_its_plan_says(
     assert actions == [entry.action for entry in state.log]
 
 
+def test_what_crosses_and_falls_within_one_batch_holds_once(
+    begin: Callable[..., Walk], traffic: Make, plan: RolloutPlan, state: Any, who: Any
+) -> None:
+    guardrails = tuple(replace(g, action=GuardrailAction.HOLD) for g in plan.guardrails)
+    walk = begin(guardrails=guardrails)
+    harmed = traffic(400, 0.0, 10.0, fails=True)
+    then = [replace(r, failed=None if r.arm else "model_failure") for r in traffic(400, 10.0, 20.0)]
+    verdict, _ = walk.tick([*harmed, *then])
+    errors = next(r for r in verdict.readings if r.guardrail == "errors")
+    assert errors.crossing is not None
+    assert errors.e_value < errors.limit
+    assert RolloutState.HELD is walk.rollout.state
+    assert f", {errors.e_value:.3g} now)." in walk.rollout.reason
+    controller.resume(state, "flights", **who)
+    walk.tick(traffic(10, 20.0, 21.0))
+    assert (RolloutState.RUNNING, ("1/errors",)) == (walk.rollout.state, walk.rollout.held_by)
+
+
 def test_what_a_person_has_done_meanwhile_holds(
     begin: Callable[..., Walk], traffic: Make, state: Any, who: Any
 ) -> None:
