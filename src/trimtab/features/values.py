@@ -58,12 +58,18 @@ class PlannedFeature(Record, frozen=True):
         if served is None:
             return None
         if self.kind in _NUMBERS and not self.minimum <= served <= self.maximum:  # type: ignore[operator]  # numbers by their kind
-            message = f"not between {self.minimum:g} and {self.maximum:g}"
-            raise ValueError(message)
+            raise ValueError(self._range())
         if self.allowed and served not in self.allowed:
             message = "not one of the allowed values"
             raise ValueError(message)
         return served
+
+    def _range(self) -> str:
+        if self.maximum == float_info.max:
+            return f"not at least {self.minimum:g}"
+        if self.minimum == -float_info.max:
+            return f"not at most {self.maximum:g}"
+        return f"not between {self.minimum:g} and {self.maximum:g}"
 
 
 def conform(kind: FeatureKind, value: object) -> Scalar:

@@ -37,7 +37,7 @@ def read_frame(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
         InvalidInput: another suffix, content that is not what the suffix says, or no such column.
         Unavailable: the file cannot be read.
     """
-    kind = _kind(path)
+    kind = kind_of(path)
     with _reading(path):
         if kind == "parquet":
             with parquet.ParquetFile(path) as file:
@@ -65,7 +65,7 @@ def read_batches(path: Path, rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]
             and JSON columns are those of the first 16 MiB.
         Unavailable: the file cannot be read.
     """
-    kind = _kind(path)
+    kind = kind_of(path)
     with _reading(path):
         if kind == "parquet":
             with parquet.ParquetFile(path) as file:
@@ -85,7 +85,7 @@ def rows_in(path: Path) -> int | None:
         NotFound: no such file.
         InvalidInput: another suffix, or content that is not what the suffix says.
     """
-    if _kind(path) != "parquet":
+    if kind_of(path) != "parquet":
         return None
     with _reading(path), parquet.ParquetFile(path) as file:
         return int(file.metadata.num_rows)
@@ -129,7 +129,13 @@ def _sliced(reader: Iterable[pa.RecordBatch], rows: int) -> Iterator[pa.RecordBa
             yield batch.slice(start, rows)
 
 
-def _kind(path: Path) -> str:
+def kind_of(path: Path) -> str:
+    """``parquet``, ``csv`` or ``lines``, by the file's name.
+
+    Raises:
+        NotFound: no such file.
+        InvalidInput: another suffix.
+    """
     if not path.is_file():
         raise NotFound(
             f"There is no file {str(path)!r}.", hint="Check the path.", code="file_not_found"

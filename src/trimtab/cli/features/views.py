@@ -158,7 +158,8 @@ def _show_view(
     versions: Sequence[AppliedView],
     trained: Mapping[str, str],
 ) -> None:
-    console.print(f"[bold]{name}[/bold]  {view.description}")
+    newest = f"v{max(one.version for one in versions)}" if versions else "not applied"
+    console.print(f"[bold]{name}[/bold] {newest}  {view.description}".rstrip())
     facts = Table.grid(padding=(0, 2))
     facts.add_row("digest", digest)
     facts.add_row("entity", ", ".join(view.keys) or "–")

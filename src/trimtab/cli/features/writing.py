@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import io
 import os
 import signal
 import socket
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any, cast
 
 import click
-import msgspec
 from rich.console import Console
 
 from trimtab.cli import words
@@ -22,17 +23,16 @@ from trimtab.cli.progress import counted
 from trimtab.cli.session import Session, command
 from trimtab.config import ViewConfig, secret
 from trimtab.errors import InvalidConfig, InvalidRow, NotFound
+from trimtab.features.sent import csv_rows, json_lines
 from trimtab.features.streams import StreamOptions
 from trimtab.features.writing import RowReader, Tally, Written, rows_of, writable, write_rows
 from trimtab.protocols import FeatureStore
-from trimtab.store.columnar import read_batches
+from trimtab.store.columnar import kind_of, read_batches
 from trimtab.types import StoredRow
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import open_store
 from trimtab.wiring.views import served_features
 from trimtab.wiring.writing import consume_stream, materialise_view
-
-_decode = msgspec.json.Decoder(dict[str, Any]).decode
 
 
 @command()
@@ -50,19 +50,23 @@ def push(
 ) -> None:
     """Write the rows of FILE to VIEW's realtime store.
 
-    FILE is Parquet, CSV or JSON lines; - reads JSON lines from standard input. An older event never
-    replaces a newer one, so a file may be sent again. A value that is not what the view declares is
-    left out and counted.
+    FILE is Parquet, CSV or JSON lines, by its ending; - reads JSON lines from standard input. An older
+    event never replaces a newer one, so a file may be sent again. A value that is not what the view
+    declares is left out and counted.
     """
-    began = time.monotonic()
+    began, tally = time.monotonic(), Tally()
     with session.deployment() as deployment:
         found = find_view(deployment, view)
-        store = open_store(deployment, writable(found, view))
         reader = RowReader(found, deployment.clock, time_column, keys)
-        rows: Iterable[Mapping[str, Any]]
-        rows = _lines() if str(file) == "-" else rows_of(read_batches(file), reader.columns)
-        written = asyncio.run(_write(store, view, rows, reader))
-    _emit(session, written, f"to {found.realtime}", time.monotonic() - began)
+        try:
+            with _rows(file, found, reader, time_column) as rows:
+                store = open_store(deployment, writable(found, view))
+                asyncio.run(_write(store, view, rows, reader, tally))
+        except InvalidRow:
+            if tally.rows:  # what came before was written
+                _emit(session, tally.written(), f"to {found.realtime}", time.monotonic() - began)
+            raise
+    _emit(session, tally.written(), f"to {found.realtime}", time.monotonic() - began)
 
 
 @command()
@@ -191,32 +195,37 @@ def find_view(deployment: Deployment, name: str) -> ViewConfig:
     return views[name]
 
 
-def _lines() -> Iterable[Mapping[str, Any]]:
-    """Rows of JSON lines on standard input."""
-    text = sys.stdin.buffer if hasattr(sys.stdin, "buffer") else io.BytesIO()
-    for number, line in enumerate(text):
-        if not line.strip():
-            continue
-        try:
-            yield _decode(line)
-        except msgspec.MsgspecError as wrong:
-            raise InvalidRow(
-                f"Line {number + 1} is no JSON object: {wrong}.",
-                code="malformed_line",
-                path=f"rows[{number}]",
-                hint="Send one JSON object a line; the lines before it were written.",
-            ) from wrong
+@contextmanager
+def _rows(
+    file: Path, view: ViewConfig, reader: RowReader, time_column: str | None
+) -> Iterator[Iterable[Mapping[str, Any]]]:
+    """The rows of a file, or of standard input."""
+    if str(file) == "-":
+        yield json_lines(sys.stdin.buffer if hasattr(sys.stdin, "buffer") else io.BytesIO())
+        return
+    kind = kind_of(file)
+    if kind == "parquet":
+        yield rows_of(read_batches(file), reader.columns)
+        return
+    with gzip.open(file) if file.suffix == ".gz" else file.open("rb") as content:
+        if kind == "csv":
+            text = io.TextIOWrapper(cast("IO[bytes]", content), encoding="utf-8-sig", newline="")
+            yield csv_rows(text, view, reader.columns, time_column)
+        else:
+            yield json_lines(content)
 
 
 async def _write(
-    store: FeatureStore, view: str, rows: Iterable[Mapping[str, Any]], reader: RowReader
-) -> Written:
-    tally = Tally()
+    store: FeatureStore,
+    view: str,
+    rows: Iterable[Mapping[str, Any]],
+    reader: RowReader,
+    tally: Tally,
+) -> None:
     try:
         await write_rows(store, view, rows, reader, tally)
     finally:
         await store.close()
-    return tally.written()
 
 
 async def _read(store: FeatureStore, view: str, entity: str) -> StoredRow | None:
@@ -243,12 +252,16 @@ def _emit(session: Session, written: Written, where: str, seconds: float) -> Non
 def _show(console: Console, written: Written, where: str, seconds: float) -> None:
     rate = written.rows / seconds if seconds > 0 else 0.0
     console.print(
-        f"{written.rows:,} rows sent {where}, {written.kept:,} kept  "
+        f"{_many(written.rows)} sent {where}, {written.kept:,} kept  "
         f"({seconds:.1f} s, {rate:,.0f}/s)"
     )
     if written.refused:
-        console.print(f"{written.refused:,} rows refused")
+        console.print(f"{_many(written.refused)} refused")
     for feature, count in sorted(written.values_refused.items()):
-        console.print(f"{count:,} values of {feature} refused")
+        console.print(f"{count:,} {'value' if count == 1 else 'values'} of {feature} refused")
     for example in written.examples:
         console.print(f"  for example {example}", markup=False)
+
+
+def _many(rows: int) -> str:
+    return f"{rows:,} {'row' if rows == 1 else 'rows'}"
