@@ -260,8 +260,13 @@ def readings(e_peak: float, units: int, events: int, cost: float | None) -> Verd
     )
 
 
-def at(verdict: Verdict, version: int, day: float) -> Verdict:
-    changed = {"version": version, "start": MARCH, "end": MARCH + day * DAY}
+def at(verdict: Verdict, version: int, day: float, rollout: str) -> Verdict:
+    changed = {
+        "version": version,
+        "start": MARCH,
+        "end": MARCH + day * DAY,
+        "rollout": rollout,
+    }
     values = {name: getattr(verdict, name) for name in verdict.__struct_fields__}
     return Verdict(**(values | changed))
 
@@ -292,9 +297,9 @@ def all_verdicts(days: int, names: tuple[str, ...]) -> list[Verdict]:
                 )
             )
         if day == 164:
-            found.append(at(readings(3.2, 9_300, 1_950, 0.0), 2, day))
+            found.append(at(readings(3.2, 9_300, 1_950, 0.0), 2, day, "flights_late-0001"))
         if day == 224:
-            found.append(at(readings(61.4, 1_204, 507, 5_840.0), 3, day))
+            found.append(at(readings(61.4, 1_204, 507, 5_840.0), 3, day, "flights_late-0002"))
     return found
 
 

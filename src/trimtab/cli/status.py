@@ -109,7 +109,7 @@ def _rollout(story: RolloutStory) -> Iterator[tuple[str, str]]:
     yield (
         "rollout",
         (
-            f"v{running.control} → v{running.candidate} {running.state.value}, step "
+            f"v{running.control} → {_candidates(story)} {running.state.value}, step "
             f"{running.step + 1}/{len(steps)} at {words.percent(steps[running.step].share)}"
         ),
     )
@@ -119,7 +119,7 @@ def _rollout(story: RolloutStory) -> Iterator[tuple[str, str]]:
         reading = guardrail.reading
         lost = f"estimated loss so far {guardrail.cost}, " if guardrail.cost else ""
         yield (
-            guardrail.name,
+            f"v{guardrail.version} {guardrail.name}" if len(story.versions) > 1 else guardrail.name,
             (
                 f"{lost}evidence {evidence_words(reading.e_value)} of {evidence_words(reading.limit)}, events "
                 f"{reading.events[1]:,} of {reading.units[1]:,} units against {reading.events[0]:,} of "
@@ -128,6 +128,11 @@ def _rollout(story: RolloutStory) -> Iterator[tuple[str, str]]:
         )
     if story.at_stake:
         yield "at stake", story.at_stake
+
+
+def _candidates(story: RolloutStory) -> str:
+    """The versions on their way; one that was taken off stands in parentheses."""
+    return ", ".join(f"(v{v})" if v in story.off else f"v{v}" for v in story.versions)
 
 
 def _metric(found: MetricFinding) -> str:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 from trimtab.report.charts import Mark
 from trimtab.report.findings import ACT, GUARDRAIL, HEALTHY, RUNNING, WATCH
 from trimtab.report.words import number, percent, plain
+from trimtab.rollout.arms import candidates, left
 from trimtab.rollout.readings import SAMPLE_RATIO
 from trimtab.types import (
     AuditEntry,
@@ -28,13 +30,14 @@ _TONES = {
 
 
 class GuardrailStory(Record, frozen=True):
-    """A guardrail's evidence so far.
+    """A guardrail's evidence on one candidate so far.
 
     ``part`` is how far the peak of the evidence came on a logarithmic scale, in [0, 1]; 1 is harm
     established. ``cost`` is in words, empty where no cost is configured.
     """
 
     name: str
+    version: int
     reading: GuardrailReading
     part: float
     cost: str
@@ -43,12 +46,16 @@ class GuardrailStory(Record, frozen=True):
 class RolloutStory(Record, frozen=True):
     """One rollout. ``step`` is the one it stands or ended at; promoted, it is past the last one.
 
+    ``versions`` are the candidates, ``off`` those of them that were taken off the traffic.
+
     ``decision`` is the audit entry that ended it, ``decisive`` the guardrail that rolled it back,
     ``at`` the event time of the newest evidence; ``at_stake`` says what may be lost before outcomes show
     it.
     """
 
     rollout: Rollout
+    versions: tuple[int, ...]
+    off: tuple[int, ...]
     tone: str
     state: str
     shares: tuple[float, ...]
@@ -82,13 +89,17 @@ def rollout_marks(stories: tuple[RolloutStory, ...]) -> tuple[Mark, ...]:
 
 def _story(overview: ModelOverview, rollout: Rollout) -> RolloutStory:
     shares = tuple(step.share for step in rollout.plan.steps)
-    verdict = overview.latest(GUARDRAIL, rollout.candidate)
-    if verdict is not None and _repeated(overview, rollout):
-        verdict = None
-    guardrails = tuple(_guardrail(reading) for reading in verdict.readings) if verdict else ()
+    versions = candidates(rollout)
+    found = [_verdict(overview, rollout, version) for version in versions]
+    verdicts = [verdict for verdict in found if verdict is not None]
+    guardrails = tuple(
+        _guardrail(reading, verdict.version) for verdict in verdicts for reading in verdict.readings
+    )
     back = rollout.state is RolloutState.ROLLED_BACK
     return RolloutStory(
         rollout=rollout,
+        versions=versions,
+        off=tuple(versions[arm - 1] for arm in rollout.lost),
         tone=_TONES[rollout.state],
         state=_state(rollout),
         shares=shares,
@@ -96,14 +107,37 @@ def _story(overview: ModelOverview, rollout: Rollout) -> RolloutStory:
         guardrails=guardrails,
         decisive=_decisive(guardrails) if back else None,
         decision=_decision(overview, rollout),
-        at=verdict.end if verdict else None,
-        at_stake=_at_stake(overview, rollout, verdict),
+        at=max((verdict.end for verdict in verdicts), default=None),
+        at_stake=_at_stake(overview, rollout, verdicts),
     )
 
 
-def _at_stake(overview: ModelOverview, rollout: Rollout, verdict: Verdict | None) -> str:
-    """What can still be lost before outcomes show it, in words."""
-    readings = () if verdict is None or overview.running != rollout else verdict.readings
+def _verdict(overview: ModelOverview, rollout: Rollout, version: int) -> Verdict | None:
+    """The newest verdict on a candidate in this rollout; the version may have been in others."""
+    return next(
+        (
+            verdict
+            for verdict in reversed(overview.verdicts)
+            if (verdict.subject, verdict.version) == (GUARDRAIL, version)
+            and verdict.rollout == rollout.id
+        ),
+        None,
+    )
+
+
+def _at_stake(overview: ModelOverview, rollout: Rollout, verdicts: Sequence[Verdict]) -> str:
+    """What can still be lost before outcomes show it, in words; of several candidates by version."""
+    if overview.running != rollout:
+        return ""
+    numbers = candidates(rollout)
+    alive = {numbers[arm - 1] for arm in left(rollout)}
+    said = {v.version: _stakes(v.readings) for v in verdicts if v.version in alive}
+    if len(numbers) == 1:
+        return "".join(said.values())
+    return "; ".join(f"version {version}: {words}" for version, words in said.items() if words)
+
+
+def _stakes(readings: Sequence[GuardrailReading]) -> str:
     stakes = [(reading, reading.stake) for reading in readings if reading.stake is not None]
     if not any(stake.answers for _, stake in stakes):
         return ""
@@ -120,12 +154,6 @@ def _most(reading: GuardrailReading, stake: Stake) -> str:
     if stake.cost is not None:
         cost = f" ({number(round(stake.cost))} {reading.currency}".rstrip() + ")"
     return f"{number(round(stake.most))} of {plain(reading.guardrail)}{cost}"
-
-
-def _repeated(overview: ModelOverview, rollout: Rollout) -> bool:
-    """Whether the version was rolled out again: then the newest evidence is the later rollout's."""
-    tries = [r.id for r in overview.rollouts if r.candidate == rollout.candidate]
-    return tries[-1] != rollout.id
 
 
 def _state(rollout: Rollout) -> str:
@@ -159,16 +187,20 @@ def _guarding(stories: tuple[GuardrailStory, ...]) -> tuple[GuardrailStory, ...]
 
 def _decisive(stories: tuple[GuardrailStory, ...]) -> GuardrailStory | None:
     """The first guardrail that established harm, as it stood then."""
-    crossings = (story.reading.crossing for story in _guarding(stories))
-    return next((_guardrail(crossing) for crossing in crossings if crossing), None)
+    crossings = ((story.reading.crossing, story.version) for story in _guarding(stories))
+    return next((_guardrail(crossing, of) for crossing, of in crossings if crossing), None)
 
 
-def _guardrail(reading: GuardrailReading) -> GuardrailStory:
+def _guardrail(reading: GuardrailReading, version: int) -> GuardrailStory:
     so_far = max(reading.e_peak, reading.e_value, 1.0)
     part = math.log(so_far) / math.log(reading.limit) if reading.limit > 1.0 else 1.0
     cost = ""
     if reading.cost is not None:
         cost = f"about {number(round(reading.cost))} {reading.currency}".rstrip()
     return GuardrailStory(
-        name=plain(reading.guardrail), reading=reading, part=min(part, 1.0), cost=cost
+        name=plain(reading.guardrail),
+        version=version,
+        reading=reading,
+        part=min(part, 1.0),
+        cost=cost,
     )

@@ -89,6 +89,7 @@ class RolloutJudge:
             flagged=flagged,
             words=_verdict_words(flagged, found, shown, self._uncertified),
             readings=(*found.readings, found.split),
+            rollout=found.rollout,
         )
 
     def dump(self) -> bytes:

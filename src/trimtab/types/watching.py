@@ -81,7 +81,8 @@ class Verdict(Record, frozen=True):
     ``evidence`` is the Shiryaev-Roberts value; an alarm to people is raised when it first reaches
     ``alarm_at`` in an excursion. ``since`` is the start of the first flagged window of this excursion.
     ``readings`` are a rollout's guardrails. ``revision`` is the window's: a verdict of a window that was
-    counted again takes the place of the one before. ``segment`` is the window's, too.
+    counted again takes the place of the one before. ``segment`` is the window's, too. ``rollout`` is the one
+    that guardrails are of.
     """
 
     subject: str
@@ -102,3 +103,4 @@ class Verdict(Record, frozen=True):
     readings: tuple[GuardrailReading, ...] = ()
     revision: int = 0
     segment: str = ""
+    rollout: str = ""

@@ -95,11 +95,24 @@ def test_the_decisive_guardrail_is_the_one_that_reached_its_limit(overview_of: M
     assert [guardrail.part == 1.0 for guardrail in story.guardrails] == [True, False]
 
 
-def test_evidence_belongs_to_the_last_rollout_of_a_version(overview_of: Make) -> None:
+def test_evidence_belongs_to_the_rollout_that_it_is_of(overview_of: Make) -> None:
     whole = overview_of()
     again = replace(whole.rollouts[1], id="flights_late-0003", state=RolloutState.RUNNING)
     newest, first = view_of(replace(whole, rollouts=(*whole.rollouts, again))).stories[:2]
-    assert [len(newest.guardrails), len(first.guardrails)] == [2, 0]
+    assert [len(newest.guardrails), len(first.guardrails)] == [0, 2]
+
+
+def test_all_candidates_of_a_rollout_are_told(overview_of: Make) -> None:
+    whole = overview_of()
+    before = whole.rollouts[1]
+    both = replace(before, state=RolloutState.RUNNING, rivals=(4,), lost=(1,), ended_at=None)
+    verdict = next(v for v in whole.verdicts if v.rollout == before.id)
+    found = (*whole.verdicts, replace(verdict, version=4))
+    view = view_of(replace(whole, rollouts=(whole.rollouts[0], both), verdicts=found))
+    story = view.stories[0]
+    assert (story.versions, story.off) == ((3, 4), (3,))
+    assert [rail.version for rail in story.guardrails] == [3, 3, 4, 4]
+    assert story.at_stake.startswith("version 4: about 48 predictions")
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ from msgspec.structs import replace
 
 from trimtab.errors import Conflict, InvalidPlan, NotFound
 from trimtab.rollout import controller
-from trimtab.rollout.arms import against_control, shares_at
+from trimtab.rollout.arms import against_control, candidates, shares_at
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
 from trimtab.rollout.plan import check_plan
@@ -91,6 +91,15 @@ def test_promoting_one_of_several_names_it(rollout: Rollout, state: Any, who: An
     controller.roll_back(state, "flights", **who)
     assert 1 == state.route("flights").champion
     assert rollout.id == ended.id
+
+
+def test_a_promoted_rollout_still_knows_which_candidate_was_taken_off(
+    rollout: Rollout, state: Any, who: Any
+) -> None:
+    assert (2, 3) == candidates(rollout)
+    controller.drop(state, "flights", 2, **who)
+    ended = controller.promote(state, "flights", **who)
+    assert (3, (2,), (2,)) == (ended.candidate, ended.rivals, ended.lost)
 
 
 @pytest.mark.parametrize(

@@ -111,6 +111,23 @@ async def test_a_running_rollout_shows_its_guardrails_and_what_is_at_stake(
     assert "wrong decision 61.4 of 40 507 of 1,204 2,408 of 10,836 about 5,840 USD" in text
 
 
+async def test_each_of_several_candidates_has_its_rows(
+    overview_of: Make, state_of: States, text_of: Text, unbalanced: Tags
+) -> None:
+    whole = overview_of(alerts=())
+    before = whole.rollouts[1]
+    both = replace(before, state=RolloutState.RUNNING, rivals=(4,), lost=(1,), ended_at=None)
+    verdict = next(v for v in whole.verdicts if v.rollout == before.id)
+    found = (*whole.verdicts, replace(verdict, version=4))
+    told = replace(whole, rollouts=(whole.rollouts[0], both), verdicts=found)
+    page = await get(state_of({"flights_late": told}), "/models/flights_late")
+    text = text_of(page.text)
+    assert "Versions 3 , 4 against version 2" in text
+    assert "3 taken off wrong decision 61.4 of 40" in text
+    assert "4 wrong decision 61.4 of 40" in text
+    assert unbalanced(page.text) == []
+
+
 async def test_a_model_that_is_not_deployed_shows_the_command(
     overview_of: Make, state_of: States, unbalanced: Tags
 ) -> None:
