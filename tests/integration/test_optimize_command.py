@@ -77,6 +77,7 @@ def test_a_budget_out_of_reach_changes_nothing_and_exits_with_3(place: Path) -> 
     [
         (["--budget", "auc<=0.01"], "rows.parquet", "no target"),
         (["--budget", "acu<=0.01"], "rows.parquet", "Did you mean auc"),
+        (["--traffic"], "rows.parquet", "A file has no recorded traffic"),
         (["--target", "lte"], "rows.parquet", "There is no column 'lte'"),
         (["--target", "late", "--budget", "auc<=0.01"], "one.parquet", "All 1,000 rows have"),
         (["--target", "late"], "nan.parquet", "None of the 1,000 outcomes is known"),

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import click
+import msgspec
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from rich.table import Table
@@ -38,6 +39,7 @@ from trimtab.wiring.optimizing import (
     version_source,
     write_form,
 )
+from trimtab.wiring.retraining import asked
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 new_file = click.Path(path_type=Path, dir_okay=False)
@@ -59,6 +61,7 @@ class Outcome(Record, frozen=True):
 @click.option("--target", help="Column of outcomes in those rows.")
 @click.option("--budget", default="", help="What may be lost and what it may cost; see above.")
 @click.option("--train", type=file, help="Rows to refit on; else half of --data.")
+@click.option("--traffic", is_flag=True, help="Teach students the answers to recorded traffic too.")
 @click.option("--segment", "segments", multiple=True, help="A column of groups; repeatable.")
 @click.option("--ignore", multiple=True, help="A column that is no feature; repeatable.")
 @click.option("--task", type=click.Choice([t.value for t in Task]), default=Task.BINARY.value)
@@ -78,6 +81,7 @@ def optimize(
     target: str | None,
     budget: str,
     train: Path | None,
+    traffic: bool,
     segments: tuple[str, ...],
     ignore: tuple[str, ...],
     task: str,
@@ -117,13 +121,20 @@ def optimize(
             path="target",
             hint=f"The columns are {', '.join(held.frame.column_names)}.",
         )
+    if traffic and Path(model).is_file():
+        raise InvalidInput(
+            "A file has no recorded traffic.",
+            code="no_traffic",
+            path="traffic",
+            hint="Name a registered model, or leave --traffic out.",
+        )
     if Path(model).is_file():
         source = file_source(
             Path(model), held, task=Task(task), labels=labels, threshold=threshold, trust=trust
         )
         outcome = _optimize_file(session, source, held, limits, out)
     else:
-        outcome = _optimize_version(session, model, held, limits, out)
+        outcome = _optimize_version(session, model, held, limits, out, traffic=traffic)
     if html is not None:
         html.write_text(render_optimize(outcome.plan, model, data.name), encoding="utf-8")
     session.emit(outcome, lambda console: show_outcome(console, outcome, html))
@@ -151,7 +162,7 @@ def _optimize_file(
 
 
 def _optimize_version(
-    session: Session, model: str, held: Held, limits: Budget, out: Path | None
+    session: Session, model: str, held: Held, limits: Budget, out: Path | None, *, traffic: bool
 ) -> Outcome:
     name, _, reference = model.partition(":")
     with session.deployment() as deployment:
@@ -165,6 +176,8 @@ def _optimize_version(
             )
         parent = deployment.version(name, reference or _newest(deployment, name))
         source = version_source(deployment, name, str(parent.version))
+        if traffic:
+            held = msgspec.structs.replace(held, traffic=asked(deployment, parent))
         with _shown(session) as progress:
             plan, form = plan_for(
                 source, held, limits, now=deployment.clock.now(), progress=progress

@@ -28,7 +28,8 @@ class Rows(Record, frozen=True):
 class Ground(Record, frozen=True):
     """What a plan is made on: rows to refit on, rows to choose on, and rows to certify on.
 
-    The last two were not used in fitting the model; no row is in two of the three.
+    The last two were not used in fitting the model; no row is in two of the three. ``traffic`` are rows
+    that were asked of the model in service; their outcomes are not used.
     """
 
     task: Task
@@ -37,6 +38,7 @@ class Ground(Record, frozen=True):
     certify: Rows
     threshold: float = 0.5
     seed: int = 0
+    traffic: Rows | None = None
 
 
 class ModelFile(Record, frozen=True):

@@ -42,6 +42,7 @@ class Held(Record, frozen=True):
     ``frame`` (pandas, polars or Arrow) has rows that the model was not fitted on, ``train`` rows to
     refit on; ``target`` names their column of outcomes. ``segments`` are columns that no group of
     rows in may lose more than its own budget; with none named, categories of at most 12 values are.
+    ``traffic`` are features as they were asked in service, which students learn the answers of.
     """
 
     frame: Any
@@ -50,6 +51,7 @@ class Held(Record, frozen=True):
     segments: tuple[str, ...] = ()
     ignore: tuple[str, ...] = ()
     seed: int = 0
+    traffic: Any = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,6 +127,10 @@ def plan_for(
     ground, notes = make_ground(
         signature.task, rows, budget, train=train, threshold=signature.threshold, seed=held.seed
     )
+    if held.traffic is not None:
+        asked = Rows(X=source.predictor.rows(columns_from_frame(signature, held.traffic)))
+        ground = msgspec.structs.replace(ground, traffic=asked)
+        notes = (*notes, f"students also learned {len(asked):,} answers to recorded traffic")
     planner = Planner(ground, budget, STEPS, progress=progress)
     model = source.predictor.original
     plan, form = planner.plan(NativeForm(model), digest=source.digest, now=now, notes=notes)

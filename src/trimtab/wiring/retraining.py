@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -16,6 +17,7 @@ from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import Training, register
 
 HOLDOUT_RATIO = 0.1
+MOST_ASKED = 50_000
 
 
 def recorded(
@@ -43,6 +45,27 @@ def recorded(
     return training_table(
         reader.records(since, until, model), outcomes, champion.signature, versions=versions
     )
+
+
+def asked(deployment: Deployment, version: Version, most: int = MOST_ASKED) -> pa.Table:
+    """The features of recorded predictions, whatever became of them: the newest ``most``.
+
+    Raises:
+        InvalidPlan: nothing is recorded of the model, or a feature's values are withheld.
+    """
+    versions = {v.version: v.signature for v in deployment.registry.list(version.model)}
+    reader = SegmentReader(deployment.journal_dir, Metrics())
+    newest = deque(reader.records(None, None, version.model), maxlen=most)
+    table = training_table(
+        newest, lambda ids: dict.fromkeys(ids, 0.0), version.signature, versions=versions
+    )
+    if not table.num_rows:
+        raise InvalidPlan(
+            f"No prediction of {version.model} is recorded yet.",
+            code="no_traffic",
+            hint="Leave --traffic out, or serve the model first.",
+        )
+    return table.select(list(version.signature.names))
 
 
 def retrain(

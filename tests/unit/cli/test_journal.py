@@ -19,6 +19,7 @@ from trimtab.testing import FakeClock
 from trimtab.types import PredictionRecord, Task
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import Training, register
+from trimtab.wiring.retraining import asked
 
 DAY = 86_400.0
 
@@ -55,6 +56,16 @@ def state(tmp_path_factory: pytest.TempPathFactory) -> Path:
     journal.append([record(0, 1, (0.5,)), record(1, 2, (7.0, 1.5)), record(2, 2, (8.0, 2.5))])
     journal.close()
     return folder
+
+
+def test_what_was_asked_of_a_model_is_read_without_outcomes(state: Path) -> None:
+    deployment = Deployment.open(load(None, environ={}, overrides={"state.dir": str(state)}))
+    second = deployment.version("m", 2)
+    table = asked(deployment, second)
+    newest = asked(deployment, second, most=1)
+    deployment.close()
+    assert {"z": [None, 7.0, 8.0], "x": [0.5, 1.5, 2.5]} == table.to_pydict()
+    assert {"z": [8.0], "x": [2.5]} == newest.to_pydict()
 
 
 def run(state: Path, *words: str) -> Result:

@@ -25,7 +25,8 @@ class Distil:
 
     A student sees each row once for every class, weighted by the model's probability of it: its log
     loss is then the cross-entropy with the model's answer. Where outcomes are known, half of the
-    weight goes to them, so that a student can also be better than its teacher.
+    weight goes to them, so that a student can also be better than its teacher. Of recorded traffic it
+    learns the answers alone.
 
     Source: Hinton, Vinyals & Dean (2015), Distilling the knowledge in a neural network.
     """
@@ -35,18 +36,19 @@ class Distil:
 
     def offers(self, form: ModelForm, ground: Ground) -> Iterator[tuple[str, ModelForm]]:
         """One student for each size."""
-        if not isinstance(form, NativeForm) or len(ground.fit) < LEAST_ROWS:
+        asked = _asked(ground)
+        if not isinstance(form, NativeForm) or len(asked) < LEAST_ROWS:
             return
         head, tail = split(form.model)
-        answers = form.outputs(ground.fit.X)
+        answers = form.outputs(asked)
         if ground.task is Task.REGRESSION and answers.shape[1] > 1:
             return
-        Z = prepared(head, ground.fit.X)
+        Z = prepared(head, asked)
         try:
             Z = matrix(Z)
         except ValueError:
             return
-        taken = ground.fit.X if head is None else Z
+        taken = asked if head is None else Z
         for trees, leaves in STUDENTS:
             made = student(taken, answers, ground, classes(tail), trees, leaves)
             if made is not None:
@@ -81,4 +83,18 @@ def _softened(answers: FloatArray, rows: Rows) -> FloatArray:
     if rows.outcomes is None:
         return answers
     known = np.eye(answers.shape[1])[rows.outcomes.astype(np.intp)]
-    return (answers + known) / 2.0
+    soft = answers.copy()
+    soft[: len(rows)] = (answers[: len(rows)] + known) / 2.0
+    return soft
+
+
+def _asked(ground: Ground) -> Any:
+    """The rows for fitting, and after them those of recorded traffic."""
+    if ground.traffic is None:
+        return ground.fit.X
+    both = [ground.fit.X, ground.traffic.X]
+    if not hasattr(ground.fit.X, "iloc"):
+        return np.concatenate(both)
+    import pandas as pd
+
+    return pd.concat(both, ignore_index=True)

@@ -94,7 +94,7 @@ def by_permutation(
     random = np.random.default_rng(ground.seed)
     rows = random.permutation(len(Z))[:_RANKING_ROWS]
     some, known = Z[rows], outcomes[rows]
-    answer = answering(tail)
+    answer = _by_name(tail)
     before = answer(some)
     lost = []
     for _, places in grouped:
@@ -105,6 +105,16 @@ def by_permutation(
             changes.append(metric_changes(ground.task, before, answer(mixed), known)[0].loss)
         lost.append(float(np.mean(changes)))
     return np.array(lost)
+
+
+def _by_name(tail: Any) -> Callable[[FloatArray], FloatArray]:
+    """The estimator's way to answer a matrix, which it is given with the names that it was fitted with."""
+    answer, names = answering(tail), getattr(tail, "feature_names_in_", None)
+    if names is None:
+        return answer
+    import pandas as pd
+
+    return lambda rows: answer(pd.DataFrame(rows, columns=names))
 
 
 def by_shap(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
 import numpy as np
 import pandas as pd
 import pytest
@@ -103,3 +104,30 @@ def test_one_hot_columns_stay_or_go_together() -> None:
 def test_no_outcomes_no_selection() -> None:
     model = RandomForestClassifier(5, random_state=0).fit(X[:300], Y[:300])
     assert [] == list(SelectFeatures().offers(NativeForm(model), ground(outcomes=None)))
+
+
+def test_students_learn_the_answers_to_recorded_traffic_too() -> None:
+    teacher = ExtraTreesClassifier(40, random_state=0).fit(X[:300], Y[:300])
+    few = Ground(
+        task=Task.BINARY,
+        fit=Rows(X=X[300:340], outcomes=Y[300:340]),
+        choose=Rows(X=X[700:800]),
+        certify=Rows(X=X[800:]),
+    )
+    assert [] == list(Distil().offers(NativeForm(teacher), few))
+    busy = msgspec.structs.replace(few, traffic=Rows(X=X[340:700]))
+    form = next(iter(Distil().offers(NativeForm(teacher), busy)))[1]
+    assert np.abs(form.outputs(X[700:]) - teacher.predict_proba(X[700:])).mean() < 0.12
+    frame = pd.DataFrame(X, columns=list("abcdefgh"))
+    named = ExtraTreesClassifier(9, random_state=0).fit(frame[:300], Y[:300])
+    framed = msgspec.structs.replace(
+        busy, fit=Rows(X=frame[300:340]), traffic=Rows(X=frame[340:700])
+    )
+    assert 4 == len(list(Distil().offers(NativeForm(named), framed)))
+
+
+def test_a_model_that_was_fitted_on_names_is_asked_by_name() -> None:
+    frame = pd.DataFrame(X, columns=list("abcdefgh"))
+    named = RandomForestClassifier(9, random_state=0).fit(frame[:300], Y[:300])
+    found = [words for words, _ in SelectFeatures().offers(NativeForm(named), ground(X=frame))]
+    assert "4 of 8 features by permutation" in found
