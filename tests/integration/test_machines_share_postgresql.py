@@ -19,7 +19,7 @@ from trimtab.config import Config, JournalConfig, StateConfig, WatchConfig
 from trimtab.errors import InvalidConfig
 from trimtab.record.journal import Journal
 from trimtab.telemetry import Metrics
-from trimtab.types import Columns, PredictionRecord, Task, Verdict
+from trimtab.types import Columns, OutcomeRecord, PredictionRecord, Task, Verdict
 from trimtab.wiring.clock import SystemClock
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import Training, register
@@ -31,9 +31,11 @@ HOUR = 3_600.0
 
 
 @contextmanager
-def opened(folder: Path, url: str, replica: str, artifacts: str = "") -> Iterator[Deployment]:
+def opened(
+    folder: Path, url: str, replica: str, artifacts: str = "", rows: int = 100
+) -> Iterator[Deployment]:
     watch = WatchConfig(
-        window_seconds=HOUR, lateness_seconds=600.0, replica=replica, batch_rows=100
+        window_seconds=HOUR, lateness_seconds=600.0, replica=replica, batch_rows=rows
     )
     state = StateConfig(dir=str(folder), url=url, artifacts=artifacts)
     deployment = Deployment.open(Config(state=state, watch=watch))
@@ -43,11 +45,13 @@ def opened(folder: Path, url: str, replica: str, artifacts: str = "") -> Iterato
         deployment.close()
 
 
-def registered(deployment: Deployment) -> None:
+def registered(deployment: Deployment, holdout: pa.Table | None = None) -> None:
     rng = np.random.default_rng(0)
     x, z = rng.normal(size=2_000), rng.choice(["a", "b"], 2_000)
     frame = pa.table({"x": x, "z": z, "y": (x > 0) * 1})
-    training = Training(reference=frame, outcome="y", task=Task.BINARY, ignore=("z",))
+    training = Training(
+        reference=frame, outcome="y", task=Task.BINARY, ignore=("z",), holdout=holdout
+    )
     model = LogisticRegression().fit(x[:, None], x > 0)
     version = register(deployment, "flights_late", model, training, author="test")
     deployment.deploy("flights_late", version.version, actor="test", reason="first")
@@ -78,13 +82,19 @@ def verdicts(deployment: Deployment) -> dict[str, Sequence[Verdict]]:
 
 def watched(*deployments: Deployment) -> None:
     """Tick by turns until nothing is left to read; each machine starts anew half way."""
-    watchings = [Watching.open(one, Metrics()) for one in deployments]
+    first, last = deployments[0], deployments[-1]
+    watchings = [
+        Watching.open(one, Metrics(), lambda _, one=one: one is first) for one in deployments
+    ]
     busy, ticks = True, 0
     while busy:
         busy = sum(one.tick().records for one in watchings) > 0
         ticks += 1
         if ticks == 5:
-            watchings = [Watching.open(one, Metrics()) for one in deployments]
+            watchings = [
+                Watching.open(one, Metrics(), lambda _, one=one: one is not first or one is last)
+                for one in deployments
+            ]
 
 
 def test_two_machines_conclude_what_one_does(postgresql: str, tmp_path: Path) -> None:
@@ -142,3 +152,78 @@ def test_windows_by_rows_of_several_machines_are_refused(tmp_path: Path) -> None
         Watching.open(deployment, Metrics())
     assert "watch.window_by" == refused.value.path
     deployment.close()
+
+
+PERFORMANCE = ("performance", "estimated_performance", "concept_drift")
+
+
+def held_out() -> pa.Table:
+    rng = np.random.default_rng(4)
+    x = rng.normal(size=1_500)
+    drawn = rng.random(1_500) < 1 / (1 + np.exp(-3 * x))
+    return pa.table({"x": x, "z": ["a"] * 1_500, "y": drawn * 1})
+
+
+def outcomes(deployment: Deployment, records: Sequence[PredictionRecord]) -> None:
+    """What became known, wherever they were answered."""
+    rng = np.random.default_rng(6)
+    with deployment.state.transaction() as state:
+        state.outcomes.add(
+            [
+                OutcomeRecord(
+                    model="flights_late",
+                    prediction_id=one.prediction_id,
+                    value=float(rng.random() < one.score),
+                    event_time=one.event_time,
+                    received_at=one.event_time,
+                )
+                for one in records
+            ]
+        )
+
+
+def measured(deployment: Deployment) -> dict[tuple[str, float], object]:
+    """What was last said of each window."""
+    found: dict[tuple[str, float], object] = {}
+    with deployment.state.reading() as state:
+        assert not state.watch.has_handed()
+        for name in PERFORMANCE:
+            for verdict in state.watch.verdicts("flights_late", name):
+                figures = [(c.name, c.current_value, c.interval) for c in verdict.comparisons]
+                found[name, verdict.start] = (verdict.rows, figures)
+    return found
+
+
+def test_performance_is_measured_on_what_all_machines_answered(
+    postgresql: str, tmp_path: Path
+) -> None:
+    records = stream()
+    with opened(tmp_path / "one", f"sqlite:///{tmp_path}/one.db", "") as alone:
+        registered(alone, held_out())
+        recorded(alone, records)
+        outcomes(alone, records)
+        watched(alone)
+        expected = measured(alone)
+    url = new_database(postgresql)
+    leader = ["a"]
+    with opened(tmp_path / "a", url, "a", rows=8) as a:
+        registered(a, held_out())
+        shutil.copytree(tmp_path / "a", tmp_path / "b")
+        with opened(tmp_path / "b", url, "b", rows=8) as b:
+            recorded(a, records[::2])
+            recorded(b, records[1::2])
+            outcomes(a, records)
+            watchings = [
+                Watching.open(one, Metrics(), lambda _, name=name: leader == [name])
+                for one, name in ((a, "a"), (b, "b"))
+            ]
+            ticks = 0
+            while sum(one.tick().records for one in watchings) or ticks < 10:
+                ticks += 1
+                leader[:] = ["ab"[ticks // 20 % 2]]
+            for one in watchings:
+                one.tick()
+        actual = measured(a)
+    assert {name for name, _ in expected} == set(PERFORMANCE)
+    assert 3 * 11 == len(expected)
+    assert expected == actual

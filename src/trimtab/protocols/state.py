@@ -114,8 +114,8 @@ class WatchTx(Protocol):
         """Hold a named lock until the transaction ends."""
         ...
 
-    def hand_over(self, rollout: str, body: bytes) -> None:
-        """Leave something about a rollout for the watcher that leads."""
+    def hand_over(self, key: str, body: bytes) -> None:
+        """Leave something about a rollout, or a version's performance, for the watcher that leads."""
         ...
 
     def has_handed(self) -> bool:
@@ -123,7 +123,7 @@ class WatchTx(Protocol):
         ...
 
     def take_handed(self) -> Sequence[tuple[str, bytes]]:
-        """All that was left, oldest first, each with its rollout; it is taken once."""
+        """All that was left, oldest first, each with its key; it is taken once."""
         ...
 
     def add_verdict(self, verdict: Verdict) -> None: ...

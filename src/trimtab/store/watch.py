@@ -57,9 +57,9 @@ class SqlWatch:
         """Hold a named lock until the transaction ends."""
         lock(self.connection, f"watch:{name}")
 
-    def hand_over(self, rollout: str, body: bytes) -> None:
+    def hand_over(self, key: str, body: bytes) -> None:
         """Leave something about a rollout for the watcher that leads."""
-        self.connection.execute(handed.insert().values(rollout=rollout, body=body))
+        self.connection.execute(handed.insert().values(rollout=key, body=body))
 
     def has_handed(self) -> bool:
         """Whether something was left."""

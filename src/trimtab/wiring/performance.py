@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from dataclasses import replace as replaced
 from functools import partial
 
 import msgspec
 
-from trimtab.config import ModelConfig, PerformanceConfig
+from trimtab.config import ModelConfig, PerformanceConfig, WatchConfig
 from trimtab.errors import InvalidConfig
 from trimtab.judge import DriftJudge
 from trimtab.performance import (
@@ -23,10 +24,12 @@ from trimtab.performance import (
     RevisingJudge,
 )
 from trimtab.protocols import Actor
+from trimtab.rollout.handing import Gathered, HandOver, Inbox
 from trimtab.telemetry import Metrics
 from trimtab.types import PredictionFacts, PredictionRecord, Signature, Task, Verdict, Version
 from trimtab.watch import Subject, plain_facts
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.replicas import own_key
 
 PERFORMANCE = "performance"
 ESTIMATED_PERFORMANCE = "estimated_performance"
@@ -162,6 +165,37 @@ def performance_subjects(
             )
         )
     return tuple(subjects)
+
+
+def shared_performance(
+    subjects: Sequence[Subject], version: Version, config: WatchConfig, inbox: Inbox | None
+) -> Sequence[Subject]:
+    """The same subjects where machines share the watching.
+
+    Args:
+        subjects: From ``performance_subjects``.
+        version: Theirs.
+        config: ``replica`` is this machine's name.
+        inbox: What others have handed over, if this machine leads; None to hand over.
+    """
+    key = f"{version.model}/{version.version}/{PERFORMANCE}"
+    if inbox is not None:
+        gathered = {id(one.windower): Gathered(one.windower, key, inbox) for one in subjects}
+        return [replaced(one, windower=gathered[id(one.windower)]) for one in subjects]
+    handing = HandOver(key, partial(_is_of, version), _bare)
+    return [
+        replaced(one, key=own_key(config, f"{key}/handed"), windower=handing)
+        for one in subjects[:1]
+    ]
+
+
+def _is_of(version: Version, one: PredictionRecord | PredictionFacts) -> bool:
+    return (one.model, one.version) == (version.model, version.version)
+
+
+def _bare(record: PredictionRecord) -> PredictionRecord:
+    """Without what performance does not read; segments, and what regressions estimate, need the values."""
+    return msgspec.structs.replace(record, ages_seconds=(), entities={})
 
 
 def show_performance(metrics: Metrics, verdict: Verdict) -> None:

@@ -45,6 +45,7 @@ from trimtab.wiring.performance import (
     PERFORMANCE,
     FactsKeeper,
     performance_subjects,
+    shared_performance,
     show_performance,
 )
 from trimtab.wiring.references import SEGMENTS_DIGEST, references_of, sketcher_of
@@ -77,6 +78,7 @@ class SubjectBook:
     leads: Callable[[StateTx], bool] = _always
     _subjects: dict[str, Subject] = field(default_factory=dict)
     _inbox: Inbox = field(default_factory=Inbox)
+    _led: bool = True
 
     def waits(self, state: StateTx) -> bool:
         """Whether other machines have handed over something that this one has to count."""
@@ -85,14 +87,14 @@ class SubjectBook:
 
     def __call__(self, state: StateTx) -> Sequence[Subject]:
         """The subjects of now, in a fixed order."""
+        leads = self.leads(state)
+        if self.deployment.config.watch.replica:
+            self._follow(state, leads=leads)
         wanted: dict[str, Subject] = {}
         for model in state.registry.models():
             for version in self._watched(state, model):
                 for subject in self._of_version(version):
                     wanted[subject.key] = subject
-        leads = self.leads(state)
-        if leads and self.deployment.config.watch.replica:
-            self._inbox.fill(state)
         # Last: from their first act on, nobody else changes routes until the tick has ended.
         for rollout in state.control.rollouts():
             if rollout.state in (RolloutState.RUNNING, RolloutState.HELD):
@@ -100,6 +102,13 @@ class SubjectBook:
                     wanted[subject.key] = subject
         self._subjects = wanted
         return tuple(wanted.values())
+
+    def _follow(self, state: StateTx, *, leads: bool) -> None:
+        """Take what was handed over, or begin to hand over: then all goes on from what was saved."""
+        if leads is not self._led:
+            self._led, self._subjects = leads, {}
+        if leads:
+            self._inbox.fill(state)
 
     def _watched(self, state: StateTx, model: str) -> Sequence[Version]:
         route = state.control.route(model)
@@ -128,8 +137,12 @@ class SubjectBook:
             profile = ReferenceProfile.load(blob)
             subjects += self._of_profile(version, profile, prefix, config)
             subjects += self._of_segments(version, prefix)
-        if not config.replica:
-            subjects += performance_subjects(self.deployment, version, DriftActor(config))
+        measured = performance_subjects(self.deployment, version, DriftActor(config))
+        if config.replica:
+            measured = shared_performance(
+                measured, version, config, self._inbox if self._led else None
+            )
+        subjects += measured
         alone = [
             *skew_subjects(self.deployment, version, DriftActor(config)),
             *fallback_subjects(self.deployment, version),
@@ -211,7 +224,9 @@ class SubjectBook:
     def _elsewhere(self, rollout: Rollout) -> Sequence[Subject]:
         """Of a rollout that another machine judges."""
         key = own_key(self.deployment.config.watch, f"{rollout.model}/handed/{rollout.id}")
-        return [self._subjects.get(key) or self._guarded(rollout, key, HandOver(rollout))]
+        return [
+            self._subjects.get(key) or self._guarded(rollout, key, HandOver.of_rollout(rollout))
+        ]
 
     def _gathered(self, windower: Windower, rollout: Rollout) -> Windower:
         shared = bool(self.deployment.config.watch.replica)
