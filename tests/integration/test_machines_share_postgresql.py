@@ -17,6 +17,7 @@ from tests.unit.performance.recorded import prediction
 
 from trimtab.config import Config, JournalConfig, StateConfig, WatchConfig
 from trimtab.errors import InvalidConfig
+from trimtab.protocols import StateTx
 from trimtab.record.journal import Journal
 from trimtab.telemetry import Metrics
 from trimtab.types import Columns, OutcomeRecord, PredictionRecord, Task, Verdict
@@ -80,21 +81,29 @@ def verdicts(deployment: Deployment) -> dict[str, Sequence[Verdict]]:
         return {name: state.watch.verdicts("flights_late", name) for name in SUBJECTS}
 
 
+class Leads:
+    """Whether this machine is the one that leads now."""
+
+    def __init__(self, place: int, leader: list[int]) -> None:
+        self._place, self._leader = place, leader
+
+    def __call__(self, _: StateTx) -> bool:
+        return self._leader == [self._place]
+
+
+def watchings(deployments: Sequence[Deployment], leader: list[int]) -> list[Watching]:
+    return [Watching.open(d, Metrics(), Leads(at, leader)) for at, d in enumerate(deployments)]
+
+
 def watched(*deployments: Deployment) -> None:
     """Tick by turns until nothing is left to read; each machine starts anew half way."""
-    first, last = deployments[0], deployments[-1]
-    watchings = [
-        Watching.open(one, Metrics(), lambda _, one=one: one is first) for one in deployments
-    ]
+    ticking = watchings(deployments, [0])
     busy, ticks = True, 0
     while busy:
-        busy = sum(one.tick().records for one in watchings) > 0
+        busy = sum(one.tick().records for one in ticking) > 0
         ticks += 1
         if ticks == 5:
-            watchings = [
-                Watching.open(one, Metrics(), lambda _, one=one: one is not first or one is last)
-                for one in deployments
-            ]
+            ticking = watchings(deployments, [len(deployments) - 1])
 
 
 def test_two_machines_conclude_what_one_does(postgresql: str, tmp_path: Path) -> None:
@@ -205,7 +214,6 @@ def test_performance_is_measured_on_what_all_machines_answered(
         watched(alone)
         expected = measured(alone)
     url = new_database(postgresql)
-    leader = ["a"]
     with opened(tmp_path / "a", url, "a", rows=8) as a:
         registered(a, held_out())
         shutil.copytree(tmp_path / "a", tmp_path / "b")
@@ -213,15 +221,12 @@ def test_performance_is_measured_on_what_all_machines_answered(
             recorded(a, records[::2])
             recorded(b, records[1::2])
             outcomes(a, records)
-            watchings = [
-                Watching.open(one, Metrics(), lambda _, name=name: leader == [name])
-                for one, name in ((a, "a"), (b, "b"))
-            ]
-            ticks = 0
-            while sum(one.tick().records for one in watchings) or ticks < 10:
+            leader, ticks = [0], 0
+            ticking = watchings((a, b), leader)
+            while sum(one.tick().records for one in ticking) or ticks < 10:
                 ticks += 1
-                leader[:] = ["ab"[ticks // 20 % 2]]
-            for one in watchings:
+                leader[:] = [ticks // 20 % 2]
+            for one in ticking:
                 one.tick()
         actual = measured(a)
     assert {name for name, _ in expected} == set(PERFORMANCE)
