@@ -276,6 +276,55 @@ def test_xgboost_sums_to_the_last_bit_and_answers_within_its_rounding(
         assert forest.link is not Link.NONE or sums.tobytes() == answer.tobytes()
 
 
+def wide_integers(ensemble: TreeEnsemble, rng: Any, kind: Any) -> Any:
+    """Integers beyond 2^53: at thresholds, next to them, at the ends of the type, and any."""
+    least, most = int(np.iinfo(kind).min), int(np.iinfo(kind).max)
+    near = [int(each) + step for each in thresholds_of(ensemble) for step in (-(2**38), -1, 0, 1)]
+    odd = [least, least + 1, most, most - 1, 0, 1, 2**53 + 1, 2**53 - 1, 2**24 + 1, 2**62 + 2**38]
+    pool = [min(max(each, least), most) for each in [*near, *odd]]
+    drawn = np.array(pool, kind)[rng.integers(0, len(pool), (ROWS, 3))]
+    return np.concatenate([drawn, rng.integers(least, most, (ROWS, 3), dtype=kind)])
+
+
+@few
+@given(seed=seeds)
+@pytest.mark.parametrize("kind", [np.int64, np.uint64])
+@pytest.mark.parametrize("library", ["lightgbm", "xgboost"])
+def test_boosters_decide_on_integers_beyond_2_to_the_53_as_they_do(
+    library: str, kind: Any, seed: int
+) -> None:
+    rng = np.random.default_rng(seed)
+    known = rng.integers(0, 2**63, (ROWS, 3), dtype=np.uint64).astype(kind)
+    outcome = (known[:, 0] > known[:, 1]).astype(int)
+    model: Any
+    if library == "lightgbm":
+        settings_ = {"objective": "binary", "verbosity": -1, "num_threads": 1}
+        model = lightgbm.train(
+            settings_ | {"min_data_in_leaf": 2}, lightgbm.Dataset(known, outcome), 8
+        )
+    else:
+        model = xgboost.train(
+            {"objective": "binary:logistic", "nthread": 1}, xgboost.DMatrix(known, outcome), 8
+        )
+    ensemble, packed = forests(model)
+    rows = wide_integers(ensemble, rng, kind)
+    assert int(rows.max()) > 2**53
+    for forest in packed:
+        if library == "lightgbm":
+            ends = columns(model.predict(rows, pred_leaf=True), rows)
+            own = [e + (t.nodes - 1) // 2 for e, t in zip(ends.T, ensemble.trees, strict=True)]
+            assert columns(model.predict(rows), rows).tobytes() == forest.predict(rows).tobytes()
+        else:
+            given_rows = xgboost.DMatrix(rows, nthread=1)
+            own = list(
+                model.predict(given_rows, pred_leaf=True).reshape(len(rows), -1).astype(int).T
+            )
+            sums = columns(model.predict(given_rows, output_margin=True), rows)
+            assert sums.tobytes() == forest.raw(rows).astype(np.float32).tobytes()
+        taken = [decision_paths(t)[leaf] for t, leaf in zip(ensemble.trees, own, strict=True)]
+        assert (np.stack(taken, 1) == forest.paths(rows)).all()
+
+
 def test_xgboost_classes_answer_as_they_do_and_stop_where_they_stopped() -> None:
     data = Data(2)
     model = xgboost.XGBClassifier(n_estimators=60, early_stopping_rounds=3, n_jobs=1)
