@@ -148,9 +148,11 @@ class PredictFlow:
         when = self._event_time(row, now, 0)
         values, keys = live.champion.checker.check(row, "rows[0]")
         name, assigned = self._route(live, row, request.version)
-        (features,) = await live.resolver.resolve(
-            (values,), (keys,), (when,), _feature_deadline(live, request)
-        )
+        features = None if live.whole is None else live.whole(values)
+        if features is None:
+            (features,) = await live.resolver.resolve(
+                (values,), (keys,), (when,), _feature_deadline(live, request)
+            )
         unit = self._unit(row.key if row.key and assigned.sticky else name)
         asked = Asked(name, when, unit, assigned, features, request.request_id, keys)
         answering, failed = live.champion, None

@@ -33,6 +33,8 @@ def deaths(server: Running) -> int:
 
 def test_a_watcher_that_keeps_dying_holds_up_no_worker(serve: Start, tmp_path: Path) -> None:
     server = serve(registered(tmp_path))
+    (watcher,), (first,) = pids(server, WATCHER), pids(server, WORKER)
+    assert os.getpriority(os.PRIO_PROCESS, watcher) > os.getpriority(os.PRIO_PROCESS, first)
     for death in range(DEATHS):
         kill(server, WATCHER)
         eventually(lambda: deaths(server), partial(lt, death))

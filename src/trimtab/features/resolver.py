@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from operator import attrgetter
+from operator import attrgetter, ne
 from typing import Protocol
 
 from trimtab.config import FeaturesConfig
 from trimtab.errors import InvalidRow
-from trimtab.features.draft import Draft, Drafts, Finish, Layout
+from trimtab.features.draft import REQUEST, Draft, Drafts, Finish, Layout
 from trimtab.features.fill import Fill, Lacking
 from trimtab.features.flight import Bell
 from trimtab.features.guard import Guard
@@ -75,9 +75,17 @@ class Resolver:
         self._most_ms = config.deadline_ms
         self._metrics = metrics
         self._clock = clock
+        self._complete = (REQUEST * len(self._specs), (None,) * len(self._specs))
         self._defaults = {f.index: f.default for view in plan.views for f in view.features}
         self._layouts = [Layout(view, len(self._specs), self._refuse) for view in plan.views]
         self._tallies = [Tally(model, view, metrics) for view in plan.views]
+
+    def whole(self, row: Sequence[Scalar]) -> Resolved | None:
+        """A row of which nothing is missing; None where :meth:`resolve` has more to do, or to count."""
+        if self._tallies or None in row or any(map(ne, row, row)):
+            return None
+        sources, ages = self._complete
+        return Resolved(values=tuple(row), sources=sources, ages_seconds=ages)
 
     async def resolve(
         self,

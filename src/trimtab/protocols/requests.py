@@ -119,7 +119,8 @@ class LiveArm:
 class LiveModel:
     """All that a worker needs to answer for one model during one epoch.
 
-    ``arms`` match ``route.arms``; an arm that could not be loaded is None, the champion never is.
+    ``arms`` match ``route.arms``; an arm that could not be loaded is None, the champion never is. ``whole``
+    is the short way of ``resolver`` for a row that came complete; it gives None where there is more to do.
     """
 
     route: Route
@@ -128,6 +129,7 @@ class LiveModel:
     resolver: FeatureResolver
     deadline_ms: float
     feature_deadline_ms: float
+    whole: Callable[[Sequence[Scalar]], Resolved | None] | None = None
 
 
 class CrashBoard(Protocol):

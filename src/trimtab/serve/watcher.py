@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import logging
+import os
 import signal
 import threading
 import time
@@ -28,6 +29,8 @@ MAX_PAUSE_SECONDS = 10.0
 REST_RATIO = 9.0
 MAX_REST_SECONDS = 2.0
 FOLLOW_SECONDS = 1.0
+NICE = 10
+"""On a core that workers share with the watcher and fill, a tenth is left to it, which is what it takes elsewhere."""
 
 
 class WatcherLock:
@@ -142,6 +145,7 @@ def serve(child: Child, metrics: Metrics) -> None:
     signal.signal(signal.SIGTERM, on_signal)
     signal.signal(signal.SIGINT, on_signal)
     child.on_orphaned(stop.set)
+    os.nice(NICE)  # workers come first
     deployment = Deployment.open(child.config)
     lock = WatcherLock(deployment.run_dir / "watcher.lock")
     shadow = ShadowKeeper(child.run_dir, crash_desk(child.config, child.run_dir))

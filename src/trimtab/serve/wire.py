@@ -81,6 +81,8 @@ def predict_request(body: bytes, max_rows: int) -> tuple[PredictRequest, bool]:
         InvalidRequest: malformed, of the wrong shape, empty, or too many rows.
     """
     asked = decode(_predict, body, _names)
+    if _is_one_row(asked):
+        return _one_row(asked), False
     if asked.columns is not None:
         rows: Sequence[RowBody] = _from_columns(asked, max_rows)
     elif asked.features is not None:
@@ -95,6 +97,33 @@ def predict_request(body: bytes, max_rows: int) -> tuple[PredictRequest, bool]:
         provenance=asked.provenance,
     )
     return request, asked.columns is not None
+
+
+def _is_one_row(asked: PredictBody) -> bool:
+    """Whether it is one row, and has nothing that goes with many."""
+    return (
+        asked.features is not None
+        and asked.rows is None
+        and asked.columns is None
+        and asked.keys is None
+        and asked.event_times is None
+        and asked.prediction_ids is None
+    )
+
+
+def _one_row(asked: PredictBody) -> PredictRequest:
+    row = RowRequest(
+        features=asked.features or {},
+        key=asked.key,
+        prediction_id=asked.prediction_id,
+        event_time=seconds(asked.event_time, "rows[0].event_time"),
+    )
+    return PredictRequest(
+        rows=(row,),
+        request_id=asked.request_id,
+        deadline_ms=asked.deadline_ms,
+        provenance=asked.provenance,
+    )
 
 
 _OF_ONE = ("key", "event_time", "prediction_id")

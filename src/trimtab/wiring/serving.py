@@ -144,13 +144,15 @@ class ModelBuilder:
         others = tuple(self._candidate(route, arm.version, version, plan) for arm in route.arms[1:])
         features = self._features(route.model)
         settings = self.deployment.config.models.get(route.model, ModelConfig())
+        resolver = self._resolver(plan, version)
         return LiveModel(
             route=route,
             arms=(champion, *others),
             champion=champion,
-            resolver=self._resolver(plan, version),
+            resolver=resolver,
             deadline_ms=settings.deadline_ms,
             feature_deadline_ms=features.deadline_ms,
+            whole=getattr(resolver, "whole", None),
         )
 
     def _features(self, model: str) -> FeaturesConfig:

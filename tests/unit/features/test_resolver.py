@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import math
 from collections.abc import Mapping, Sequence
 
 import pytest
@@ -12,7 +13,7 @@ from trimtab.errors import InvalidRow
 from trimtab.features.guard import Guard
 from trimtab.features.resolver import Resolver
 from trimtab.features.stores.memory import MemoryStore
-from trimtab.features.views import compile_plan
+from trimtab.features.views import FeaturePlan, compile_plan
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock, run_virtually
 from trimtab.types import FeatureKind, FeatureSpec, Resolved, Scalar, Signature, StoredRow, Task
@@ -111,6 +112,15 @@ def test_a_complete_row_is_answered_without_suspending() -> None:
     assert answer == Resolved(
         values=(1.0, 2.0, 3.0), sources="qqq", ages_seconds=(None, None, None)
     )
+
+
+def test_a_row_that_came_complete_has_a_short_way_unless_views_count_it() -> None:
+    resolver = Resolver(FeaturePlan(), SIGNATURE, {}, Metrics(), FakeClock(), CONFIG)
+    row: list[Scalar] = [1.0, 2.0, 3.0]
+    assert resolver.whole(row) == drive(resolver, row)
+    assert resolver.whole([1.0, None, 3.0]) is None
+    assert resolver.whole([1.0, 2.0, math.nan]) is None
+    assert World(FakeClock()).resolver.whole([1.0, 2.0, 3.0]) is None
 
 
 def test_a_row_without_an_entity_is_answered_without_suspending() -> None:
