@@ -50,9 +50,15 @@ def compare(name: str, folder: Path) -> None:
         reference, analysis = data["reference"].astype(int), data["analysis"].astype(int)
     parts = [rows_of(chunk) for chunk in reference]
     scores, outcomes = (np.concatenate(part) for part in zip(*parts, strict=True))
-    mixed = np.random.default_rng(1).permutation(len(scores))
+    # In the order of time, as they came; the counts do not say in which order within a chunk.
+    chunk = np.repeat(np.arange(len(parts)), [len(part[0]) for part in parts])
+    mixed = np.lexsort((np.random.default_rng(1).random(len(scores)), chunk))
     held = HeldOut(
-        columns=Columns(features=(), arrays=()), scores=scores[mixed], outcomes=outcomes[mixed]
+        columns=Columns(features=(), arrays=()),
+        scores=scores[mixed],
+        outcomes=outcomes[mixed],
+        event_times=chunk.astype(np.float64),
+        window_seconds=1.0,
     )
     estimator, _ = make_estimator(held, SIGNATURE, PerformanceConfig())
     figures = evaluate(held.scores, held.outcomes, SIGNATURE)

@@ -71,7 +71,8 @@ def calibrate(scores: FloatArray, hits: FloatArray) -> tuple[Calibration, FloatA
     """The calibration of held-out rows, and what each row's score meant to the other rows.
 
     A score means itself unless, fitted on four fifths and read on the fifth, another meaning has a
-    lower Brier score by more than its standard error.
+    lower Brier score. It need not be surely lower: a meaning that is a little wrong everywhere moves an
+    estimate by more than the chance in a fit does.
 
     Returns:
         The calibration by all rows, and the cross-fitted shares, shape ``(rows,)``.
@@ -83,7 +84,7 @@ def calibrate(scores: FloatArray, hits: FloatArray) -> tuple[Calibration, FloatA
     for inside, outside in folds(len(scores)):
         fitted[outside] = isotonic(scores[inside], hits[inside])(scores[outside])
     gain = (crossed - hits) ** 2 - (fitted - hits) ** 2
-    if gain.mean() <= gain.std() / np.sqrt(len(gain)):
+    if gain.mean() <= 0:
         return Calibration(), crossed
     return isotonic(scores, hits), fitted
 
