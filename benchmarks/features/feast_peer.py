@@ -1,6 +1,6 @@
 """Runs in Feast's own environment: get_online_features in process, and its feature server.
 
-Usage: feast_peer.py FOLDER REDIS_PORT SERVER_PORT. Prints a JSON object of seconds and rates.
+Usage: feast_peer.py FOLDER REDIS_PORT SERVER_PORT PYTHON. Prints a JSON object of seconds and rates.
 """
 
 from __future__ import annotations
@@ -65,19 +65,21 @@ def in_process(store: FeatureStore, count: int, times: int) -> float:
     return median(taken)
 
 
-def server_rate(folder: Path, port: int, requests: int, clients: int) -> float:
-    body = json.dumps(
-        {"features": [f"numbers:{name}" for name in NAMES], "entities": {"user": ["e1"]}}
-    )
+def server_rates(folder: Path, port: int, python: str) -> dict[str, float]:
     feast = Path(sys.executable).parent / "feast"
     server = subprocess.Popen(
         [feast, "-c", folder, "serve", "-h", "127.0.0.1", "-p", str(port), "--no-access-log"],
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,
     )
+    features = [f"numbers:{name}" for name in NAMES]
     try:
         wait_until_ready(port)
-        return rate(port, "/get-online-features", body, requests, clients)
+        found = {}
+        for name, count in (("one", 1), ("hundred", 100)):
+            body = {"features": features, "entities": {"user": [f"e{at}" for at in range(count)]}}
+            found[name] = rate(python, port, "/get-online-features", body, 8)
+        return found
     finally:
         server.terminate()
         server.wait()
@@ -95,7 +97,7 @@ def wait_until_ready(port: int) -> None:
     raise TimeoutError(message)
 
 
-def main(folder: Path, redis_port: int, server_port: int) -> None:
+def main(folder: Path, redis_port: int, server_port: int, python: str) -> None:
     found = {}
     for name, online in (
         ("redis", f'{{type: redis, connection_string: "127.0.0.1:{redis_port}"}}'),
@@ -106,11 +108,9 @@ def main(folder: Path, redis_port: int, server_port: int) -> None:
             "one": in_process(store, 1, 300),
             "hundred": in_process(store, 100, 60),
         }
-    found["server"] = {
-        "rate": server_rate(folder / "redis", server_port, 400, 8),
-    }
+    found["server"] = server_rates(folder / "redis", server_port, python)
     print(json.dumps(found))
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]))
+    main(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3]), sys.argv[4])

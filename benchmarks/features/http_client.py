@@ -1,33 +1,30 @@
-"""A plain client over HTTP, the same for both servers: needs nothing but Python."""
+"""Answers a second over HTTP, by the load generator of the serving benchmarks; needs nothing but Python."""
 
 from __future__ import annotations
 
-import time
-from concurrent.futures import ThreadPoolExecutor
-from http.client import HTTPConnection
+import json
+import subprocess
+import tempfile
+from pathlib import Path
+
+LOAD = Path(__file__).parents[1] / "serving" / "load.py"
+SECONDS = 4.0
 
 
-def rate(port: int, path: str, body: str, requests: int, clients: int) -> float:
-    """Good answers a second, with so many clients that each wait for theirs."""
+def rate(python: str, port: int, path: str, body: object, clients: int) -> float:
+    """Good answers a second, with so many clients that each wait for theirs.
 
-    def ask(count: int) -> int:
-        """Answers that came; a connection that the server closes is opened anew."""
-        answered, headers = 0, {"content-type": "application/json"}
-        line = HTTPConnection("127.0.0.1", port)
-        for _ in range(count):
-            try:
-                line.request("POST", path, body, headers)
-                reply = line.getresponse()
-                reply.read()
-            except OSError:
-                line.close()
-                continue
-            answered += reply.status == 200
-        line.close()
-        return answered
-
-    ask(20)
-    began = time.perf_counter()
-    with ThreadPoolExecutor(clients) as pool:
-        done = sum(pool.map(ask, [requests // clients] * clients))
-    return done / (time.perf_counter() - began)
+    Args:
+        python: An interpreter that has what the load generator needs.
+        port: On loopback.
+        path: Of the requests.
+        body: Of the requests, sent as JSON.
+        clients: At a time.
+    """
+    with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
+        json.dump(body, file)
+        file.flush()
+        command = [python, LOAD, str(port), path, str(clients), str(SECONDS), file.name]
+        done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    found: float = json.loads(done.stdout)["per_second"]
+    return found

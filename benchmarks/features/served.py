@@ -32,7 +32,7 @@ def served(
     listed = ", ".join(f'{{ name = "{name}", default = -1.0 }}' for name in NAMES)
     second = 'batch = "nightly"\n' if batch else ""
     path.write_text(
-        f'[state]\ndir = "{folder / "state"}"\n[serve]\nworkers = 1\n'
+        f'[state]\ndir = "{folder / "state"}"\n[serve]\nworkers = 1\nmax_wait_ms = 10_000\n'
         f'[features]\n{settings}\n[features.stores.online]\nkind = "redis"\nurl = "{redis_url}"\n'
         '[features.stores.nightly]\nkind = "sqlite"\n'
         f'[features.views.numbers]\nentity = "user"\nrealtime = "online"\n{second}features = [{listed}]\n'
