@@ -1,7 +1,7 @@
 """`make bench-serving`: servers of one model, each on one core, the load generator on the other, in turns.
 
-``run.py [peers=trimtab,fastapi-sklearn,fastapi-onnx,fastapi-empty,mlserver,bentoml,litserve]
-[models=lr,hgb,rf,columns] [connections=16] [rounds=3] [seconds=3] [folder=DIR]``. Trained models, deployments and results
+``run.py [peers=trimtab,trimtab-empty,fastapi-sklearn,fastapi-onnx,fastapi-empty,mlserver,bentoml,litserve]
+[models=lr,hgb,rf,columns] [connections=1,16,64] [rounds=2] [seconds=2] [folder=DIR]``. Trained models, deployments and results
 (``results.jsonl``, a line each round) are kept in the folder, which is outside the repository.
 A first word without ``=`` names another part, a file beside this one: ``cost``, ``limits``, ``together``.
 """
@@ -33,6 +33,7 @@ from trimtab.wiring.registration import Training, register
 HERE = Path(__file__).parent
 PEERS = (
     "trimtab",
+    "trimtab-empty",
     "fastapi-sklearn",
     "fastapi-onnx",
     "fastapi-empty",
@@ -82,9 +83,9 @@ def main(arguments: Sequence[str]) -> None:
             folder,
             model,
             [peer for peer in peers if model != "columns" or peer not in NUMBERS_ONLY],
-            [int(number) for number in given.get("connections", "16").split(",")],
-            int(given.get("rounds", "3")),
-            given.get("seconds", "3"),
+            [int(number) for number in given.get("connections", "1,16,64").split(",")],
+            int(given.get("rounds", "2")),
+            given.get("seconds", "2"),
         )
 
 
@@ -116,6 +117,7 @@ def measure(
                 for count in connections:
                     taken = loaded(server.asked, count, seconds)
                     results[peer, count].append(taken)
+                    taken["resident_mb"] = resident_mb(server.process.pid)
                     note(folder, peer=peer, model=model, connections=count,
                          start_seconds=server.start_seconds, **taken)  # fmt: skip
     finally:
@@ -131,6 +133,8 @@ def command(folder: Path, peer: str, model: str, path: Path, port: int) -> list[
         config = deployed(folder, model, path)
         return [sys.executable, "-m", "trimtab.cli", "serve",
                 "--config", str(config), "--port", str(port)]  # fmt: skip
+    if peer == "trimtab-empty":
+        return [sys.executable, str(HERE / "lane_empty.py"), str(port)]
     framework, _, kind = peer.partition("-")
     python = subprocess.run(
         [HERE.parents[1] / "scripts" / "peer-env.sh", f"serving-{framework}"],
@@ -198,6 +202,19 @@ def loaded(asked: Asked, connections: int, seconds: str) -> dict[str, float]:
     return taken
 
 
+def resident_mb(pid: int) -> float:
+    """Memory of the largest process that answers: the server itself or, of Trimtab's, a worker."""
+    listed = subprocess.run(
+        ["/bin/ps", "-o", "pid=,rss=,args=", "-s", str(pid)],
+        check=True,
+        capture_output=True,
+        text=True,
+    ).stdout
+    processes = [line.split(None, 2) for line in listed.splitlines()]
+    workers = [each for each in processes if "trimtab.serve.worker" in each[2]]
+    return max(int(rss) for _, rss, _ in workers or processes) / 1024
+
+
 def free_port() -> int:
     with socket.socket() as bound:
         bound.bind(("127.0.0.1", 0))
@@ -217,16 +234,16 @@ def show(
 ) -> None:
     """Medians of the rounds, and Trimtab's rate over each server's."""
     print(f"\n{model}\n| server | connections | requests/s | Trimtab's rate over it | p50 / p99, ms"
-          " | start to listening, s | generator's core busy |\n|---|---|---|---|---|---|---|")  # fmt: skip
+          " | start to listening, s | resident, MB | generator's core busy |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
     for (peer, count), rounds in results.items():
-        rate, p50, p99, busy = (
+        rate, p50, p99, busy, resident = (
             median(taken[name] for taken in rounds)
-            for name in ("per_second", "p50_ms", "p99_ms", "busy")
+            for name in ("per_second", "p50_ms", "p99_ms", "busy", "resident_mb")
         )
         ours = results.get(("trimtab", count))
         over = f"{median(t['per_second'] for t in ours) / rate:.2f}" if ours else "–"
         print(f"| {peer} | {count} | {rate:,.0f} | {over} | {p50:.2f} / {p99:.2f} |"
-              f" {running[peer].start_seconds:.1f} | {busy:.0%} |", flush=True)  # fmt: skip
+              f" {running[peer].start_seconds:.1f} | {resident:.0f} | {busy:.0%} |", flush=True)  # fmt: skip
 
 
 if __name__ == "__main__":
