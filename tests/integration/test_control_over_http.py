@@ -9,6 +9,7 @@ from typing import Any
 
 import httpx
 import pytest
+from msgspec.structs import replace
 from starlette.applications import Starlette
 
 from trimtab.config import AuthConfig, Config, StateConfig, TokenConfig
@@ -170,6 +171,19 @@ def test_shares_that_cannot_be_are_refused_by_their_path(
 ) -> None:
     status, answer = world.post("deploy", version=2, plan=PLAN | {"steps": steps})
     assert (422, path) == (status, answer["error"]["path"])
+
+
+def test_a_candidate_with_another_signature_is_refused_unless_that_is_forced(world: World) -> None:
+    other = Signature(
+        features=(FeatureSpec(name="income", kind=FeatureKind.NUMERIC),), task=Task.BINARY
+    )
+    with world.deployment.state.transaction() as state:
+        found = state.registry.version("m", 3)
+        assert found is not None
+        state.registry.add_version(replace(found, version=4, signature=other))
+    asked: dict[str, Any] = {"version": 4, "plan": {**PLAN, "outcome_delay_seconds": 0}}
+    assert (422, "signature_differs") == world.code("deploy", **asked)
+    assert 200 == world.post("deploy", **asked, force=["signature_differs"])[0]
 
 
 def test_an_unknown_version_a_viewer_and_an_empty_reason_are_refused(world: World) -> None:

@@ -105,8 +105,8 @@ def start(
         champion = _version(state, model, route.champion)
         for version in versions:
             check_signatures(champion.signature, version.signature, plan)
-    number = len(state.control.rollouts(model)) + 1
-    name = f"{model}-{number:04d}"
+    before = state.control.rollouts(model)
+    name = f"{model}-{len(before) + 1:04d}"
     rollout = Rollout(
         id=name,
         model=model,
@@ -116,7 +116,8 @@ def start(
         state=RolloutState.RUNNING,
         step=0,
         salt=xxh3_64_hexdigest(name.encode()),
-        started_at=clock.now(),
+        # Rollouts are listed by this: a clock that was set back does not change which is the newest.
+        started_at=max(clock.now(), *(rollout.started_at for rollout in before), 0.0),
         reason=reason.strip(),
         rivals=tuple(rivals),
     )

@@ -8,6 +8,7 @@ from msgspec.structs import replace
 
 from trimtab.errors import Conflict, InvalidInput, InvalidPlan, NotFound, Refused, TrimtabError
 from trimtab.rollout import audit, controller
+from trimtab.testing import FakeClock
 from trimtab.types import FeatureKind, FeatureSpec, RolloutPlan, RolloutState
 
 CHANGES: dict[str, Callable[..., object]] = {
@@ -280,3 +281,19 @@ def test_approvals_go_step_by_step_to_the_role_that_is_named(asking: Any, who: A
 def test_a_role_that_only_reads_approves_nothing(asking: Any, who: Any) -> None:
     with pytest.raises(Refused):
         controller.approve(asking, "flights", role="viewer", **who)
+
+
+def test_a_clock_that_was_set_back_does_not_change_which_rollout_is_the_newest(
+    state: Any, plan: RolloutPlan
+) -> None:
+    clock = FakeClock(1_000.0)
+    who: dict[str, Any] = {"actor": "ada", "reason": "because", "clock": clock}
+    at_once = replace(plan, outcome_delay_seconds=0.0)
+    controller.deploy_first(state, "flights", 1, **who)
+    first = controller.start(state, "flights", at_once, 2, **who)
+    controller.roll_back(state, "flights", **who)
+    clock.advance(-900.0)
+    second = controller.start(state, "flights", at_once, 3, **who)
+    newest = max(state.rollouts("flights"), key=lambda one: (one.started_at, one.id))
+    assert (second.id, 100.0) == (newest.id, clock.now())
+    assert first.started_at <= second.started_at

@@ -240,6 +240,24 @@ def test_nothing_new_is_no_window(rollout: Rollout, state: Any) -> None:
     assert [] == list(GuardrailWindows(rollout).fold([], [], state))
 
 
+def test_a_clock_that_goes_backwards_neither_takes_back_nor_brings_forward(
+    rollout: Rollout, state: Any, new_state: Callable[[], Any], record: Make
+) -> None:
+    times = (10.0, 500.0, 20.0, 480.0)
+    records = [
+        record(f"p{i}", arm=i % 2, event_time=at, failed="late" if i % 2 else None)
+        for i, at in enumerate(times)
+    ]
+    windows = GuardrailWindows(rollout)
+    found = [window for one in records for window in windows.fold([one], [], state)]
+    assert [10.0, 500.0, 500.0, 500.0] == [window.end for window in found]
+    (forward,) = GuardrailWindows(rollout).fold(
+        sorted(records, key=lambda one: one.event_time), [], new_state()
+    )
+    assert counts(forward) == counts(found[-1])
+    assert forward.end == found[-1].end
+
+
 def test_outcomes_before_the_exposure_is_known_do_not_count(
     rollout: Rollout, state: Any, record: Make, outcome: Make
 ) -> None:
