@@ -378,7 +378,7 @@ class Registry:
 
 
 def warm(loaded: LoadedModel, columns: Columns | None = None) -> None:
-    """Let a model answer once, so that its first request does not pay for what it does lazily.
+    """Let a model answer once, each way, so that its first request does not pay for what it does lazily.
 
     Args:
         loaded: The model.
@@ -390,8 +390,12 @@ def warm(loaded: LoadedModel, columns: Columns | None = None) -> None:
     if columns is not None:
         loaded.predictor.predict(columns)
         return
+    made_up = _made_up(loaded.version.signature)
+    one = getattr(loaded.predictor, "one", None)
     try:
-        loaded.predictor.predict(_made_up(loaded.version.signature))
+        loaded.predictor.predict(made_up)
+        if one is not None:
+            one([array[0] for array in made_up.arrays])
     except ModelFailure as failure:
         log.info(
             Event.MODEL_FAILED, extra={"model": loaded.version.model, "error": failure.message}

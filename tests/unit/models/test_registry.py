@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,16 @@ from trimtab.models.registry import LoadedModel, Registry, warm
 from trimtab.models.trust import Trust
 from trimtab.protocols import Predictor, StateStore
 from trimtab.testing import FakeClock, FolderBlobs
-from trimtab.types import Columns, FeatureKind, FeatureSpec, FloatArray, Signature, Task, Version
+from trimtab.types import (
+    Columns,
+    FeatureKind,
+    FeatureSpec,
+    FloatArray,
+    Scalar,
+    Signature,
+    Task,
+    Version,
+)
 
 
 class Share:
@@ -301,6 +311,20 @@ def test_warming_asks_for_one_made_up_row_and_bears_its_refusal() -> None:
     warm(loaded_with(recorder))
     (asked,) = recorder.asked
     assert [array.tolist() for array in asked.arrays] == [[0.0], [""], [None]]
+
+
+class Quick(Recorder):
+    """Has a short way for one row."""
+
+    def one(self, values: Sequence[Scalar]) -> FloatArray:
+        self.rows = list(values)
+        return np.zeros((1, 2))
+
+
+def test_warming_takes_the_short_way_too() -> None:
+    quick = Quick()
+    warm(loaded_with(quick))
+    assert [0.0, "", None] == quick.rows
 
 
 def test_warming_with_real_rows_fails_where_they_fail(columns: Columns) -> None:
