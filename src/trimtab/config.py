@@ -310,6 +310,9 @@ class ModelConfig(Section, frozen=True):
     Single rows of requests that arrive together are scored in one call where that was found to pay: at most
     ``batch_rows`` of them, and none waits for others longer than ``batch_wait_ms``. 1 row turns it off.
 
+    ``availability_target`` is the share of requests that are to be answered without a fault of the server;
+    what it leaves is the error budget that ``/metrics`` tells of.
+
     ``withhold`` names features, and keys of feature views, whose values the journal never gets. What reads
     the journal knows them as withheld: neither drift nor quality is judged of them, and no training set is
     made of them.
@@ -327,6 +330,7 @@ class ModelConfig(Section, frozen=True):
     max_segments: Annotated[int, Meta(ge=1, le=100)] = 10
     batch_rows: Count = 64
     batch_wait_ms: NonNegative = 5.0
+    availability_target: Annotated[float, Meta(ge=0, lt=1)] = 0.999
     withhold: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import Literal, TypeVar
+from typing import Literal, TypeVar, cast
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram
+from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 __all__ = [
     "ALL",
     "CONTENT_TYPE_LATEST",
+    "UNKNOWN",
     "Event",
     "MetricSpec",
     "Metrics",
@@ -29,6 +31,9 @@ __all__ = [
 LATENCY_BUCKETS = (
     0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5,
 )  # fmt: skip
+UNKNOWN = "unknown"
+"""The model of requests for names that nothing bears, and of those that name none."""
+
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 AGE_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0)
 
@@ -113,6 +118,10 @@ ALL: tuple[MetricSpec, ...] = (
         "ml_segment_score", "gauge", (*_MODEL, "subject", "segment"), "Score of a segment, 0 to 1."
     ),
     MetricSpec("ml_drift_evidence", "gauge", (*_MODEL, "subject"), "Shiryaev-Roberts value."),
+    MetricSpec("ml_availability_ratio", "gauge", ("model",), "Requests not failed by the server."),
+    MetricSpec(
+        "ml_error_budget_ratio", "gauge", ("model",), "Error budget left; below 0 overspent."
+    ),
     MetricSpec(
         "ml_batch_rows", "histogram", ("model",), "Rows a gathered call.", buckets=BATCH_BUCKETS
     ),
@@ -351,18 +360,62 @@ def shared_metrics(registry: CollectorRegistry = REGISTRY) -> Metrics:
         return _SHARED[registry]
 
 
-def exposition(registry: CollectorRegistry, directory: Path | None = None) -> bytes:
+def exposition(
+    registry: CollectorRegistry,
+    directory: Path | None = None,
+    target: Callable[[str], float] | None = None,
+) -> bytes:
     """The text that Prometheus scrapes.
 
     Args:
         registry: The process's own metrics, used when there is no ``directory``.
         directory: Where several processes keep theirs; then they are merged.
+        target: A model's promised availability; with it availability and error budget are told.
     """
-    if directory is None:
+    if directory is not None:
+        registry = CollectorRegistry()
+        MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]  # has no types
+    if target is None:
         return generate_latest(registry)
-    merged = CollectorRegistry()
-    MultiProcessCollector(merged, path=str(directory))  # type: ignore[no-untyped-call]  # has no types
-    return generate_latest(merged)
+    families = list(registry.collect())
+    told = _availability(families, target)
+    named = {family.name for family in told}
+    told += [family for family in families if family.name not in named]
+    return generate_latest(cast("CollectorRegistry", _Collected(told)))
+
+
+class _Collected:
+    """Families in the place of a registry."""
+
+    def __init__(self, families: Sequence[Metric]) -> None:
+        self._families = families
+
+    def collect(self) -> Iterable[Metric]:
+        """The families."""
+        return self._families
+
+
+def _availability(families: Iterable[Metric], target: Callable[[str], float]) -> list[Metric]:
+    """By model: ``1 - failed / all`` requests, and ``1 - failed / ((1 - target) all)``.
+
+    Failed is what was answered with 5xx. Requests for no model are left out.
+    """
+    asked: Counts[str] = Counts()
+    failed: Counts[str] = Counts()
+    samples = [s for f in families for s in f.samples if s.name == "ml_requests_total"]
+    for sample in samples:
+        model = sample.labels["model"]
+        if model != UNKNOWN:
+            asked[model] += int(sample.value)
+            failed[model] += int(sample.value) if sample.labels["code"].startswith("5") else 0
+    helps = {spec.name: spec.help for spec in ALL}
+    names = ("ml_availability_ratio", "ml_error_budget_ratio")
+    ratio, budget = (GaugeMetricFamily(name, helps[name], labels=("model",)) for name in names)
+    for model, requests in asked.items():
+        share = failed[model] / requests
+        ratio.add_metric((model,), 1 - share)
+        budget.add_metric((model,), 1 - share / (1 - target(model)))
+    return [ratio, budget]
 
 
 def forget(pid: int, directory: Path) -> None:

@@ -6,8 +6,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from trimtab.config import ServeConfig
-from trimtab.serve.meters import UNKNOWN
-from trimtab.telemetry import Metrics
+from trimtab.telemetry import UNKNOWN, Metrics
 
 SWEEP_SECONDS = 1.0
 QUIET_SECONDS = 5.0

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from trimtab.telemetry import Metrics
+from trimtab.telemetry import UNKNOWN, Metrics
 
 Add = Callable[[float], None]
-UNKNOWN = "unknown"
-"""The model of requests for names that nothing bears, and of those that name none."""
 
 
 class Meters:

@@ -16,7 +16,7 @@ from typing import Any
 import uvicorn
 from starlette.applications import Starlette
 
-from trimtab.config import ServeConfig
+from trimtab.config import ModelConfig, ServeConfig
 from trimtab.errors import InvalidConfig
 from trimtab.serve.app import build_app
 from trimtab.serve.child import FAILED_STATUS, Child, run
@@ -65,6 +65,9 @@ def build(child: Child, metrics: Metrics, turns: Turns) -> tuple[Starlette, Data
             await desk.close()
             deployment.close()
 
+    def promised(model: str) -> float:
+        return child.config.models.get(model, ModelConfig()).availability_target
+
     repository = Repository(deployment, serving.board.models, serving.board.refresh)
     max_body_bytes = child.config.serve.max_body_bytes
     data_plane = DataPlane(
@@ -81,7 +84,7 @@ def build(child: Child, metrics: Metrics, turns: Turns) -> tuple[Starlette, Data
     app = build_app(
         data_plane=data_plane,
         ready=serving.ready,
-        metrics=partial(exposition, metrics.registry, child.metrics_dir),
+        metrics=partial(exposition, metrics.registry, child.metrics_dir, promised),
         routes=[
             *inference_routes(data_plane, serving.board.live, max_body_bytes),
             *repository_routes(repository, max_body_bytes),
