@@ -38,6 +38,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         pa.table({**columns, "late": np.full(1_000, np.nan)}), folder / "nan.parquet"
     )
     parquet.write_table(pa.table({"a": X[400:, 0], "late": Y[400:]}), folder / "narrow.parquet")
+    text = {**columns, "b": [f"{value}" for value in X[400:, 1]]}
+    parquet.write_table(pa.table(text), folder / "text.parquet")
     parquet.write_table(
         pa.table({**columns, "late": Y[400:]}).slice(0, 90), folder / "short.parquet"
     )
@@ -77,6 +79,7 @@ def test_a_budget_out_of_reach_changes_nothing_and_exits_with_3(place: Path) -> 
     [
         (["--budget", "auc<=0.01"], "rows.parquet", "no target"),
         (["--budget", "acu<=0.01"], "rows.parquet", "Did you mean auc"),
+        ([], "text.parquet", "The column 'b' holds text, but a RandomForestClassifier"),
         (["--traffic"], "rows.parquet", "A file has no recorded traffic"),
         (["--target", "lte"], "rows.parquet", "There is no column 'lte'"),
         (["--target", "late", "--budget", "auc<=0.01"], "one.parquet", "All 1,000 rows have"),

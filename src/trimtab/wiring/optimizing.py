@@ -25,6 +25,7 @@ from trimtab.optimize.ground import make_ground, segments_of
 from trimtab.optimize.packed import PackedForm
 from trimtab.optimize.planner import Plan, Planner
 from trimtab.optimize.supported import hindrance
+from trimtab.optimize.trees import ENSEMBLES
 from trimtab.protocols import ModelForm
 from trimtab.rollout import audit
 from trimtab.schema import columns_from_frame, infer_signature
@@ -87,8 +88,20 @@ def file_source(
         threshold=threshold,
     )
     predictor = opened(kind, path, signature, path.name)
+    _check_numbers(predictor.original, signature)
     digest = digest_of(path, kind_of(kind.name))
     return Source(name=path.name, predictor=predictor, signature=signature, digest=digest)
+
+
+def _check_numbers(model: object, signature: Signature) -> None:
+    texts = [spec.name for spec in signature.features if spec.kind is FeatureKind.CATEGORICAL]
+    if texts and isinstance(model, ENSEMBLES):
+        raise InvalidInput(
+            f"The column {texts[0]!r} holds text, but a {type(model).__name__} by itself takes numbers.",
+            code="wrong_type",
+            path=texts[0],
+            hint="Give the columns as the model was fitted on, or leave it out with --ignore.",
+        )
 
 
 def version_source(deployment: Deployment, model: str, reference: str) -> Source:
