@@ -20,6 +20,7 @@ from trimtab.types import Record, State, Verdict
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 DRIFTED_STATUS = 3
+FEW_ROWS = 100
 REFERENCE_ROWS = 200_000
 _MOST_POINTS = 20
 
@@ -86,6 +87,11 @@ def drift(
             f"{str(reference)!r} has no rows.",
             hint="The reference is the rows that the model was trained on.",
             code="no_rows",
+        )
+    if old.num_rows < FEW_ROWS:
+        click.echo(
+            f"note: the reference has {old.num_rows} rows; only large differences stand out.",
+            err=True,
         )
     kept = _chosen(old.column_names, only, [*ignore, *filter(None, [time_column])], reference)
     times = None if time_column is None else _times(old, time_column, reference)

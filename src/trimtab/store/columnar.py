@@ -165,7 +165,7 @@ def _reading(path: Path) -> Iterator[None]:
     try:
         yield
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError, OSError) as failed:
-        said = str(failed).partition("\n")[0]
+        said = str(failed).partition("\n")[0].rstrip(".")
         if isinstance(failed, OSError) and failed.errno is not None:
             raise Unavailable(
                 f"{str(path)!r} cannot be read: {said}.",

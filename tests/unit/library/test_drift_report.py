@@ -257,3 +257,13 @@ def test_a_truncated_file_is_refused(tmp_path: Path, at: float) -> None:
         done = CliRunner().invoke(cli, ["drift", *map(str, pair)])
         assert 2 == done.exit_code
         assert "cannot be read" in done.output
+        assert ".." not in done.output.replace("...", "")
+
+
+def test_a_small_reference_is_said_to_be_small(tmp_path: Path) -> None:
+    small, whole = tmp_path / "small.parquet", tmp_path / "whole.parquet"
+    parquet.write_table(pa.Table.from_pandas(REFERENCE.head(60)), small)
+    parquet.write_table(pa.Table.from_pandas(REFERENCE), whole)
+    note = "note: the reference has 60 rows; only large differences stand out."
+    assert note in CliRunner().invoke(cli, ["drift", str(small), str(whole)]).output
+    assert "note:" not in CliRunner().invoke(cli, ["drift", str(whole), str(small)]).output
