@@ -172,12 +172,12 @@ def main(arguments: list[str] | None = None) -> None:
         "forest": RandomForestClassifier(given.trees, n_jobs=2, random_state=0),
         "boosting": HistGradientBoostingClassifier(max_iter=5 * given.trees, random_state=0),
     }
-    curves = {
-        name: curve(name, model.fit(X[train], y[train]), ground) for name, model in models.items()
-    }
-    if given.picture is not None:
-        given.picture.write_text(picture(curves), encoding="utf-8")
-        print(f"wrote {given.picture}")
+    curves: dict[str, list[Point]] = {}
+    for name, model in models.items():
+        curves[name] = curve(name, model.fit(X[train], y[train]), ground)
+        if given.picture is not None:
+            given.picture.write_text(picture(curves), encoding="utf-8")
+            print(f"wrote {given.picture}")
 
 
 if __name__ == "__main__":

@@ -50,7 +50,7 @@ def footprints(
 
     In each round every form is opened in a fresh process, one after the other, and asked for single
     rows and for batches, with one thread. Memory and loading time are the medians of the rounds,
-    latencies the quantiles of all rounds' rows. Then ``workers`` processes have the form open at once,
+    latencies the quantiles of all rounds' rows. Then ``workers`` forks of one have the form open at once,
     unless that would take more than half of the memory that is free.
 
     Args:
@@ -67,16 +67,12 @@ def footprints(
     with tempfile.TemporaryDirectory(prefix="trimtab-measure-") as directory:
         folder = Path(directory)
         orders = _orders(files, rows, folder, seconds)
-        together = _orders(files, rows, folder, 0.0)
         readings: list[list[Reading]] = [[] for _ in files]
         for _ in range(rounds):
             for place, order in enumerate(orders):
                 readings[place] += _run(order, 1)[0]
                 progress()
-        shared = [
-            _run(order, workers)[1] if workers > 1 and _fits(found, workers) else None
-            for order, found in zip(together, readings, strict=True)
-        ]
+        shared = _shared(_orders(files, rows, folder, 0.0, workers), readings, workers)
     return [
         _footprint(file.disk_bytes, found, divided, workers)
         for file, found, divided in zip(files, readings, shared, strict=True)
@@ -164,12 +160,14 @@ class Warm:
             readings = [self._reading(order) for order in orders]
             together = _orders(files, rows, folder, 0.0, workers)
             return [
-                _footprint(file.disk_bytes, [own], self._shared(order, own, workers), workers)
+                _footprint(file.disk_bytes, [own], self.shared(order, [own], workers), workers)
                 for file, order, own in zip(files, together, readings, strict=True)
             ]
 
-    def _shared(self, order: Path, own: Reading, workers: int) -> int | None:
-        if workers == 1 or own.rss_bytes is None or not _fits([own], workers):
+    def shared(self, order: Path, found: Sequence[Reading], workers: int) -> int | None:
+        """The mean proportional size of a form in ``workers`` forks that have it open together."""
+        told = found[0].rss_bytes is not None
+        if workers == 1 or not told or not _fits(found, workers):
             return None
         return int(self._asked(str(order))[0])
 
@@ -190,6 +188,22 @@ class Warm:
             self.close()
             raise
         return heard
+
+
+def _shared(
+    orders: Sequence[Path], readings: Sequence[Sequence[Reading]], workers: int
+) -> list[int | None]:
+    """Proportional sizes in forks of one process, which share their libraries but no form."""
+    if not hasattr(os, "fork"):
+        return [
+            _run(order, workers)[1] if workers > 1 and _fits(found, workers) else None
+            for order, found in zip(orders, readings, strict=True)
+        ]
+    with Warm() as warm:
+        return [
+            warm.shared(order, found, workers)
+            for order, found in zip(orders, readings, strict=True)
+        ]
 
 
 def _run(order: Path, workers: int) -> tuple[list[Reading], int | None]:
