@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator
 from types import coroutine
 
 Call = Callable[[], None]
+MOST_WAITING = 64
 
 
 class Turns:
@@ -14,9 +15,15 @@ class Turns:
 
     A turn is what the loop does between two looks at its sockets. Everything that a reply promises (the
     journal's write, the counters) is put off with ``soon``, and so done before the reply is sent.
+
+    Args:
+        most: When so many wait, the turn ends early for them: what they hold stays bounded, and those behind
+            them are not taken for requests too many.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, most: int = MOST_WAITING) -> None:
+        self._most = most
+        self._ending = False
         self.waits = False
         """Whether the coroutine that was driven last waits for the end of its turn; reset by its driver."""
 
@@ -39,7 +46,10 @@ class Turns:
     def go_on(self, call: Call) -> None:
         """Call somebody who waits for the end of this turn."""
         self._waiting.append(call)
-        self._end_soon()
+        if len(self._waiting) >= self._most and not self._ending:
+            self.end()
+        else:
+            self._end_soon()
 
     def reply(self, call: Call) -> None:
         """Send a reply, behind all else of this turn."""
@@ -53,11 +63,13 @@ class Turns:
 
     def end(self) -> None:
         """End the turn; the loop does this by itself."""
+        self._ending = True
         self._run_calls()
         waiting, self._waiting = self._waiting, []
         for call in waiting:
             call()
         self._run_calls()
+        self._ending = False
         replies, self._replies = self._replies, []
         self._ends = False
         if self._waiting:

@@ -29,7 +29,7 @@ from trimtab.serve.lane.protocol import lane
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.overload import Turnstile
-from trimtab.serve.turns import Turns
+from trimtab.serve.turns import MOST_WAITING, Turns
 from trimtab.serve.v2.repository import Repository, repository_routes
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics, exposition
@@ -44,7 +44,9 @@ def build(child: Child, metrics: Metrics, turns: Turns) -> tuple[Starlette, Data
     """The application of one worker, opened and drained by its lifespan, and its data plane."""
     deployment = Deployment.open(child.config)
     metrics.gather(turns.soon)
-    serving = Serving.open(deployment, metrics, turn=turns)
+    serving = Serving.open(
+        deployment, metrics, turn=turns if child.config.serve.http == "lane" else None
+    )
 
     desk = FeatureDesk(deployment, metrics)
 
@@ -142,7 +144,7 @@ async def _rpc(
 
 def serve(child: Child, metrics: Metrics) -> None:
     """Run until the supervisor says stop or is gone."""
-    turns = Turns()
+    turns = Turns(min(MOST_WAITING, child.config.serve.max_in_flight))
     app, data_plane = build(child, metrics, turns)
     config = child.config.serve
     connections = Connections(config, time.monotonic, metrics, _later)

@@ -45,6 +45,20 @@ async def test_who_waits_once_more_waits_for_the_end_of_the_next_turn() -> None:
 
 
 @pytest.mark.anyio
+async def test_a_turn_of_very_many_ends_early_for_those_who_wait_already() -> None:
+    turns, done = Turns(most=2), list[str]()
+    turns.soon(lambda: done.append("write"))
+    turns.go_on(lambda: turns.reply(lambda: done.append("first")))
+    assert done == []
+    turns.go_on(lambda: turns.go_on(lambda: done.append("once more")))
+    assert done == ["write", "first"]
+    turns.go_on(lambda: done.append("third"))
+    assert done == ["write", "first", "once more", "third"]
+    await asyncio.sleep(0)
+    assert len(done) == 4
+
+
+@pytest.mark.anyio
 async def test_what_a_reply_puts_off_is_not_forgotten() -> None:
     turns, closed = Turns(), asyncio.Event()
     turns.reply(lambda: turns.soon(closed.set))
