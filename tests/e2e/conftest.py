@@ -108,6 +108,14 @@ def registered(folder: Path, *, workers: int = 1) -> Path:
     return path
 
 
+def rotating(folder: Path, *, workers: int) -> Path:
+    """As ``registered``, with small segments that become Parquet as soon as they are closed."""
+    path = registered(folder, workers=workers)
+    settings = "segment_bytes = 5_000\ncompact_after_seconds = 0"
+    path.write_text(f"{path.read_text()}\n[journal]\n{settings}\n")
+    return path
+
+
 @dataclass
 class Running:
     """A server that runs."""

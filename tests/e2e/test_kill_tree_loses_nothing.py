@@ -1,13 +1,18 @@
-"""Law 9 for everything at once: the whole process tree is killed mid-load, again and again."""
+"""Law 9 for everything at once: the whole process tree is killed mid-load, again and again.
+
+Segments are rotated every few records, and in the end all of them are compacted.
+"""
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from tests.e2e.clients import Load, eventually, journal, overview
-from tests.e2e.conftest import Running, Start, registered
+from tests.e2e.conftest import Running, Start, rotating
 
 KILLS = 5
 
@@ -21,7 +26,7 @@ def totals(server: Running) -> tuple[dict[int, int], int]:
 
 def test_a_killed_tree_starts_again_and_has_lost_nothing(serve: Start, tmp_path: Path) -> None:
     moments = np.random.default_rng(20_131_231)
-    config = registered(tmp_path, workers=2)
+    config = rotating(tmp_path, workers=2)
     acknowledged: set[str] = set()
     outcomes: set[str] = set()
     for _ in range(KILLS):
@@ -47,3 +52,11 @@ def test_a_killed_tree_starts_again_and_has_lost_nothing(serve: Start, tmp_path:
     )
     assert by_version == seen
     assert len(outcomes) <= joined <= len(outcomes) + 2 * KILLS
+    server.process.terminate()
+    server.process.wait(60)
+    segments = len(list((tmp_path / "state" / "journal").glob("*.seg")))
+    assert segments > 3 * KILLS
+    compact = [sys.executable, "-m", "trimtab.cli", "journal", "compact", "--config", str(config)]
+    subprocess.run(compact, check=True, stdout=subprocess.DEVNULL)
+    assert segments > 2 * len(list((tmp_path / "state" / "journal").glob("*.seg")))
+    assert sorted(ids) == sorted(record.prediction_id for record in journal(config))
