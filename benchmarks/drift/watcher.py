@@ -151,7 +151,7 @@ def live(rate: int, seconds: float, features: int) -> None:
             pause.wait(0.05)
         journal.close()
         share, seen, memory = (child.stdout.read() if child.stdout else "0 0 0").split()
-    print("| predictions/s sent | read | features | share of one core | memory |")
+    print("| predictions/s sent | read | features | share of one core (aim 15 %) | memory |")
     print("|---|---|---|---|---|")
     print(f"| {rate:,} | {float(seen):,.0f} | {features} | {float(share):.1%} | {memory} MB |")
 
@@ -164,7 +164,7 @@ def day(features: int) -> None:
         journal = Journal(Path(folder) / "journal", JournalConfig(), Metrics(), SystemClock())
         rows, step = rows_of(features), 86_400.0 / DAY_RECORDS
         watching, hourly = Watching.open(deployment, Metrics()), DAY_RECORDS // 24
-        print("| hour of event time | resident | live objects | bytes of saved state |")
+        print("| hour of event time | resident (aim: flat) | live objects | bytes of saved state |")
         print("|---|---|---|---|", flush=True)
         for hour in range(24):
             for part in range(0, hourly, 2_000):
