@@ -6,13 +6,12 @@ import asyncio
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 
 from trimtab.client import calls, http
 from trimtab.client.calls import Call, Outcome, Row
-from trimtab.client.retries import Budget, Failure, Retry, Tries
+from trimtab.client.retries import Failure, Patience, Retry
 from trimtab.types import OutcomeReceipt, Prediction, RowRequest, Scalar
 
 T = TypeVar("T")
@@ -33,10 +32,7 @@ class AsyncClient:
         wait: Callable[[float], Awaitable[None]] = asyncio.sleep,
     ) -> None:
         self._http = httpx.AsyncClient(**http.settings(url, token), transport=transport)
-        self._retry = retry
-        self._budget = Budget(retry)
-        self._deadline_ms = deadline_ms
-        self._clock = clock
+        self._patience = Patience(retry, deadline_ms, clock)
         self._wait = wait
 
     async def __aenter__(self) -> Self:
@@ -101,9 +97,7 @@ class AsyncClient:
         Raises:
             NotFound: ``unknown_prediction``.
         """
-        known: Outcome = (
-            (prediction_id, value) if event_time is None else (prediction_id, value, event_time)
-        )
+        known = calls.outcome_of(prediction_id, value, event_time)
         return (await self.outcomes(model, [known]))[0]
 
     async def outcomes(self, model: str, outcomes: Sequence[Outcome]) -> tuple[OutcomeReceipt, ...]:
@@ -116,7 +110,7 @@ class AsyncClient:
 
     async def model(self, model: str) -> dict[str, Any]:
         """What a model takes and answers, as the Open Inference Protocol tells it."""
-        return await self._ask(calls.get_call(f"/v2/models/{quote(model, safe='')}"), None)
+        return await self._ask(calls.model_call(model), None)
 
     async def is_ready(self) -> bool:
         """Whether the server takes traffic now; asked once, without tries."""
@@ -126,13 +120,7 @@ class AsyncClient:
             return False
 
     async def _ask(self, call: Call[T], deadline_ms: float | None) -> T:
-        tries = Tries(
-            self._retry,
-            self._budget,
-            repeatable=call.repeatable,
-            deadline_ms=self._deadline_ms if deadline_ms is None else deadline_ms,
-            clock=self._clock,
-        )
+        tries = self._patience.tries(repeatable=call.repeatable, deadline_ms=deadline_ms)
         while True:
             found = await self._try(call, tries.remaining())
             if not isinstance(found, Failure):

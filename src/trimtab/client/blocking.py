@@ -6,13 +6,12 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, Self, TypeVar
-from urllib.parse import quote
 
 import httpx
 
 from trimtab.client import calls, http
 from trimtab.client.calls import Call, Outcome, Row
-from trimtab.client.retries import Budget, Failure, Retry, Tries
+from trimtab.client.retries import Failure, Patience, Retry
 from trimtab.types import OutcomeReceipt, Prediction, RowRequest, Scalar
 
 T = TypeVar("T")
@@ -48,10 +47,7 @@ class Client:
         wait: Callable[[float], None] = _wait,
     ) -> None:
         self._http = httpx.Client(**http.settings(url, token), transport=transport)
-        self._retry = retry
-        self._budget = Budget(retry)
-        self._deadline_ms = deadline_ms
-        self._clock = clock
+        self._patience = Patience(retry, deadline_ms, clock)
         self._wait = wait
 
     def __enter__(self) -> Self:
@@ -132,9 +128,7 @@ class Client:
         Raises:
             NotFound: ``unknown_prediction``.
         """
-        known: Outcome = (
-            (prediction_id, value) if event_time is None else (prediction_id, value, event_time)
-        )
+        known = calls.outcome_of(prediction_id, value, event_time)
         return self.outcomes(model, [known])[0]
 
     def outcomes(self, model: str, outcomes: Sequence[Outcome]) -> tuple[OutcomeReceipt, ...]:
@@ -147,7 +141,7 @@ class Client:
 
     def model(self, model: str) -> dict[str, Any]:
         """What a model takes and answers, as the Open Inference Protocol tells it."""
-        return self._ask(calls.get_call(f"/v2/models/{quote(model, safe='')}"), None)
+        return self._ask(calls.model_call(model), None)
 
     def is_ready(self) -> bool:
         """Whether the server takes traffic now; asked once, without tries."""
@@ -157,13 +151,7 @@ class Client:
             return False
 
     def _ask(self, call: Call[T], deadline_ms: float | None) -> T:
-        tries = Tries(
-            self._retry,
-            self._budget,
-            repeatable=call.repeatable,
-            deadline_ms=self._deadline_ms if deadline_ms is None else deadline_ms,
-            clock=self._clock,
-        )
+        tries = self._patience.tries(repeatable=call.repeatable, deadline_ms=deadline_ms)
         while True:
             found = self._try(call, tries.remaining())
             if not isinstance(found, Failure):

@@ -87,6 +87,16 @@ class Call(Generic[T]):
     repeatable: bool
 
 
+def model_call(model: str) -> Call[dict[str, Any]]:
+    """Ask what a model takes and answers."""
+    return get_call(f"/v2/models/{quote(model, safe='')}")
+
+
+def outcome_of(prediction_id: str, value: float | str | bool, event_time: float | None) -> Outcome:
+    """One outcome; now, if no time is given."""
+    return (prediction_id, value) if event_time is None else (prediction_id, value, event_time)
+
+
 def predict_call(
     model: str, rows: Sequence[Row], *, provenance: bool = False, request_id: str | None = None
 ) -> Call[tuple[Prediction, ...]]:

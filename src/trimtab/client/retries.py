@@ -160,3 +160,29 @@ def late(tries: int) -> Unavailable:
         code="deadline_exceeded",
         hint="Allow more time with deadline_ms, or see why the server is slow.",
     )
+
+
+class Patience:
+    """When a client's calls are tried again, and the time that each of them has.
+
+    Args:
+        retry: The policy.
+        deadline_ms: Time for a call with all its tries, None for no end.
+        clock: Monotonic seconds.
+    """
+
+    def __init__(self, retry: Retry, deadline_ms: float | None, clock: Callable[[], float]) -> None:
+        self._retry = retry
+        self._budget = Budget(retry)
+        self._deadline_ms = deadline_ms
+        self._clock = clock
+
+    def tries(self, *, repeatable: bool, deadline_ms: float | None) -> Tries:
+        """The tries of one call; its own deadline stands in for the client's."""
+        return Tries(
+            self._retry,
+            self._budget,
+            repeatable=repeatable,
+            deadline_ms=self._deadline_ms if deadline_ms is None else deadline_ms,
+            clock=self._clock,
+        )
