@@ -45,8 +45,10 @@ class Way:
     aim_ms: float
 
 
-PUSH = Way("push", 200, (0.1, 0.3), 100.0)
-POLL = Way("poll, pushes cut", 60, (0.3, 0.6), 1_500.0)
+def ways(flips: int) -> tuple[Way, Way]:
+    """By push, then by poll, which takes longer and gets fewer rollbacks."""
+    push = Way("push", flips, (0.1, 0.3), 100.0)
+    return push, Way("poll, pushes cut", max(flips * 3 // 10, 1), (0.3, 0.6), 1_500.0)
 
 
 def programs() -> Path:
@@ -145,7 +147,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--replicas", type=int, default=2)
     parser.add_argument("--workers", type=int, default=2)
     parser.add_argument("--connections", type=int, default=2, help="to each replica")
+    parser.add_argument("--flips", type=int, default=200, help="rollbacks by push")
     chosen = parser.parse_args(arguments)
+    push, poll = ways(chosen.flips)
     with ExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="trimtab-bench-")))
         url = stack.enter_context(postgresql())
@@ -166,8 +170,8 @@ def main(arguments: Sequence[str]) -> None:
             "| known by | rollbacks | requests | failed | p50 | p99 | most | aim | |\n"
             "| --- | --- | --- | --- | --- | --- | --- | --- | --- |"
         )
-        for way in (PUSH, POLL):
-            with cut(url) if way is POLL else ExitStack():
+        for way in (push, poll):
+            with cut(url) if way is poll else ExitStack():
                 seen, commits = asyncio.run(
                     load_through(way, ports, configs[0], chosen.connections)
                 )

@@ -12,7 +12,7 @@ from trimtab.cli.plan import plan_flags, read_plan
 from trimtab.cli.session import Session, command
 from trimtab.rollout.host_rollback import Override
 from trimtab.rollout.plan import APPROVING_ROLES
-from trimtab.types import Rollout, Route
+from trimtab.types import Rollout, RolloutState, Route
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.rollback import roll_back
 
@@ -43,9 +43,11 @@ def show_rollout(rollout: Rollout) -> Callable[[Console], None]:
     def show(console: Console) -> None:
         steps = rollout.plan.steps
         at = words.percent(steps[rollout.step].share) if rollout.step < len(steps) else "100 %"
+        where = f"step {rollout.step + 1} of {len(steps)} at {at}"
+        if rollout.state is RolloutState.PROMOTED:
+            where = f"v{rollout.candidate} answers everybody"
         console.print(
-            f"{rollout.model}: v{rollout.control} → {_of(rollout)}  "
-            f"{rollout.state.value}, step {rollout.step + 1} of {len(steps)} at {at}  "
+            f"{rollout.model}: v{rollout.control} → {_of(rollout)}  {rollout.state.value}, {where}  "
             f"(rollout {rollout.id})"
         )
         if rollout.reason:
