@@ -90,7 +90,11 @@ def latest(config: Path) -> Rollout:
         return state.control.rollouts("risk")[-1]
 
 
-def test_what_answers_badly_fails_nobody_and_is_rolled_back(serve: Start, deployed: Path) -> None:
+@pytest.mark.parametrize("way", ["lane", "asgi"])
+def test_what_answers_badly_fails_nobody_and_is_rolled_back(
+    serve: Start, deployed: Path, way: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TRIMTAB_SERVE__HTTP", way)
     server = serve(deployed)
     workers = server.children()
     with Load(server.url) as load:
@@ -107,10 +111,11 @@ def test_what_answers_badly_fails_nobody_and_is_rolled_back(serve: Start, deploy
     assert workers == server.children()
 
 
-@pytest.mark.parametrize("function", ["ending", "crashing"])
+@pytest.mark.parametrize(("function", "way"), [("ending", "lane"), ("crashing", "asgi")])
 def test_what_ends_its_process_costs_only_what_was_in_flight_there(
-    serve: Start, deployed: Path, function: str
+    serve: Start, deployed: Path, function: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setenv("TRIMTAB_SERVE__HTTP", way)
     server = serve(deployed)
     with Load(server.url) as load:
         begin(deployed, function)
