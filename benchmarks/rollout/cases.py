@@ -133,7 +133,7 @@ HARMED = (
     Case("prediction drift", "30 % more above the threshold", _EITHER, once(FLAT, 0.2, 1.3, 600), 600),
     Case("prediction drift", "30 % fewer", _EITHER, once(FLAT, 0.2, 0.7, 600), 600),
     *(
-        Case("sample ratio", f"{share:.1%} instead of 10 %", _SPLIT,
+        Case("sample ratio", f"{share * 100:.1f} % instead of 10 %", _SPLIT,
              split(FLAT, 9 * share / (1 - share), blocks), blocks, _SPLIT_ALPHA, small)
         for share, blocks, small in
         ((0.105, 3_000, 100), (0.11, 1_000, 250), (0.12, 300, 500), (0.15, 100, 1_000))
@@ -142,7 +142,9 @@ HARMED = (
 
 
 def _certificate(harm: Harm, world: World, risk: float, blocks: int) -> Case:
-    told = f"{abs(risk - 1):.0%} {'more' if risk > 1 else 'fewer'}" if risk != 1.0 else "equal"
+    told = (
+        f"{abs(risk - 1) * 100:.0f} % {'more' if risk > 1 else 'fewer'}" if risk != 1.0 else "equal"
+    )
     kind = "more are worse" if harm is Harm.MORE else "fewer are worse"
     bet = eprocess.certificate(harm, MARGIN)
     return Case(kind, f"{told}, {world.name}", bet, once(world, 0.03, risk, blocks), blocks)

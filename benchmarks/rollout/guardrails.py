@@ -277,7 +277,7 @@ def main(arguments: Sequence[str]) -> None:
     )
     chosen = parser.parse_args(arguments)
     full = chosen.size == "full"
-    chosen.runs = chosen.runs or (250_000 if full else 20_000)
+    chosen.runs = chosen.runs or (400_000 if full else 20_000)
     chosen.other_runs = chosen.other_runs or (100_000 if full else 10_000)
     chosen.peer_runs = chosen.peer_runs or (2_000 if full else 1_000)
     chosen.detect_runs = chosen.detect_runs or (4_000 if full else 500)
