@@ -117,7 +117,7 @@ class PredictFlow:
             )
         ]
         given: dict[int, Prediction] = {}
-        records: list[PredictionRecord] = []
+        made: dict[int, PredictionRecord] = {}
         shared = self._clock.monotonic() - started
         for arm, members in _by_arm(rows).items():
             began = self._clock.monotonic()
@@ -131,7 +131,9 @@ class PredictFlow:
                 given[i] = answers.prediction(
                     rows[i], answered, values, provenance=request.provenance
                 )
-                records.append(answers.record(rows[i], answered, given[i]))
+                made[i] = answers.record(rows[i], answered, given[i])
+        # In the order of the rows, whoever answered them: evidence must not be grouped by arm.
+        records = [made[i] for i in range(len(rows))]
         if live.route.strategy == Interleave.name and len(rows) > 1:
             await self._draft(live, rows, given, records, request.provenance)
         if (on_disk := self._journal.put(records)) is not None:

@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 from tests.e2e.browser import Browser
-from tests.e2e.clients import eventually, overview
+from tests.e2e.clients import eventually, journal, overview
 from tests.e2e.conftest import Running, fitted, frame, registered, start_server, stop
 from tests.e2e.recorded import opened
 
+from trimtab.rollout.split import unit_hash
 from trimtab.types import Task
 from trimtab.wiring.registration import Training, register
 
@@ -88,6 +89,9 @@ def test_a_rollout_is_held_resumed_approved_and_rolled_back(
 ) -> None:
     page = f"{server.url}/models/risk"
     assert {1, 2} == versions(server)
+    # Rows of one request are recorded in their order, not by arm: evidence is counted in that order.
+    recorded = [record.unit for record in journal(server.config)]
+    assert [unit_hash(f"key-{i}") for i in range(60)] == recorded
     browser.go(f"{page}?refresh=off")
     browser.click("Hold…")
     assert "The rollout stays at 20 % until somebody resumes it." in browser.text
