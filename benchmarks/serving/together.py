@@ -1,7 +1,8 @@
 """`make bench-serving ARGS="together ..."`: single rows scored together, beside one by one.
 
 ``together.py [models=hgb,rf,columns] [connections=1,16,64] [seconds=5] [folder=DIR]``. Models of scikit-learn that are not
-compiled, one worker on one core, the load on the other, in turns: ``batch_rows`` 1, and as it is by default.
+compiled, one worker on one core, the load on the other, in turns: ``batch_rows`` 1, and as it is by default. The folder is
+its own: what is registered there has no compiled form.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ from run import loaded, stopped
 
 def main(arguments: Sequence[str]) -> None:
     given = dict(word.split("=", 1) for word in arguments)
-    folder = Path(given.get("folder", Path(tempfile.gettempdir()) / "trimtab-bench-serving"))
+    folder = Path(given.get("folder", Path(tempfile.gettempdir()) / "trimtab-bench-together"))
     folder.mkdir(parents=True, exist_ok=True)
     print("| model | connections | one by one, /s | together, /s | ratio | p50 / p99 one by one, ms |"
           " p50 / p99 together, ms |\n|---|---|---|---|---|---|---|")  # fmt: skip
