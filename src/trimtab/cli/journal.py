@@ -21,7 +21,8 @@ from trimtab.telemetry import Metrics
 from trimtab.types import PredictionRecord, Signature
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.journal import export as write_export
-from trimtab.wiring.journal import journal_dir, recorded, signatures_of
+from trimtab.wiring.journal import journal_dir, recorded
+from trimtab.wiring.recording import signatures_of
 from trimtab.wiring.upkeep import Upkeep
 
 F = TypeVar("F", bound=Callable[..., object])

@@ -6,8 +6,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from trimtab.config import ViewConfig
+from trimtab.features.batches import rows_of
 from trimtab.features.history import History, batches_from, rows_in, stamp_of
-from trimtab.features.writing import RowReader, Tally, Written, rows_of, write_rows
+from trimtab.features.writing import RowReader, Tally, Written, write_rows
 from trimtab.protocols import Clock, FeatureStore
 from trimtab.types import SourceProgress
 

@@ -11,7 +11,6 @@ from typing import Any
 
 import msgspec
 import numpy as np
-import pyarrow as pa
 
 from trimtab.config import ViewConfig
 from trimtab.errors import InvalidConfig, InvalidRow
@@ -201,28 +200,6 @@ def _next(
     except InvalidRow as wrong:
         return batch, wrong
     return batch, None
-
-
-def rows_of(
-    batches: Iterable[pa.RecordBatch | pa.Table], columns: Sequence[str]
-) -> Iterator[dict[str, Any]]:
-    """Rows of Arrow batches as mappings.
-
-    Raises:
-        InvalidRow: a column is missing.
-    """
-    for batch in batches:
-        missing = [name for name in columns if name not in batch.schema.names]
-        if missing:
-            raise InvalidRow(
-                f"There is no column {', '.join(map(repr, missing))}.",
-                code="unknown_column",
-                path=missing[0],
-                hint=f"The columns are {', '.join(batch.schema.names)}.",
-            )
-        lists = [batch.column(name).to_pylist() for name in columns]
-        for values in zip(*lists, strict=True):
-            yield dict(zip(columns, values, strict=True))
 
 
 def writable(view: ViewConfig, name: str) -> str:

@@ -13,7 +13,8 @@ import pyarrow as pa
 
 from trimtab.config import load
 from trimtab.errors import NotFound
-from trimtab.features.writing import RowReader, Tally, Written, rows_of, writable, write_rows
+from trimtab.features.batches import rows_of
+from trimtab.features.writing import RowReader, Tally, Written, writable, write_rows
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import open_store
 from trimtab.wiring.training import TrainingOptions, join_views

@@ -21,7 +21,6 @@ from trimtab.serve.decoding import misshapen
 from trimtab.serve.invocations import OWN, plain_row
 from trimtab.types import PredictAnswer, PredictRequest
 
-ARROW = "application/vnd.apache.arrow.stream"
 _TIME = "trimtab.event_time"
 _HEADER, _DATA, _COMPRESSION = 2, 1, 3
 """Fields of Message, DictionaryBatch and RecordBatch in Arrow's Message.fbs."""

@@ -13,7 +13,6 @@ from trimtab.outcomes import OutcomeDesk
 from trimtab.predict import PredictFlow
 from trimtab.protocols import Clock, LiveModel
 from trimtab.serve import wire
-from trimtab.serve.arrow import ARROW, arrow_reply, arrow_request
 from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import SHED_CODES, Turnstile
@@ -28,6 +27,7 @@ logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
 JSON = "application/json"
 BINARY = "application/octet-stream"
+ARROW = "application/vnd.apache.arrow.stream"
 _JSON_ALONE = frozenset({JSON, ""})
 _ROWS = frozenset({JSON, ARROW, ""})
 _TENSORS = frozenset({JSON, BINARY, ""})
@@ -203,6 +203,8 @@ class DataPlane:
 
     async def _predict(self, model: str, body: bytes, content_type: str, deadline: str) -> Reply:
         if content_type.startswith(ARROW):
+            from trimtab.serve.arrow import arrow_reply, arrow_request
+
             batch = wire.within(arrow_request(body, self._config.max_rows), deadline)
             self._turnstile.in_time(batch.deadline_ms)
             return Reply(200, arrow_reply(await self._flow.predict(model, batch)), ARROW)

@@ -13,9 +13,8 @@ from starlette.routing import BaseRoute, Route
 
 import trimtab
 from trimtab.protocols import LiveModel
-from trimtab.serve.arrow import ARROW
 from trimtab.serve.control import ChangeBody
-from trimtab.serve.dataplane import JSON, OutcomesAnswer
+from trimtab.serve.dataplane import ARROW, JSON, OutcomesAnswer
 from trimtab.serve.features import PushBody
 from trimtab.serve.invocations import InvocationBody, Predictions
 from trimtab.serve.status import ErrorBody, InferenceErrorBody

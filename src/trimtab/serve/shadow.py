@@ -19,7 +19,7 @@ from trimtab.serve.child import Child, run
 from trimtab.telemetry import Event, Metrics
 from trimtab.wiring.crashes import CrashDesk, CrashNotes
 from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.journal import open_writer
+from trimtab.wiring.recording import open_writer
 from trimtab.wiring.shadowing import BATCH_ROWS, Shadowing
 
 logger = logging.getLogger(__name__)

@@ -42,7 +42,7 @@ from trimtab.types import Alert, Route, Scalar, Severity, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.crashes import CrashNotes
 from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.journal import check_withheld, open_writer
+from trimtab.wiring.recording import check_withheld, open_writer
 from trimtab.wiring.views import applied_views, served_features
 
 logger = logging.getLogger(__name__)

@@ -17,7 +17,7 @@ from trimtab.record.retention import Removed, journal_bytes, outdated
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import Signature
 from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.journal import signatures_of
+from trimtab.wiring.recording import signatures_of
 
 logger = logging.getLogger(__name__)
 

@@ -13,6 +13,7 @@ import pytest
 
 from trimtab.config import FeaturesConfig, StoreConfig, ViewConfig, ViewFeature
 from trimtab.errors import InvalidConfig, InvalidRow, NotFound, Unavailable
+from trimtab.features.batches import rows_of
 from trimtab.features.history import History, batches_from, history_of
 from trimtab.features.materialise import Ledger, materialise
 from trimtab.features.stores.memory import MemoryStore
@@ -20,7 +21,6 @@ from trimtab.features.writing import (
     RowReader,
     Tally,
     Written,
-    rows_of,
     unix_seconds,
     writable,
     write_rows,

@@ -23,9 +23,10 @@ from trimtab.cli.progress import counted
 from trimtab.cli.session import Session, command
 from trimtab.config import ViewConfig, secret
 from trimtab.errors import InvalidConfig, InvalidRow, NotFound
+from trimtab.features.batches import rows_of
 from trimtab.features.sent import csv_rows, json_lines
 from trimtab.features.streams import StreamOptions
-from trimtab.features.writing import RowReader, Tally, Written, rows_of, writable, write_rows
+from trimtab.features.writing import RowReader, Tally, Written, writable, write_rows
 from trimtab.protocols import FeatureStore
 from trimtab.store.columnar import kind_of, read_batches
 from trimtab.types import StoredRow
