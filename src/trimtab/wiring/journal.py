@@ -125,7 +125,9 @@ def _write_csv(path: Path, schema: pa.Schema, batches: Batches) -> int:
                 columns = list(batch.columns)
                 for at in nested:
                     shape = dict if pa.types.is_map(columns[at].type) else list
-                    columns[at] = pa.array([_text(shape(c)) for c in columns[at].to_pylist()])
+                    cells = columns[at].to_pylist()
+                    texts = [None if cell is None else _text(shape(cell)) for cell in cells]
+                    columns[at] = pa.array(texts, pa.string())
                 writer.write_batch(pa.record_batch(columns, schema=flat))
                 rows += batch.num_rows
         commit(file, part, path)
