@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 from trimtab.protocols.extensions import Predictor
@@ -121,6 +121,7 @@ class LiveModel:
 
     ``arms`` match ``route.arms``; an arm that could not be loaded is None, the champion never is. ``whole``
     is the short way of ``resolver`` for a row that came complete; it gives None where there is more to do.
+    ``views`` are the digests of the feature views that ``resolver`` was made of.
     """
 
     route: Route
@@ -130,6 +131,7 @@ class LiveModel:
     deadline_ms: float
     feature_deadline_ms: float
     whole: Callable[[Sequence[Scalar]], Resolved | None] | None = None
+    views: Mapping[str, str] = field(default_factory=dict)
 
 
 class CrashBoard(Protocol):

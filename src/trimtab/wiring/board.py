@@ -30,7 +30,8 @@ class LiveBoard:
     Args:
         state: Where routes are read; the truth.
         cell: The host's epoch; a hint.
-        build: Makes a route's live model, loading versions that are not loaded yet.
+        build: Makes a route's live model, loading versions that are not loaded yet; called by one thread at
+            a time, while others may call ``rebuild``.
         stale: Called when the cell is ahead; must not block.
         metrics: For the epoch gauge.
         rebuild: Makes a route's live model of one whose arms it needs, None if it needs others; None
@@ -69,7 +70,8 @@ class LiveBoard:
         self._epoch = -1
         self._generation = 0
         self._mark = -1
-        self._refreshing = threading.Lock()
+        self._switching = threading.Lock()
+        self._loading = threading.Lock()
 
     @property
     def epoch(self) -> int:
@@ -105,7 +107,7 @@ class LiveBoard:
 
     def _switched(self, mark: int) -> bool:
         """Switch to what is loaded already, once a mark; whether that was all there was to do."""
-        if self._rebuild is None or mark <= self._tried or not self._refreshing.acquire(False):
+        if self._rebuild is None or mark <= self._tried or not self._switching.acquire(False):
             return False
         try:
             self._tried = mark
@@ -116,88 +118,117 @@ class LiveBoard:
             with self._state.reading() as state:
                 found = state.control.epoch()
                 routes = resident(state)
-            models, complete = self._rebuilt(over(routes, pending))
-            self._show(models, found if complete else None)
+            models, behind = self._made(over(routes, pending))
+            self._show(models, None if behind else found)
         except TrimtabError as error:
             logger.warning(Event.ROUTES_FAILED, extra={"reason": str(error)})
             return False
         finally:
-            self._refreshing.release()
-        return done and complete
+            self._switching.release()
+        return done and not behind
 
     def _overridden(self, generation: int) -> bool:
         """Switch to what this host has rolled back by itself, without the state."""
         if generation == self._generation:
             return True
         routes = over([live.route for live in self._models.values()], self._pending())
-        models, complete = self._rebuilt(routes)
+        models, behind = self._made(routes)
         self._show(models, None)
-        if complete:
+        if not behind:
             self._seen(self._epoch, generation)
-        return complete
+        return not behind
 
     def _pending(self) -> Mapping[str, Override]:
         return {} if self._overrides is None else self._overrides.pending()
 
-    def _rebuilt(self, routes: Sequence[Route]) -> tuple[dict[str, LiveModel], bool]:
-        """The models under these routes, as far as what they need is loaded; whether that is all."""
-        models, complete = self._kept(routes), True
+    def _made(
+        self, routes: Sequence[Route], built: Mapping[str, LiveModel] = {}
+    ) -> tuple[dict[str, LiveModel], list[Route]]:
+        """The models under these routes, as far as what they need is loaded; the routes that need more.
+
+        Args:
+            routes: What is wanted.
+            built: What has been loaded and not shown yet, by model.
+        """
+        models, behind = self._kept(routes), []
         for route in routes:
-            known = models.get(route.model)
+            known, fresh = models.get(route.model), built.get(route.model)
             if known is not None and known.route == route:
                 continue
-            made = None
-            for loaded in (known, self._past.get((route.model, route.champion))):
+            made = fresh if fresh is not None and fresh.route == route else None
+            for loaded in (known, fresh, self._past.get((route.model, route.champion))):
                 if made is None and loaded is not None and self._rebuild is not None:
                     made = self._rebuild(loaded, route)
-            complete = complete and made is not None
-            if made is not None:
+            if made is None:
+                behind.append(route)
+            else:
                 models[route.model] = made
-        return models, complete
+        return models, behind
+
+    def switch(self) -> bool:
+        """Re-read the truth, and switch to what is loaded of it. Waits for the state and never for a load.
+
+        Returns:
+            Whether that is all: nothing has to be loaded.
+
+        Raises:
+            Unavailable: the state cannot be read.
+        """
+        return not self._behind({})
 
     def refresh(self) -> bool:
-        """Re-read the truth; load what is new, then switch. Blocking; one at a time.
+        """Re-read the truth, load what is new, then switch. Blocking; one at a time.
+
+        While it loads, requests and ``switch`` go on switching to what is loaded: a rollback waits for no
+        load.
 
         Returns:
             Whether every route is as the state wants it. A model whose new champion cannot be loaded
             keeps its old one, and is tried again at the next refresh.
+
+        Raises:
+            Unavailable: the state cannot be read.
         """
+        built: dict[str, LiveModel] = {}
+        failed: list[Route] = []
+        with self._loading:
+            while behind := self._behind(built):
+                wanted = [route for route in behind if route not in failed]
+                if not wanted:
+                    return False
+                for route in wanted:
+                    try:
+                        built[route.model] = self._build(route)
+                    except TrimtabError as error:
+                        failed.append(route)
+                        logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
+                            Event.ROUTES_FAILED, extra={"model": route.model, "reason": str(error)}
+                        )
+        return True
+
+    def _behind(self, built: Mapping[str, LiveModel]) -> list[Route]:
+        """Switch to what is loaded, or was built and is still wanted; the routes that need more."""
         before = self._epoch
-        with self._refreshing:
-            complete = self._refreshed()
+        with self._switching:
+            # What the host has done by itself is read before the state: who settles it does so the other
+            # way round, so that it is in one of the two.
+            generation = generation_of(self._cell.read())
+            self._overridden(generation)
+            pending = self._pending()
+            with self._state.reading() as state:
+                epoch = state.control.epoch()
+                if (epoch, generation) == (self._epoch, self._generation):
+                    return []
+                routes = over(resident(state), pending)
+            models, behind = self._made(routes, built)
+            self._show(models, None if behind else epoch)
+            if not behind:
+                self._seen(epoch, generation)
+        self._cell.publish(epoch)
         if self._overrides is not None and self._epoch != before:
             with self._state.reading() as state:
                 self._overrides.keep(state)
-        return complete
-
-    def _refreshed(self) -> bool:
-        # What the host has done by itself is read before the state: who settles it does so the other
-        # way round, so that it is in one of the two.
-        generation = generation_of(self._cell.read())
-        self._overridden(generation)
-        pending = self._pending()
-        with self._state.reading() as state:
-            epoch = state.control.epoch()
-            if (epoch, generation) == (self._epoch, self._generation):
-                return True
-            routes = over(resident(state), pending)
-        models, complete = self._kept(routes), True
-        for route in routes:
-            known = models.get(route.model)
-            if known is not None and known.route == route:
-                continue
-            try:
-                models[route.model] = self._build(route)
-            except TrimtabError as error:
-                complete = False
-                logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
-                    Event.ROUTES_FAILED, extra={"model": route.model, "reason": str(error)}
-                )
-        self._show(models, epoch if complete else None)
-        if complete:
-            self._seen(epoch, generation)
-        self._cell.publish(epoch)
-        return complete
+        return behind
 
     def _kept(self, routes: Sequence[Route]) -> dict[str, LiveModel]:
         """The models that answer now and still have a route in service."""

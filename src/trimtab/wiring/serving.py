@@ -49,6 +49,7 @@ logger = logging.getLogger(__name__)
 
 POLL_SECONDS = 0.25
 RETRY_SECONDS = 1.0
+BEHIND_SECONDS = 0.02
 
 
 def open_router() -> Router:
@@ -125,7 +126,6 @@ class ModelBuilder:
     router: Router
     crashes: CrashNotes | None = None
     _warm: dict[tuple[str, int], LoadedModel] = field(default_factory=dict)
-    _applied: dict[str, Mapping[str, str]] = field(default_factory=dict)
     _together: dict[tuple[str, int], Together] = field(default_factory=dict)
 
     def build(self, route: Route) -> LiveModel:
@@ -138,7 +138,7 @@ class ModelBuilder:
         check_withheld(self.deployment, route.model)
         champion_model = self._load(route.model, route.champion)
         version = champion_model.version
-        self._applied[route.model] = applied_views(self.deployment, version.views)
+        views = applied_views(self.deployment, version.views)
         plan = self.plan(version)
         champion = self._arm(champion_model, version, plan)
         others = tuple(self._candidate(route, arm.version, version, plan) for arm in route.arms[1:])
@@ -153,6 +153,7 @@ class ModelBuilder:
             deadline_ms=settings.deadline_ms,
             feature_deadline_ms=features.deadline_ms,
             whole=getattr(resolver, "whole", None),
+            views=views,
         )
 
     def _features(self, model: str) -> FeaturesConfig:
@@ -168,7 +169,7 @@ class ModelBuilder:
         if route.champion != live.champion.version or any(v not in loaded for v in wanted):
             return None
         views = self._load(route.model, route.champion).version.views
-        if views and applied_views(self.deployment, views) != self._applied.get(route.model):
+        if views and applied_views(self.deployment, views) != live.views:
             return None  # other definitions are served now: its resolver is made anew
         self.router.check(route)
         arms = tuple(loaded[version] for version in wanted)
@@ -176,7 +177,7 @@ class ModelBuilder:
 
     def release(self, model: str) -> None:
         """Let go of a model's versions; requests in flight finish on what they hold."""
-        for key in [key for key in self._warm if key[0] == model]:
+        for key in [key for key in tuple(self._warm) if key[0] == model]:
             del self._warm[key]
             self._together.pop(key, None)
 
@@ -285,7 +286,7 @@ class ModelBuilder:
 
 @dataclass(slots=True)
 class Serving:
-    """One worker's flow, its board, and the thread that follows the epoch."""
+    """One worker's flow, its board, and the threads that follow the epoch and load what it asks for."""
 
     flow: PredictFlow
     outcomes: OutcomeDesk
@@ -295,7 +296,7 @@ class Serving:
     _stale: threading.Event
     _listen: Callable[[Callable[[], None]], Callable[[], None]]
     _stopping: threading.Event = field(default_factory=threading.Event)
-    _follower: threading.Thread | None = None
+    _wanting: threading.Event = field(default_factory=threading.Event)
     _unlisten: Callable[[], None] | None = None
 
     @classmethod
@@ -346,8 +347,8 @@ class Serving:
     def start(self) -> None:
         """Load what is deployed, then follow the epoch until ``close``. Blocking."""
         self.board.refresh()
-        self._follower = threading.Thread(target=self._follow, daemon=True, name="epoch-follower")
-        self._follower.start()
+        for name, work in (("epoch-follower", self._follow), ("model-loader", self._load)):
+            threading.Thread(target=work, daemon=True, name=name).start()
         self._unlisten = self._listen(self._stale.set)
 
     def ready(self) -> bool:
@@ -360,15 +361,35 @@ class Serving:
         if self._unlisten is not None:
             self._unlisten()
         self._stale.set()
+        self._wanting.set()
         self.journal.close()
         for store in self.stores.values():
             await store.close()
 
     def _follow(self) -> None:
-        """Refresh at a hint, and at the latest after the poll time: the hint may be lost."""
+        """Switch at a hint, and at the latest after the poll time: the hint may be lost."""
         while not self._stopping.is_set():
             self._stale.wait(POLL_SECONDS)
             self._stale.clear()
+            if self._stopping.is_set():
+                return
+            try:
+                complete = self.board.switch()
+            except Unavailable as error:
+                logger.warning(Event.ROUTES_FAILED, extra={"reason": str(error)})
+                self._stopping.wait(RETRY_SECONDS)
+                continue
+            if (
+                not complete
+            ):  # every request says so until it is loaded, and a rollback may come before
+                self._wanting.set()
+                self._stopping.wait(BEHIND_SECONDS)
+
+    def _load(self) -> None:
+        """Load what the follower found to be wanted."""
+        while not self._stopping.is_set():
+            self._wanting.wait()
+            self._wanting.clear()
             if self._stopping.is_set():
                 return
             try:

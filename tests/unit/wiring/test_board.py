@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -174,6 +175,67 @@ def test_what_has_to_be_loaded_is_left_to_the_refresh_and_tried_once(
     assert board.refresh()
     assert 2 == board.live("a").route.champion
     assert 3 == len(hints)
+
+
+class SlowBuilder(Builder):
+    """Takes until it is let go for one version."""
+
+    def __init__(self, slow: tuple[str, int]) -> None:
+        super().__init__()
+        self.slow, self.began, self.go_on = slow, threading.Event(), threading.Event()
+
+    def __call__(self, route: Route) -> Any:
+        if (route.model, route.champion) == self.slow:
+            self.began.set()
+            assert self.go_on.wait(30)
+        return super().__call__(route)
+
+
+@pytest.mark.parametrize("by_request", [False, True])
+def test_a_rollback_waits_for_no_load(
+    state: StateStore, tmp_path: Path, *, by_request: bool
+) -> None:
+    cell, build = MmapEpoch(tmp_path / "epoch"), SlowBuilder(("a", 2))
+    board = LiveBoard(state, cell, build, lambda: None, Metrics(), cast("Any", Rebuilder()))
+    deploy(state, "a", 1)
+    deploy(state, "b", 1)
+    board.refresh()
+    cell.publish(deploy(state, "a", 2))
+    loader = threading.Thread(target=board.refresh)
+    loader.start()
+    assert build.began.wait(30)
+    cell.publish(salted(state, "b", 1, "rolled back"))
+    if not by_request:
+        assert not board.switch()  # "a" has still to be loaded
+    assert "rolled back" == board.live("b").route.salt
+    cell.publish(salted(state, "a", 1, "thought better of"))
+    assert by_request or board.switch()
+    assert "thought better of" == board.live("a").route.salt
+    assert 5 == board.epoch
+    build.go_on.set()
+    loader.join(30)
+    assert ("thought better of", 1) == (
+        board.live("a").route.salt,
+        board.live("a").route.champion,
+    )
+
+
+def test_what_was_loaded_is_shown_as_it_is_wanted_by_then(
+    state: StateStore, tmp_path: Path
+) -> None:
+    cell, build = MmapEpoch(tmp_path / "epoch"), SlowBuilder(("a", 2))
+    board = LiveBoard(state, cell, build, lambda: None, Metrics(), cast("Any", Rebuilder()))
+    deploy(state, "a", 1)
+    board.refresh()
+    deploy(state, "a", 2)
+    loader = threading.Thread(target=board.refresh)
+    loader.start()
+    assert build.began.wait(30)
+    salted(state, "a", 2, "moved on")
+    build.go_on.set()
+    loader.join(30)
+    assert (2, "moved on") == (board.live("a").route.champion, board.live("a").route.salt)
+    assert [("a", 1), ("a", 2)] == build.built
 
 
 def test_a_state_that_cannot_be_read_leaves_what_is_loaded(
