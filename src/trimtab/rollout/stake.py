@@ -46,14 +46,15 @@ class Traffic(msgspec.Struct):
             self.settled += self.slices.pop(old)[0]
 
     def blind(self, delay: float) -> float:
-        """How many answers the candidate gives within one outcome delay, as traffic is now."""
+        """How many answers the candidate gives within one outcome delay, as traffic is now.
+
+        At the beginning its traffic is taken over a whole slice: a few answers in a row are no rate.
+        """
         if self.begun is None:
             return 0.0
         first = max(self.begun, min(self.slices) * delay / _SLICES)
-        if self.now <= first:
-            return 0.0
         answers = sum(map(sum, self.slices.values()))
-        return answers / (self.now - first) * delay * self.share
+        return answers / max(self.now - first, delay / _SLICES) * delay * self.share
 
 
 def stake(spec: GuardrailSpec, control: float, traffic: Traffic, delay: float) -> Stake | None:

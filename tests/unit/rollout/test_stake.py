@@ -123,6 +123,13 @@ def test_everything_is_at_stake_until_outcomes_are_known(
     assert (wrong.stake.most * 2.0, None) == (wrong.stake.cost, bookings.stake.cost)
 
 
+def test_a_first_burst_is_no_rate(rollout: Rollout, state: Any, record: Make) -> None:
+    """40 answers within 0.04 s: as many in a slice of the delay, not 1,000 a second."""
+    answers = [record(f"p{i}", event_time=10.0 + i / 1_000, arm=i % 10 == 0) for i in range(40)]
+    (window,) = GuardrailWindows(rollout).fold(answers, [], state)
+    assert window.content.readings[0].stake.answers == pytest.approx(40 * 20 * 0.1)
+
+
 def test_a_restart_changes_no_stake(rollout: Rollout, new_state: Make, record: Make) -> None:
     answers = [record(f"p{i}", event_time=10.0 + i, arm=i % 2, share=0.5) for i in range(200)]
     at_once, state = GuardrailWindows(rollout), new_state()
