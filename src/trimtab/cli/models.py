@@ -13,7 +13,7 @@ from trimtab.cli import words
 from trimtab.cli.session import Session, command
 from trimtab.cli.signing import signing
 from trimtab.errors import InvalidInput
-from trimtab.models.difference import differences
+from trimtab.models.difference import differences, metrics_of
 from trimtab.models.trust import Sealer
 from trimtab.store.columnar import read_frame
 from trimtab.types import Task, Version
@@ -195,7 +195,7 @@ def show_version(console: Console, version: Version) -> None:
         "signed by": "nobody" if version.seal is None else version.seal.signer,
         "compiled": compiled(version),
         **{name: fact for name, fact in version.lineage.items() if name != "not_compiled"},
-        **{f"held-out {name}": f"{value:.4g}" for name, value in version.metrics.items()},
+        **{f"held-out {name}": told for name, told in metrics_of(version).items()},
     }
     facts = Table.grid(padding=(0, 2))
     for name, value in rows.items():

@@ -23,7 +23,7 @@ def differences(before: Version, after: Version) -> tuple[Difference, ...]:
         after: The version that is looked at.
     """
     told = [*_facts(before, after), *_signatures(before, after)]
-    told += _mappings("held-out ", _metrics(before), _metrics(after))
+    told += _mappings("held-out ", metrics_of(before), metrics_of(after))
     told += _mappings("", before.lineage, after.lineage)
     return tuple(told)
 
@@ -64,8 +64,15 @@ def _spec(spec: FeatureSpec) -> str:
     return f"{spec.kind.value}{unit}{', may be missing' if spec.nullable else ''}"
 
 
-def _metrics(version: Version) -> dict[str, str]:
-    return {name: f"{value:.4g}" for name, value in version.metrics.items()}
+def metrics_of(version: Version) -> dict[str, str]:
+    """Held-out metrics in words, with their standard errors where there are any."""
+    told = {}
+    for name, value in version.metrics.items():
+        if name.removesuffix("_se") in version.metrics and name.endswith("_se"):
+            continue
+        error = version.metrics.get(f"{name}_se")
+        told[name] = f"{value:.4g}" if error is None else f"{value:.4g} ± {error:.2g}"
+    return told
 
 
 def _mappings(

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from msgspec.structs import replace
 
-from trimtab.models.difference import Difference, differences
+from trimtab.models.difference import Difference, differences, metrics_of
 from trimtab.types import FeatureKind, FeatureSpec, Signature, Task, Version
 
 AMOUNT = FeatureSpec(name="amount", kind=FeatureKind.NUMERIC, unit="EUR")
@@ -42,3 +42,8 @@ def test_each_fact_that_differs_is_told_with_both_sides() -> None:
         Difference(what="held-out brier", before="", after="0.1"),
         Difference(what="code", before="abc", after=""),
     ) == differences(FIRST, second)
+
+
+def test_a_metric_is_told_with_its_standard_error() -> None:
+    version = replace(FIRST, metrics={"roc_auc": 0.73591, "roc_auc_se": 0.01678, "rmse": 2.0})
+    assert {"roc_auc": "0.7359 ± 0.017", "rmse": "2"} == metrics_of(version)
