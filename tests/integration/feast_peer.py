@@ -28,7 +28,14 @@ registry: registry.db
 online_store: {type: sqlite, path: online.db}
 entity_key_serialization_version: 3
 """
-FLOATS = {"order": ["x"], "large": ["x"], "cancelled": ["x"], "ways": ["x"], "keys": ["is"]}
+FLOATS = {
+    "order": ["x"],
+    "large": ["x"],
+    "cancelled": ["x"],
+    "ways": ["x"],
+    "ways_too": ["x"],
+    "keys": ["is"],
+}
 
 
 def repository(folder: Path) -> FeatureStore:

@@ -23,6 +23,7 @@ from trimtab.config import (
     ViewFeature,
 )
 from trimtab.serve.features import FeatureDesk
+from trimtab.serve.refusals import refusals
 from trimtab.telemetry import Metrics
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import open_store
@@ -55,7 +56,9 @@ class World:
         )
         self.metrics = Metrics()
         self.desk = FeatureDesk(self.deployment, self.metrics)
-        self.app = Starlette(routes=self.desk.routes)
+        self.app = Starlette(
+            routes=self.desk.routes, exception_handlers=refusals(lambda _model, _status: None)
+        )
 
     def push(
         self, body: Any, view: str = "weather", who: str = "operator"

@@ -104,12 +104,15 @@ async def _reads_alike_by_every_way(store: FeatureStore, put: Seed) -> None:
     """``read_now`` and ``begin_many`` are the faster ways that our own stores have beside ``read``."""
     asked = [
         ("ways", ["nobody", "e"]),
-        ("ways too", ["e", "f"]),
+        ("ways_too", ["e", "f"]),
         ("ways", ["f", "e"]),
         ("no", ["e"]),
     ]
-    for number, view in enumerate(("ways", "ways too")):
-        rows = {e: StoredRow(values={e: float(number)}, event_time=1.0) for e in ("e", "f")}
+    for view, x in (("ways", 0.0), ("ways_too", 10.0)):
+        rows = {
+            entity: StoredRow(values={"x": x + more}, event_time=1.0)
+            for more, entity in enumerate(("e", "f"))
+        }
         await put(store, view, rows)
     plain = [dict(await store.read(view, entities)) for view, entities in asked]
     read_now: Any = getattr(store, "read_now", None)
