@@ -21,7 +21,6 @@ FLAGS = (
     "--disable-component-update",
     "--disable-sync",
     "--hide-scrollbars",
-    "--remote-debugging-pipe",
 )
 # Chromium reads commands at descriptor 3 and answers at 4; messages end in a zero byte.
 STARTED = 'exec "$@" 3<&{read} 4>&{write}'
@@ -38,7 +37,12 @@ class Browser:
         assert program is not None, "scripts/system-packages.sh installs chromium"
         read, self._write = os.pipe()
         self._read, write = os.pipe()
-        arguments = [program, *FLAGS, f"--user-data-dir={folder / 'profile'}"]
+        arguments = [
+            program,
+            *FLAGS,
+            "--remote-debugging-pipe",
+            f"--user-data-dir={folder / 'profile'}",
+        ]
         self._process = subprocess.Popen(
             ["bash", "-c", STARTED.format(read=read, write=write), "bash", *arguments],
             pass_fds=(read, write),

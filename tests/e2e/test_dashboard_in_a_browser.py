@@ -10,23 +10,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.e2e.browser import FLAGS
 from tests.e2e.clients import Traffic
 from tests.e2e.conftest import Running, frame, registered, start_server, stop
 
 HOUR = 3600.0
-FLAGS = (
-    "--headless",
-    "--no-sandbox",
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-    "--hide-scrollbars",
-    "--window-size=1200,1600",
-    "--enable-logging=stderr",
-)
+WATCHED = ("--window-size=1200,1600", "--enable-logging=stderr")
 
 
 @pytest.fixture(scope="module")
@@ -46,7 +35,7 @@ def browse(folder: Path, *arguments: str) -> tuple[str, str]:
     program = shutil.which("chromium")
     assert program is not None, "scripts/system-packages.sh installs chromium"
     done = subprocess.run(
-        [program, *FLAGS, f"--user-data-dir={folder / 'profile'}", *arguments],
+        [program, *FLAGS, *WATCHED, f"--user-data-dir={folder / 'profile'}", *arguments],
         capture_output=True,
         text=True,
         timeout=90,
