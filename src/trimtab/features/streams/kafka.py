@@ -133,7 +133,8 @@ class KafkaStream:
                 self._ended.add(_place(message)[0])
             elif not wrong.retriable():
                 raise KafkaException(wrong)
-        return messages
+        # What came before another consumer took its partition over is read again by that one.
+        return [message for message in messages if _place(message)[0] in (self._assigned or ())]
 
     async def _take(self, messages: Sequence[Message]) -> None:
         """Store a batch, put aside what cannot be stored, then commit all of it."""
@@ -180,6 +181,7 @@ class KafkaStream:
             # Somebody else has the partition now, and reads again what was stored already.
             if wrong.args[0].code() not in _OTHERS_TURN:
                 raise
+            self._assigned = None  # the next assignment says what is this consumer's
 
 
 def _place(message: Message) -> tuple[int, int]:
