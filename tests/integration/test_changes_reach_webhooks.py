@@ -17,6 +17,7 @@ from trimtab.config import ChannelConfig
 from trimtab.errors import Conflict
 from trimtab.protocols import StateStore
 from trimtab.rollout import audit, controller
+from trimtab.rollout.change import Change
 from trimtab.store.state import open_state
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
@@ -81,16 +82,16 @@ def change_everything(store: StateStore, clock: FakeClock) -> None:
     who: dict[str, Any] = {"actor": "ada", "reason": "because", "clock": clock}
     system = who | {"actor": audit.SYSTEM}
     steps = (
-        lambda state: controller.deploy_first(state, "flights", 1, **who),
-        lambda state: controller.start(state, "flights", PLAN, 2, **who),
-        lambda state: controller.pause(state, "flights", **who),
-        lambda state: controller.resume(state, "flights", **who),
-        lambda state: controller.approve(state, "flights", role="operator", **who),
-        lambda state: controller.advance(state, "flights", **who),
-        lambda state: controller.promote(state, "flights", **who),
-        lambda state: controller.roll_back(state, "flights", **who),
-        lambda state: controller.start(state, "flights", PLAN, 2, **system),
-        lambda state: controller.roll_back(state, "flights", **system),
+        lambda state: controller.deploy_first(Change(state, **who), "flights", 1),
+        lambda state: controller.start(Change(state, **who), "flights", PLAN, 2),
+        lambda state: controller.pause(Change(state, **who), "flights"),
+        lambda state: controller.resume(Change(state, **who), "flights"),
+        lambda state: controller.approve(Change(state, **who), "flights", role="operator"),
+        lambda state: controller.advance(Change(state, **who), "flights"),
+        lambda state: controller.promote(Change(state, **who), "flights"),
+        lambda state: controller.roll_back(Change(state, **who), "flights"),
+        lambda state: controller.start(Change(state, **system), "flights", PLAN, 2),
+        lambda state: controller.roll_back(Change(state, **system), "flights"),
     )
     for step in steps:
         with store.transaction() as state:
@@ -168,12 +169,12 @@ async def test_a_change_that_was_not_committed_is_told_to_nobody(store: StateSto
     clock = FakeClock(1_000.0)
     who: dict[str, Any] = {"actor": "ada", "reason": "because", "clock": clock}
     with store.transaction() as state:
-        controller.deploy_first(state, "flights", 1, **who)
+        controller.deploy_first(Change(state, **who), "flights", 1)
 
     def start_and_lose() -> None:
         with store.transaction() as state:
-            controller.start(state, "flights", PLAN, 2, **who)
-            controller.pause(state, "flights", expected_epoch=1, **who)
+            controller.start(Change(state, **who), "flights", PLAN, 2)
+            controller.pause(Change(state, expected_epoch=1, **who), "flights")
 
     with pytest.raises(Conflict):
         start_and_lose()

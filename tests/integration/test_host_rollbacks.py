@@ -14,6 +14,7 @@ from trimtab.cli.main import cli
 from trimtab.config import Config, StateConfig
 from trimtab.errors import Conflict, InvalidInput, Unavailable
 from trimtab.rollout import audit, controller
+from trimtab.rollout.change import Change
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
 from trimtab.types import (
@@ -120,13 +121,13 @@ def test_a_rollback_that_was_written_meanwhile_leaves_nothing_to_do(deployment: 
 
 
 def from_elsewhere(state: Any) -> None:
-    controller.roll_back(state, "m", actor="elsewhere", reason="there too", clock=CLOCK)
+    controller.roll_back(Change(state, actor="elsewhere", reason="there too", clock=CLOCK), "m")
 
 
 def test_a_promotion_by_who_knew_nothing_of_it_is_undone(deployment: Deployment) -> None:
     deployment.host_rollbacks.take_off("m", clock=CLOCK, **WHO)
     with deployment.state.transaction() as state:
-        controller.promote(state, "m", actor="elsewhere", reason="late", clock=CLOCK)
+        controller.promote(Change(state, actor="elsewhere", reason="late", clock=CLOCK), "m")
     deployment.settle()
     assert [(1, 1.0)] == shares(deployment)
 

@@ -18,6 +18,7 @@ from starlette.applications import Starlette
 from trimtab.cli.main import cli
 from trimtab.config import Config, StateConfig
 from trimtab.rollout import controller
+from trimtab.rollout.change import Change
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutJudge
 from trimtab.serve.control import control_routes
@@ -82,7 +83,10 @@ class Story:
         self.deployment.deploy("m", 1, actor="ada", reason="first")
         with self.deployment.state.transaction() as state:
             rollout = controller.start(
-                state, "m", PLAN, 2, actor="ada", reason="second", clock=self.deployment.clock
+                Change(state, actor="ada", reason="second", clock=self.deployment.clock),
+                "m",
+                PLAN,
+                2,
             )
         self.lost = self._watch(rollout)
 

@@ -11,6 +11,7 @@ import pytest
 from trimtab.errors import Conflict
 from trimtab.protocols import StateStore, StateTx
 from trimtab.rollout import audit, controller
+from trimtab.rollout.change import Change
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
 from trimtab.rollout.split import slot, unit_hash
@@ -60,8 +61,8 @@ def store(tmp_path: Path) -> Iterator[StateStore]:
                     created_at=0.0,
                 )
             )
-        controller.deploy_first(state, "flights", 1, **WHO)
-        controller.start(state, "flights", PLAN, 2, **WHO)
+        controller.deploy_first(Change(state, **WHO), "flights", 1)
+        controller.start(Change(state, **WHO), "flights", PLAN, 2)
     yield opened
     opened.close()
 
@@ -144,7 +145,7 @@ def test_a_failing_candidate_is_gone_after_restarts_between_all_batches(store: S
 def test_a_change_that_dies_half_way_has_not_happened(store: StateStore) -> None:
     def die() -> None:
         with store.transaction() as state:
-            controller.promote(state, "flights", **WHO)
+            controller.promote(Change(state, **WHO), "flights")
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -162,11 +163,11 @@ def test_a_deposed_controller_cannot_undo_a_rollback(store: StateStore) -> None:
     with store.reading() as state:
         seen = state.control.epoch()
     with store.transaction() as state:
-        controller.roll_back(state, "flights", **WHO)
-        controller.start(state, "flights", PLAN, 3, **WHO)
-    for change in (controller.advance, controller.promote, controller.roll_back):
+        controller.roll_back(Change(state, **WHO), "flights")
+        controller.start(Change(state, **WHO), "flights", PLAN, 3)
+    for step in (controller.advance, controller.promote, controller.roll_back):
         with store.transaction() as state, pytest.raises(Conflict):
-            change(state, "flights", expected_epoch=seen, **WHO)
+            step(Change(state, expected_epoch=seen, **WHO), "flights")
     with store.reading() as state:
         route = state.control.route("flights")
         assert route is not None

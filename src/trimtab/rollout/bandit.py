@@ -174,7 +174,7 @@ class BanditParts:
         slots = thompson(played.successes, trials, floor, seed=sum(played.trials))
         if [arm.share for arm in route.arms] == [n / SLOTS for n in slots]:
             return []
-        change = Change(state, audit.SYSTEM, verdict.words, self._clock, None, window.end)
+        change = Change(state, audit.SYSTEM, verdict.words, self._clock, event_time=window.end)
         arms = tuple(
             replace(arm, share=n / SLOTS) for arm, n in zip(route.arms, slots, strict=True)
         )

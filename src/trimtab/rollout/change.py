@@ -24,16 +24,27 @@ CHAMPION, CHALLENGER, PREVIOUS = "champion", "challenger", "previous"
 
 @dataclass(frozen=True, slots=True)
 class Change:
-    """One change by one actor, within one transaction; ``named`` are the aliases that it moved.
+    """One change by one actor, within one transaction.
 
-    ``event_time`` is that of what was decided on; None stands for now.
+    Args:
+        state: The transaction.
+        actor: Who changes.
+        reason: Why.
+        clock: Wall time.
+        expected_epoch: The epoch at which what was decided on was true: a Conflict if somebody has acted
+            since. None stands for the epoch of the transaction itself.
+        event_time: That of the evidence which was decided on, for the message to people; None for now.
+        named: The aliases that it moved.
+
+    Raises:
+        InvalidInput: no actor or no reason.
     """
 
     state: StateTx
     actor: str
     reason: str
     clock: Clock
-    expected_epoch: int | None
+    expected_epoch: int | None = None
     event_time: float | None = None
     named: dict[str, int | None] = field(default_factory=dict)
 

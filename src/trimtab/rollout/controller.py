@@ -1,9 +1,4 @@
-"""Carries changes of traffic out: each in the caller's one transaction, with its audit row and epoch.
-
-``expected_epoch`` fences: whoever decided on what was true at an epoch passes that epoch, and gets a
-Conflict if somebody has acted since. None stands for the epoch of the transaction itself.
-``event_time`` is that of the evidence on which the watcher decided, for the message to people.
-"""
+"""Carries changes of traffic out: each in the caller's one transaction, with its audit row and epoch."""
 
 from __future__ import annotations
 
@@ -13,39 +8,28 @@ from typing import Any
 from msgspec.structs import replace
 from xxhash import xxh3_64_hexdigest
 
-from trimtab.errors import Conflict, InvalidPlan, NotFound, Refused
-from trimtab.protocols import Clock, StateTx
-from trimtab.rollout import arms, slots
-from trimtab.rollout.change import CHALLENGER, CHAMPION, OPEN, PREVIOUS, Change
+from trimtab.errors import Conflict, InvalidPlan, Refused
+from trimtab.protocols import StateTx
+from trimtab.rollout import arms, finding, slots
+from trimtab.rollout.change import CHALLENGER, CHAMPION, PREVIOUS, Change
 from trimtab.rollout.plan import (
     APPROVING_ROLES,
     SIGNATURE_DIFFERS,
     check_plan,
     check_signatures,
 )
-from trimtab.types import Rollout, RolloutPlan, RolloutState, Route, Version
+from trimtab.types import Rollout, RolloutPlan, RolloutState, Route
 
 
-def deploy_first(
-    state: StateTx,
-    model: str,
-    version: int,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-) -> Route:
+def deploy_first(change: Change, model: str, version: int) -> Route:
     """Give a model's first version 100 % of the traffic.
 
     Raises:
         NotFound: no such version.
         Conflict: the model is deployed already, or the epoch has moved on.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
-    _version(state, model, version)
-    if state.control.route(model) is not None:
+    finding.version(change.state, model, version)
+    if change.state.control.route(model) is not None:
         raise Conflict(
             f"{model!r} is deployed already.",
             code="already_deployed",
@@ -58,42 +42,32 @@ def deploy_first(
 
 
 def start(
-    state: StateTx,
+    change: Change,
     model: str,
     plan: RolloutPlan,
     candidate: int | Sequence[int],
     *,
-    actor: str,
-    reason: str,
-    clock: Clock,
     force: Collection[str] = (),
-    expected_epoch: int | None = None,
 ) -> Rollout:
     """Begin to ramp candidates up: the first step takes traffic at once.
 
     Args:
-        state: The transaction.
+        change: By whom, why, and in which transaction.
         model: Whose rollout.
         plan: How the candidates meet traffic.
         candidate: The version to bring in, or several for the strategy ``ab``.
-        actor: Who begins it.
-        reason: Why.
-        clock: Wall time.
         force: Codes of checks to leave out.
-        expected_epoch: The epoch that was decided on.
 
     Raises:
         NotFound: the model is not deployed, or there is no such version.
         Conflict: the model has a rollout under way, or the epoch has moved on.
         InvalidPlan: the plan cannot be run, a candidate is the champion or does not fit.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
     first, *rivals = [candidate] if isinstance(candidate, int) else candidate
     check_plan(plan, force, candidates=1 + len(rivals))
-    route = _route(state, model)
-    versions = [_version(state, model, number) for number in (first, *rivals)]
-    under_way = _open(state, model)
+    route = finding.route(change.state, model)
+    versions = [finding.version(change.state, model, number) for number in (first, *rivals)]
+    under_way = finding.open_rollout(change.state, model)
     if under_way is not None:
         raise Conflict(
             f"Version {under_way.candidate} of {model!r} is being rolled out already.",
@@ -102,10 +76,10 @@ def start(
         )
     _check_versions(model, route.champion, (first, *rivals))
     if SIGNATURE_DIFFERS not in force:
-        champion = _version(state, model, route.champion)
+        champion = finding.version(change.state, model, route.champion)
         for version in versions:
             check_signatures(champion.signature, version.signature, plan)
-    before = state.control.rollouts(model)
+    before = change.state.control.rollouts(model)
     name = f"{model}-{len(before) + 1:04d}"
     rollout = Rollout(
         id=name,
@@ -117,37 +91,26 @@ def start(
         step=0,
         salt=xxh3_64_hexdigest(name.encode()),
         # Rollouts are listed by this: a clock that was set back does not change which is the newest.
-        started_at=max(clock.now(), *(rollout.started_at for rollout in before), 0.0),
-        reason=reason.strip(),
+        started_at=max(change.clock.now(), *(rollout.started_at for rollout in before), 0.0),
+        reason=change.reason.strip(),
         rivals=tuple(rivals),
     )
     change.to_both(rollout, slots.all_control())
-    state.control.put_rollout(rollout)
+    change.state.control.put_rollout(rollout)
     change.settle(model, "roll_back")
     change.name(model, CHALLENGER, first)
     change.log_rollout("start", rollout, share=plan.steps[0].share, forced=sorted(force))
     return rollout
 
 
-def advance(
-    state: StateTx,
-    model: str,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-    event_time: float | None = None,
-) -> Rollout:
+def advance(change: Change, model: str) -> Rollout:
     """Go on to the next step: the candidate takes more slots, only from control.
 
     Raises:
         NotFound: no rollout is under way.
         Conflict: it is held or at its last step, or the epoch has moved on.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch, event_time)
-    rollout = _under_way(state, model)
+    rollout = finding.under_way(change.state, model)
     if rollout.state is RolloutState.HELD:
         raise Conflict(
             f"The rollout {rollout.id} is held: {rollout.reason}",
@@ -161,45 +124,29 @@ def advance(
             hint="Promote the candidate to give it everybody.",
         )
     moved = replace(
-        rollout, step=rollout.step + 1, step_since=None, baked=(), reason=reason.strip()
+        rollout, step=rollout.step + 1, step_since=None, baked=(), reason=change.reason.strip()
     )
-    change.to_both(moved, _route(state, model).slots)
-    state.control.put_rollout(moved)
+    change.to_both(moved, finding.route(change.state, model).slots)
+    change.state.control.put_rollout(moved)
     change.log_rollout("ramp", moved, share=moved.plan.steps[moved.step].share)
     return moved
 
 
-def approve(
-    state: StateTx,
-    model: str,
-    *,
-    role: str,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-    step: int | None = None,
-) -> Rollout:
+def approve(change: Change, model: str, *, role: str, step: int | None = None) -> Rollout:
     """Confirm the next step that needs it; it begins once it has baked and no harm is established.
 
     Args:
-        state: The transaction.
+        change: By whom, why, and in which transaction.
         model: Whose rollout.
         role: The role of who confirms; ``admin`` may confirm for ``operator``.
-        actor: Who confirms.
-        reason: Why.
-        clock: Wall time.
-        expected_epoch: The epoch that was decided on.
         step: The step that is meant, from 1 on; None stands for whichever waits.
 
     Raises:
         NotFound: no rollout is under way.
         Conflict: no step waits for an approval, another one does, or the epoch has moved on.
         Refused: the step names a higher role.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
-    rollout = _under_way(state, model)
+    rollout = finding.under_way(change.state, model)
     waiting = to_approve(rollout)
     if waiting is None or step not in (None, waiting + 1):
         which = "No step" if step is None else f"Not step {step}"
@@ -220,41 +167,24 @@ def approve(
         )
     approved = replace(rollout, approved=(*rollout.approved, waiting))
     change.raise_epoch()
-    state.control.put_rollout(approved)
+    change.state.control.put_rollout(approved)
     change.log_rollout("approve", approved, approved=waiting, role=role)
     return approved
 
 
-def promote(
-    state: StateTx,
-    model: str,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-    event_time: float | None = None,
-    version: int | None = None,
-) -> Rollout:
+def promote(change: Change, model: str, *, version: int | None = None) -> Rollout:
     """Make a candidate the champion, with 100 % of the traffic.
 
     Args:
-        state: The transaction.
+        change: By whom, why, and in which transaction.
         model: Whose rollout.
-        actor: Who promotes.
-        reason: Why.
-        clock: Wall time.
-        expected_epoch: The epoch that was decided on.
-        event_time: The event time of what was decided on.
         version: Which candidate; None stands for the only one that is left.
 
     Raises:
         NotFound: no rollout is under way, or it has no such candidate left.
         Conflict: several candidates are left and none is named, or the epoch has moved on.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch, event_time)
-    rollout = _under_way(state, model)
+    rollout = finding.under_way(change.state, model)
     chosen = arms.chosen(rollout, version)
     change.to_one(model, chosen)
     before = arms.candidates(rollout)
@@ -268,17 +198,7 @@ def promote(
     return rollout
 
 
-def roll_back(
-    state: StateTx,
-    model: str,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-    event_time: float | None = None,
-    detail: Mapping[str, Any] | None = None,
-) -> Route:
+def roll_back(change: Change, model: str, *, detail: Mapping[str, Any] | None = None) -> Route:
     """Take the candidate off the traffic; without one, go back to the champion before this one.
 
     Going back repeatedly walks the promotions back, one at a time. ``detail`` goes to the audit log too.
@@ -286,11 +206,9 @@ def roll_back(
     Raises:
         NotFound: the model is not deployed.
         Conflict: there is only one version to answer, or the epoch has moved on.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch, event_time)
-    champion = _route(state, model).champion
-    undone = to_undo(state, model)
+    champion = finding.route(change.state, model).champion
+    undone = to_undo(change.state, model)
     if undone is None:
         raise Conflict(
             f"No version of {model!r} was deployed before version {champion}: without it nothing "
@@ -308,17 +226,7 @@ def roll_back(
     return route
 
 
-def drop(
-    state: StateTx,
-    model: str,
-    version: int,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-    event_time: float | None = None,
-) -> Rollout | Route:
+def drop(change: Change, model: str, version: int) -> Rollout | Route:
     """Take one of several candidates off the traffic: its keys go back to control, nobody else's move.
 
     The last candidate is rolled back.
@@ -326,64 +234,37 @@ def drop(
     Raises:
         NotFound: no rollout is under way, or it has no such candidate left.
         Conflict: the epoch has moved on.
-        InvalidInput: no actor or no reason.
     """
-    state.control.take_turn()
-    rollout = _under_way(state, model)
+    rollout = finding.under_way(change.state, model)
     arms.chosen(rollout, version)
     if len(arms.left(rollout)) == 1:
-        return roll_back(
-            state, model, actor=actor, reason=reason, clock=clock,
-            expected_epoch=expected_epoch, event_time=event_time,
-        )  # fmt: skip
-    change = Change(state, actor, reason, clock, expected_epoch, event_time)
+        return roll_back(change, model)
     arm = 1 + arms.candidates(rollout).index(version)
-    fewer = replace(rollout, lost=(*rollout.lost, arm), reason=reason.strip())
-    change.to_both(fewer, slots.give_back(_route(state, model).slots, arm))
-    state.control.put_rollout(fewer)
+    fewer = replace(rollout, lost=(*rollout.lost, arm), reason=change.reason.strip())
+    change.to_both(fewer, slots.give_back(finding.route(change.state, model).slots, arm))
+    change.state.control.put_rollout(fewer)
     change.log_rollout("drop", fewer, version=version)
     return fewer
 
 
-def pause(
-    state: StateTx,
-    model: str,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-    event_time: float | None = None,
-) -> Rollout:
+def pause(change: Change, model: str) -> Rollout:
     """Keep the present share until resumed; guardrails still roll back.
 
     Raises:
         NotFound: no rollout is under way.
         Conflict: it is held already, or the epoch has moved on.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch, event_time)
-    return change.turn(_under_way(state, model), RolloutState.HELD, "pause")
+    return change.turn(finding.under_way(change.state, model), RolloutState.HELD, "pause")
 
 
-def resume(
-    state: StateTx,
-    model: str,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-) -> Rollout:
+def resume(change: Change, model: str) -> Rollout:
     """Let a held rollout go on. While its guardrail's evidence stands, it will be held again.
 
     Raises:
         NotFound: no rollout is under way.
         Conflict: it is not held, or the epoch has moved on.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
-    return change.turn(_under_way(state, model), RolloutState.RUNNING, "resume")
+    return change.turn(finding.under_way(change.state, model), RolloutState.RUNNING, "resume")
 
 
 def to_undo(state: StateTx, model: str) -> Rollout | None:
@@ -391,7 +272,7 @@ def to_undo(state: StateTx, model: str) -> Rollout | None:
     route = state.control.route(model)
     if route is None:
         return None
-    return _open(state, model) or _promotion_of(state, model, route.champion)
+    return finding.open_rollout(state, model) or _promotion_of(state, model, route.champion)
 
 
 def to_approve(rollout: Rollout) -> int | None:
@@ -421,42 +302,6 @@ def _check_versions(model: str, champion: int, versions: Sequence[int]) -> None:
                 path=f"rivals[{at - 1}]",
                 hint="Each candidate is a version of its own.",
             )
-
-
-def _version(state: StateTx, model: str, version: int) -> Version:
-    found = state.registry.version(model, version)
-    if found is None:
-        known = ", ".join(str(v.version) for v in state.registry.versions(model))
-        raise NotFound(
-            f"There is no version {version} of {model!r}.",
-            code="version_not_found",
-            hint=f"Registered: {known}." if known else "Nothing is registered under that name.",
-        )
-    return found
-
-
-def _route(state: StateTx, model: str) -> Route:
-    found = state.control.route(model)
-    if found is None:
-        raise NotFound(
-            f"{model!r} is not deployed.", code="not_deployed", hint="Deploy a version first."
-        )
-    return found
-
-
-def _open(state: StateTx, model: str) -> Rollout | None:
-    return next((r for r in state.control.rollouts(model) if r.state in OPEN), None)
-
-
-def _under_way(state: StateTx, model: str) -> Rollout:
-    found = _open(state, model)
-    if found is None:
-        raise NotFound(
-            f"No rollout of {model!r} is under way.",
-            code="no_rollout",
-            hint="Start one, or look at the ended ones.",
-        )
-    return found
 
 
 def _promotion_of(state: StateTx, model: str, champion: int) -> Rollout | None:

@@ -16,6 +16,7 @@ from msgspec.structs import replace
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, controller, slots
 from trimtab.rollout.arms import CONTROL_ARM
+from trimtab.rollout.change import Change
 from trimtab.types import Arm, Record, Route
 
 
@@ -103,12 +104,6 @@ def settle(state: StateTx, override: Override, clock: Clock) -> bool:
             clock=clock,
         )
         return False
-    controller.roll_back(
-        state,
-        undo.model,
-        actor=override.actor,
-        reason=override.reason,
-        clock=clock,
-        detail=local,
-    )
+    change = Change(state, override.actor, override.reason, clock)
+    controller.roll_back(change, undo.model, detail=local)
     return True

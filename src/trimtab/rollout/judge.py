@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
 
 import msgspec
 
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit, controller
 from trimtab.rollout.arms import candidates, left, share_now
-from trimtab.rollout.change import OPEN
+from trimtab.rollout.change import OPEN, Change
 from trimtab.rollout.decision import Decision, Move, crossing, decide
 from trimtab.rollout.readings import (
     SAMPLE_RATIO,
@@ -133,21 +132,16 @@ class RolloutActor:
             if decision.reason != rollout.reason and found.arm == left(rollout)[0]:
                 state.control.put_rollout(msgspec.structs.replace(rollout, reason=decision.reason))
             return _warnings(rollout, verdict)
-        how: dict[str, Any] = {
-            "actor": audit.SYSTEM,
-            "reason": decision.reason,
-            "clock": self._clock,
-            "event_time": verdict.end,
-        }
+        change = Change(state, audit.SYSTEM, decision.reason, self._clock, event_time=verdict.end)
         if decision.move is Move.ROLL_BACK and decision.guardrail:
-            controller.drop(state, rollout.model, candidates(rollout)[found.arm - 1], **how)
+            controller.drop(change, rollout.model, candidates(rollout)[found.arm - 1])
         else:
-            _MOVES[decision.move](state, rollout.model, **how)
+            _MOVES[decision.move](change, rollout.model)
         ended = decision.move in (Move.ROLL_BACK, Move.PROMOTE)
         return [] if ended else _warnings(rollout, verdict)
 
 
-_MOVES: Mapping[Move, Callable[..., object]] = {
+_MOVES: Mapping[Move, Callable[[Change, str], object]] = {
     Move.RAMP: controller.advance,
     Move.HOLD: controller.pause,
     Move.ROLL_BACK: controller.roll_back,

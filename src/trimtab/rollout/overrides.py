@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from msgspec.structs import replace
 
 from trimtab.errors import InvalidInput, NotFound
-from trimtab.protocols import Clock, StateTx
+from trimtab.rollout import finding
 from trimtab.rollout.change import Change
 from trimtab.rollout.split import unit_hash
 from trimtab.types import Route
@@ -15,28 +15,17 @@ from trimtab.types import Route
 MAX_OVERRIDES = 1_000
 
 
-def set_override(
-    state: StateTx,
-    model: str,
-    key: str,
-    version: int,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-) -> Route:
+def set_override(change: Change, model: str, key: str, version: int) -> Route:
     """Send a key to a version that is live, until that is undone or the rollout ends.
 
     Only the key's hash is kept, in the route and in the audit log.
 
     Raises:
         NotFound: the model is not deployed, or the version does not answer for it.
-        InvalidInput: the key is empty, there are too many already, or no actor or reason is given.
+        InvalidInput: the key is empty, or there are too many already.
         Conflict: the epoch has moved on.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
-    route = _route(state, model)
+    route = finding.route(change.state, model)
     live = [arm.version for arm in route.arms]
     if version not in live:
         raise NotFound(
@@ -55,25 +44,15 @@ def set_override(
     return _put(change, route, chosen, "override", unit=unit, version=version)
 
 
-def clear_override(
-    state: StateTx,
-    model: str,
-    key: str,
-    *,
-    actor: str,
-    reason: str,
-    clock: Clock,
-    expected_epoch: int | None = None,
-) -> Route:
+def clear_override(change: Change, model: str, key: str) -> Route:
     """Let the split decide about a key again.
 
     Raises:
         NotFound: the model is not deployed, or the key has no override.
-        InvalidInput: the key is empty, or no actor or reason is given.
+        InvalidInput: the key is empty.
         Conflict: the epoch has moved on.
     """
-    change = Change(state, actor, reason, clock, expected_epoch)
-    route = _route(state, model)
+    route = finding.route(change.state, model)
     unit = _unit(key)
     kept = dict(route.overrides or {})
     if kept.pop(unit, None) is None:
@@ -92,15 +71,6 @@ def _put(
     change.state.control.put_route(changed)
     change.log(action, route.model, epoch=changed.epoch, **detail)
     return changed
-
-
-def _route(state: StateTx, model: str) -> Route:
-    found = state.control.route(model)
-    if found is None:
-        raise NotFound(
-            f"{model!r} is not deployed.", code="not_deployed", hint="Deploy a version first."
-        )
-    return found
 
 
 def _unit(key: str) -> str:

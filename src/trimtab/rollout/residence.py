@@ -8,9 +8,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from trimtab.errors import Conflict, NotFound
-from trimtab.protocols import Clock, StateTx
-from trimtab.rollout.change import OPEN, Change
+from trimtab.errors import Conflict
+from trimtab.protocols import StateTx
+from trimtab.rollout import finding
+from trimtab.rollout.change import Change
 from trimtab.types import Route
 
 
@@ -24,52 +25,37 @@ def is_unloaded(state: StateTx, route: Route) -> bool:
     return state.setting(_key(route.model)) == str(route.epoch)
 
 
-def unload(state: StateTx, model: str, *, actor: str, reason: str, clock: Clock) -> None:
+def unload(change: Change, model: str) -> None:
     """Take a model out of service; one that is out already stays so.
 
     Raises:
         NotFound: it is not deployed.
         Conflict: it has a rollout under way, whose guardrails need its traffic.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, None)
-    route = _deployed(state, model)
-    if is_unloaded(state, route):
+    route = finding.route(change.state, model)
+    if is_unloaded(change.state, route):
         return
-    if any(rollout.state in OPEN for rollout in state.control.rollouts(model)):
+    if finding.open_rollout(change.state, model) is not None:
         raise Conflict(
             f"{model!r} has a rollout under way.",
             code="rollout_running",
             hint="Promote it or roll it back first.",
         )
-    state.save_setting(_key(model), str(route.epoch))
+    change.state.save_setting(_key(model), str(route.epoch))
     change.log("unload", model, version=route.champion, epoch=change.raise_epoch())
 
 
-def load(state: StateTx, model: str, *, actor: str, reason: str, clock: Clock) -> None:
+def load(change: Change, model: str) -> None:
     """Bring a model back into service under the route that it had; one that is in stays so.
 
     Raises:
         NotFound: it is not deployed.
-        InvalidInput: no actor or no reason.
     """
-    change = Change(state, actor, reason, clock, None)
-    route = _deployed(state, model)
-    if not is_unloaded(state, route):
+    route = finding.route(change.state, model)
+    if not is_unloaded(change.state, route):
         return
-    state.save_setting(_key(model), "")
+    change.state.save_setting(_key(model), "")
     change.log("load", model, version=route.champion, epoch=change.raise_epoch())
-
-
-def _deployed(state: StateTx, model: str) -> Route:
-    route = state.control.route(model)
-    if route is None:
-        raise NotFound(
-            f"{model!r} is not deployed.",
-            code="not_deployed",
-            hint="`trimtab deploy` deploys a version.",
-        )
-    return route
 
 
 def _key(model: str) -> str:

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 from trimtab import plugins
 from trimtab.config import AuthConfig, Config, ModelConfig
@@ -16,6 +15,7 @@ from trimtab.models.registry import Registry
 from trimtab.models.trust import Trust
 from trimtab.protocols import BlobStore, Clock, EpochCell, StateStore, StateTx
 from trimtab.rollout import controller, overrides, residence
+from trimtab.rollout.change import Change
 from trimtab.rollout.host_rollback import Override, settle
 from trimtab.rollout.strategies.shadow import Shadow
 from trimtab.store.blobs import LocalBlobs
@@ -24,8 +24,6 @@ from trimtab.store.state import open_state
 from trimtab.types import Rollout, RolloutPlan, Route, Version
 from trimtab.wiring.clock import SystemClock
 from trimtab.wiring.host_rollbacks import Overrides, open_overrides
-
-T = TypeVar("T")
 
 
 def open_blobs(where: str, folder: Path) -> BlobStore:
@@ -160,9 +158,10 @@ class Deployment:
             self.host_rollbacks.drop(override)
         return pending
 
-    def _change(self, change: Callable[[StateTx], T]) -> T:
+    @contextmanager
+    def _change(self, actor: str, reason: str) -> Iterator[Change]:
         with self.changing() as state:
-            return change(state)
+            yield Change(state, actor, reason, self.clock)
 
     def deploy(self, model: str, version: int, *, actor: str, reason: str) -> Route:
         """Give a model's first version all of the traffic.
@@ -171,11 +170,8 @@ class Deployment:
             NotFound: no such version.
             Conflict: the model has a champion already; start a rollout instead.
         """
-        return self._change(
-            lambda state: controller.deploy_first(
-                state, model, version, actor=actor, reason=reason, clock=self.clock
-            )
-        )
+        with self._change(actor, reason) as change:
+            return controller.deploy_first(change, model, version)
 
     def configured_plan(self, model: str) -> RolloutPlan | None:
         """The plan that the configuration has for a model."""
@@ -220,18 +216,8 @@ class Deployment:
                 code="withheld_feature",
                 hint=f"Roll out by a canary, or take it out of [models.{model}] withhold.",
             )
-        return self._change(
-            lambda state: controller.start(
-                state,
-                model,
-                plan,
-                candidate,
-                actor=actor,
-                reason=reason,
-                clock=self.clock,
-                force=force,
-            )
-        )
+        with self._change(actor, reason) as change:
+            return controller.start(change, model, plan, candidate, force=force)
 
     def deploy_or_roll_out(
         self,
@@ -276,20 +262,14 @@ class Deployment:
             Conflict: several are left, and none is named.
         """
         number = None if version is None else self.version(model, version).version
-        return self._change(
-            lambda state: controller.promote(
-                state, model, actor=actor, reason=reason, clock=self.clock, version=number
-            )
-        )
+        with self._change(actor, reason) as change:
+            return controller.promote(change, model, version=number)
 
     def drop(self, model: str, version: str | int, *, actor: str, reason: str) -> Rollout | Route:
         """Take one candidate off the traffic; the others stay where they are."""
         number = self.version(model, version).version
-        return self._change(
-            lambda state: controller.drop(
-                state, model, number, actor=actor, reason=reason, clock=self.clock
-            )
-        )
+        with self._change(actor, reason) as change:
+            return controller.drop(change, model, number)
 
     def override(
         self, model: str, key: str, version: str | int | None, *, actor: str, reason: str
@@ -300,17 +280,11 @@ class Deployment:
             NotFound: the version does not answer, or the key has no override.
         """
         if version is None:
-            return self._change(
-                lambda state: overrides.clear_override(
-                    state, model, key, actor=actor, reason=reason, clock=self.clock
-                )
-            )
+            with self._change(actor, reason) as change:
+                return overrides.clear_override(change, model, key)
         number = self.version(model, version).version
-        return self._change(
-            lambda state: overrides.set_override(
-                state, model, key, number, actor=actor, reason=reason, clock=self.clock
-            )
-        )
+        with self._change(actor, reason) as change:
+            return overrides.set_override(change, model, key, number)
 
     def overrides(self, model: str) -> dict[str, int]:
         """The units of a model that have an override, and their versions."""
@@ -327,27 +301,18 @@ class Deployment:
             Conflict: no step waits for one, or another one does.
             Refused: the step names a higher role.
         """
-        return self._change(
-            lambda state: controller.approve(
-                state, model, role=role, actor=actor, reason=reason, clock=self.clock, step=step
-            )
-        )
+        with self._change(actor, reason) as change:
+            return controller.approve(change, model, role=role, step=step)
 
     def pause(self, model: str, *, actor: str, reason: str) -> Rollout:
         """Hold the running rollout at its present share."""
-        return self._change(
-            lambda state: controller.pause(
-                state, model, actor=actor, reason=reason, clock=self.clock
-            )
-        )
+        with self._change(actor, reason) as change:
+            return controller.pause(change, model)
 
     def resume(self, model: str, *, actor: str, reason: str) -> Rollout:
         """Let a held rollout go on."""
-        return self._change(
-            lambda state: controller.resume(
-                state, model, actor=actor, reason=reason, clock=self.clock
-            )
-        )
+        with self._change(actor, reason) as change:
+            return controller.resume(change, model)
 
     def roll_back(self, model: str, *, actor: str, reason: str) -> Route:
         """Take the candidate, or else the newest champion, off the traffic at once.
@@ -363,17 +328,13 @@ class Deployment:
                 route = state.control.route(model)
             if route is not None:
                 return route
-        return self._change(
-            lambda state: controller.roll_back(
-                state, model, actor=actor, reason=reason, clock=self.clock
-            )
-        )
+        with self._change(actor, reason) as change:
+            return controller.roll_back(change, model)
 
     def load(self, model: str, *, actor: str, reason: str) -> None:
         """Bring a deployed model that was unloaded back into service."""
-        self._change(
-            lambda state: residence.load(state, model, actor=actor, reason=reason, clock=self.clock)
-        )
+        with self._change(actor, reason) as change:
+            residence.load(change, model)
 
     def unload(self, model: str, *, actor: str, reason: str) -> None:
         """Take a deployed model out of service; its route is kept.
@@ -381,11 +342,8 @@ class Deployment:
         Raises:
             Conflict: it has a rollout under way.
         """
-        self._change(
-            lambda state: residence.unload(
-                state, model, actor=actor, reason=reason, clock=self.clock
-            )
-        )
+        with self._change(actor, reason) as change:
+            residence.unload(change, model)
 
     def version(self, model: str, name: str | int) -> Version:
         """A version by number or alias.

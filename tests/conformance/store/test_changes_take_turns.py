@@ -16,6 +16,7 @@ from trimtab.config import Config, StateConfig
 from trimtab.errors import NotFound
 from trimtab.protocols import ControlTx, StateTx
 from trimtab.rollout import controller
+from trimtab.rollout.change import Change
 from trimtab.rollout.eprocess import mismatch
 from trimtab.rollout.judge import RolloutActor
 from trimtab.rollout.readings import SAMPLE_RATIO, SPLIT_LIMIT, RolloutReadings, StepFacts
@@ -163,7 +164,7 @@ def test_of_two_people_the_second_decides_on_what_the_first_has_left(
     first, second = deployments
     with ThreadPoolExecutor(1) as threads:
         with first.state.transaction() as state:
-            controller.roll_back(state, "m", clock=first.clock, **WHO)
+            controller.roll_back(Change(state, clock=first.clock, **WHO), "m")
             held = threads.submit(second.pause, "m", **WHO)
             waits_or_is_done(url, held)
         with pytest.raises(NotFound, match="No rollout of 'm' is under way"):

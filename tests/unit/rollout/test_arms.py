@@ -11,6 +11,7 @@ from msgspec.structs import replace
 from trimtab.errors import Conflict, InvalidPlan, NotFound
 from trimtab.rollout import controller
 from trimtab.rollout.arms import against_control, candidates, shares_at
+from trimtab.rollout.change import Change
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
 from trimtab.rollout.plan import check_plan
@@ -40,8 +41,8 @@ PLAN = RolloutPlan(
 
 @pytest.fixture
 def rollout(state: Any, who: Any) -> Rollout:
-    controller.deploy_first(state, "flights", 1, **who)
-    return controller.start(state, "flights", PLAN, (2, 3), **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
+    return controller.start(Change(state, **who), "flights", PLAN, (2, 3))
 
 
 def owners(state: Any) -> list[int]:
@@ -66,29 +67,29 @@ def test_a_candidate_that_is_dropped_gives_its_slots_to_control_and_moves_nobody
     rollout: Rollout, state: Any, who: Any
 ) -> None:
     before = owners(state)
-    controller.drop(state, "flights", 3, **who)
+    controller.drop(Change(state, **who), "flights", 3)
     after = owners(state)
     moved = {(old, new) for old, new in zip(before, after, strict=True) if old != new}
     assert ({(2, 0)}, 1_000) == (moved, after.count(1))
     assert [0.9, 0.1, 0.0] == [arm.share for arm in state.route("flights").arms]
     assert "drop" == state.log[-1].action
     assert 3 == state.log[-1].detail["version"]
-    grown = controller.advance(state, "flights", **who)
+    grown = controller.advance(Change(state, **who), "flights")
     assert ((0.1, 0.0), 0) == (shares_at(grown, 1), owners(state).count(2))
     with pytest.raises(NotFound, match="Version 3 is no candidate"):
-        controller.drop(state, "flights", 3, **who)
-    controller.drop(state, "flights", 2, **who)
+        controller.drop(Change(state, **who), "flights", 3)
+    controller.drop(Change(state, **who), "flights", 2)
     assert RolloutState.ROLLED_BACK is state.rollout(rollout.id).state
     assert {0} == set(owners(state))
 
 
 def test_promoting_one_of_several_names_it(rollout: Rollout, state: Any, who: Any) -> None:
     with pytest.raises(Conflict, match="Several candidates") as refused:
-        controller.promote(state, "flights", **who)
+        controller.promote(Change(state, **who), "flights")
     assert ("which_candidate", "Name one: 2, 3.") == (refused.value.code, refused.value.hint)
-    ended = controller.promote(state, "flights", version=3, **who)
+    ended = controller.promote(Change(state, **who), "flights", version=3)
     assert (3, (2,), 3) == (ended.candidate, ended.rivals, state.route("flights").champion)
-    controller.roll_back(state, "flights", **who)
+    controller.roll_back(Change(state, **who), "flights")
     assert 1 == state.route("flights").champion
     assert rollout.id == ended.id
 
@@ -97,8 +98,8 @@ def test_a_promoted_rollout_still_knows_which_candidate_was_taken_off(
     rollout: Rollout, state: Any, who: Any
 ) -> None:
     assert (2, 3) == candidates(rollout)
-    controller.drop(state, "flights", 2, **who)
-    ended = controller.promote(state, "flights", **who)
+    controller.drop(Change(state, **who), "flights", 2)
+    ended = controller.promote(Change(state, **who), "flights")
     assert (3, (2,), (2,)) == (ended.candidate, ended.rivals, ended.lost)
 
 
@@ -114,9 +115,9 @@ def test_a_promoted_rollout_still_knows_which_candidate_was_taken_off(
 def test_candidates_that_do_not_fit_are_refused(
     state: Any, who: Any, changes: Any, versions: Any, code: str
 ) -> None:
-    controller.deploy_first(state, "flights", 1, **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
     with pytest.raises(InvalidPlan) as refused:
-        controller.start(state, "flights", replace(PLAN, **changes), versions, **who)
+        controller.start(Change(state, **who), "flights", replace(PLAN, **changes), versions)
     assert code == refused.value.code
 
 

@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from trimtab.errors import InvalidPlan
 from trimtab.rollout import controller
 from trimtab.rollout.bandit import BanditParts, BanditWindows
+from trimtab.rollout.change import Change
 from trimtab.rollout.plan import check_plan
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import SLOTS
@@ -31,8 +32,8 @@ PLAN = RolloutPlan(
 
 @pytest.fixture
 def rollout(state: Any, who: Any) -> Rollout:
-    controller.deploy_first(state, "flights", 1, **who)
-    return controller.start(state, "flights", PLAN, (2, 3), **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
+    return controller.start(Change(state, **who), "flights", PLAN, (2, 3))
 
 
 @given(
@@ -100,11 +101,11 @@ def test_outcomes_move_the_shares_when_they_are_due(
     epoch = state.epoch()
     parts.act(window, verdict, state)
     assert epoch == state.epoch()
-    controller.drop(state, "flights", 3, actor="ada", reason="bad", clock=FakeClock())
+    controller.drop(Change(state, actor="ada", reason="bad", clock=FakeClock()), "flights", 3)
     assert [0.98, 0.02, 0.0] == [arm.share for arm in state.route("flights").arms]
     parts.act(window, verdict, state)
     assert 0.0 == state.route("flights").arms[2].share
-    controller.roll_back(state, "flights", actor="ada", reason="done", clock=FakeClock())
+    controller.roll_back(Change(state, actor="ada", reason="done", clock=FakeClock()), "flights")
     assert [] == parts.act(window, verdict, state)
 
 

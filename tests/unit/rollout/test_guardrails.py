@@ -11,6 +11,7 @@ from msgspec.structs import replace
 
 from trimtab.errors import Conflict
 from trimtab.rollout import controller
+from trimtab.rollout.change import Change
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.types import (
     GuardrailSpec,
@@ -28,9 +29,9 @@ Make = Callable[..., Any]
 
 @pytest.fixture
 def rollout(state: Any, plan: RolloutPlan, who: Any) -> Rollout:
-    controller.deploy_first(state, "flights", 1, **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
     at_once = replace(plan, outcome_delay_seconds=0.0)
-    return controller.start(state, "flights", at_once, 2, **who)
+    return controller.start(Change(state, **who), "flights", at_once, 2)
 
 
 def counts(window: Window) -> dict[str, tuple[int, int]]:
@@ -366,10 +367,10 @@ def test_a_guardrail_on_values_counts_first_outcomes_by_their_amount(
 def test_a_shadow_is_judged_by_its_own_answers_and_by_nothing_else(
     state: Any, plan: RolloutPlan, who: Any, record: Make
 ) -> None:
-    controller.deploy_first(state, "flights", 1, **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
     errors = (GuardrailSpec(name="errors", event=UnitEvent.ERROR),)
     shadow = controller.start(
-        state, "flights", replace(plan, strategy="shadow", guardrails=errors), 2, **who
+        Change(state, **who), "flights", replace(plan, strategy="shadow", guardrails=errors), 2
     )
     route = state.route("flights")
     assert ("shadow", [1.0, 0.1]) == (route.strategy, [arm.share for arm in route.arms])
@@ -387,11 +388,14 @@ def test_a_shadow_is_judged_by_its_own_answers_and_by_nothing_else(
 def test_a_shadow_and_the_champion_are_compared_on_the_same_requests(
     state: Any, plan: RolloutPlan, who: Any, record: Make
 ) -> None:
-    controller.deploy_first(state, "flights", 1, **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
     slow = GuardrailSpec(name="slow", event=UnitEvent.SLOW, slow_ms=50.0)
     scores = GuardrailSpec(name="scores", event=UnitEvent.PREDICTION_DRIFT, score_above=0.5)
     shadow = controller.start(
-        state, "flights", replace(plan, strategy="shadow", guardrails=(slow, scores)), 2, **who
+        Change(state, **who),
+        "flights",
+        replace(plan, strategy="shadow", guardrails=(slow, scores)),
+        2,
     )
 
     def shown(
@@ -416,10 +420,10 @@ def test_a_shadow_and_the_champion_are_compared_on_the_same_requests(
 def test_scores_above_the_threshold_count_once_a_unit_and_failed_rows_do_not(
     state: Any, plan: RolloutPlan, who: Any, record: Make
 ) -> None:
-    controller.deploy_first(state, "flights", 1, **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
     drift = GuardrailSpec(name="scores", event=UnitEvent.PREDICTION_DRIFT, score_above=0.5)
     guarded = replace(plan, guardrails=(drift,))
-    made = controller.start(state, "flights", guarded, 2, **who)
+    made = controller.start(Change(state, **who), "flights", guarded, 2)
     records = [
         record("a", score=0.6),
         record("b", arm=1, score=0.9),
@@ -436,9 +440,9 @@ def test_scores_above_the_threshold_count_once_a_unit_and_failed_rows_do_not(
 def test_scores_that_differ_either_way_cross(
     state: Any, plan: RolloutPlan, who: Any, record: Make, factor: float
 ) -> None:
-    controller.deploy_first(state, "flights", 1, **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
     drift = GuardrailSpec(name="scores", event=UnitEvent.PREDICTION_DRIFT, score_above=0.5)
-    made = controller.start(state, "flights", replace(plan, guardrails=(drift,)), 2, **who)
+    made = controller.start(Change(state, **who), "flights", replace(plan, guardrails=(drift,)), 2)
     records = [record(f"c{i}", share=0.5, score=0.6 if i % 5 == 0 else 0.4) for i in range(200)]
     records += [
         record(f"k{i}", arm=1, share=0.5, score=0.6 if i % 5 < factor else 0.4) for i in range(200)

@@ -7,6 +7,7 @@ import pytest
 from msgspec.structs import replace
 
 from trimtab.rollout import audit, controller
+from trimtab.rollout.change import Change
 from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutActor, RolloutJudge
 from trimtab.rollout.split import slot
@@ -55,8 +56,8 @@ class Walk:
 @pytest.fixture
 def begin(state: Any, plan: RolloutPlan, who: Any) -> Callable[..., Walk]:
     def begin(**changes: Any) -> Walk:
-        controller.deploy_first(state, "flights", 1, **who)
-        rollout = controller.start(state, "flights", replace(plan, **changes), 2, **who)
+        controller.deploy_first(Change(state, **who), "flights", 1)
+        rollout = controller.start(Change(state, **who), "flights", replace(plan, **changes), 2)
         return Walk(rollout, state)
 
     return begin
@@ -197,7 +198,7 @@ def test_what_crosses_and_falls_within_one_batch_holds_once(
     assert errors.e_value < errors.limit
     assert RolloutState.HELD is walk.rollout.state
     assert f", {errors.e_value:.3g} now)." in walk.rollout.reason
-    controller.resume(state, "flights", **who)
+    controller.resume(Change(state, **who), "flights")
     walk.tick(traffic(10, 20.0, 21.0))
     assert (RolloutState.RUNNING, ("1/errors",)) == (walk.rollout.state, walk.rollout.held_by)
 
@@ -207,7 +208,7 @@ def test_what_a_person_has_done_meanwhile_holds(
 ) -> None:
     walk = begin()
     records = traffic(400, 0.0, 10.0, fails=True)
-    controller.promote(state, "flights", **who)
+    controller.promote(Change(state, **who), "flights")
     _, alerts = walk.tick(records)
     assert (RolloutState.PROMOTED, []) == (walk.rollout.state, alerts)
     assert 2 == state.route("flights").champion
@@ -217,7 +218,7 @@ def test_a_held_rollout_does_not_climb_but_is_still_guarded(
     begin: Callable[..., Walk], traffic: Make, outcome: Make, state: Any, who: Any
 ) -> None:
     walk = begin()
-    controller.pause(state, "flights", **who)
+    controller.pause(Change(state, **who), "flights")
     calm = traffic(100, 0.0, 500.0)
     walk.tick(calm, [outcome(r, 1.0) for r in calm])
     assert (RolloutState.HELD, 0, 0.0, "because") == (
@@ -237,7 +238,7 @@ def test_the_next_rollout_settles_the_alerts_of_the_last(
     walk.tick(traffic(400, 0.0, 10.0, fails=True))
     alert = state.opened[-1]
     state.closed.clear()
-    controller.start(state, "flights", plan, 3, **who)
+    controller.start(Change(state, **who), "flights", plan, 3)
     assert alert.key in state.closed
 
 

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from trimtab.errors import InvalidInput, NotFound
 from trimtab.rollout import controller
+from trimtab.rollout.change import Change
 from trimtab.rollout.overrides import clear_override, set_override
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import slot, unit_hash
@@ -19,8 +20,8 @@ ROUTER = Router()
 
 @pytest.fixture
 def split(state: Any, plan: RolloutPlan, who: Any) -> Any:
-    controller.deploy_first(state, "flights", 1, **who)
-    controller.start(state, "flights", plan, 2, **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
+    controller.start(Change(state, **who), "flights", plan, 2)
     return state
 
 
@@ -36,7 +37,7 @@ def test_a_key_goes_to_its_version_and_is_not_drawn(
 ) -> None:
     key = key_of(split, arm)
     before = split.epoch()
-    route = set_override(split, "flights", key, version, **who)
+    route = set_override(Change(split, **who), "flights", key, version)
     assert Assignment(arm=version - 1, sticky=True, drawn=False) == ROUTER.assign(route, key, "p")
     assert (before + 1, {unit_hash(key): version}) == (route.epoch, route.overrides)
     other = key_of(split, arm) + "x"
@@ -46,27 +47,27 @@ def test_a_key_goes_to_its_version_and_is_not_drawn(
     entry = split.log[-1]
     assert ("override", "ada", "because") == (entry.action, entry.actor, entry.reason)
     assert key not in str(entry.detail)
-    cleared = clear_override(split, "flights", key, **who)
+    cleared = clear_override(Change(split, **who), "flights", key)
     assert cleared.overrides is None
     assert ROUTER.assign(cleared, key, "p").drawn
     assert "override_end" == split.log[-1].action
 
 
 def test_overrides_stay_through_the_steps_and_end_with_the_rollout(split: Any, who: Any) -> None:
-    set_override(split, "flights", "tester", 2, **who)
-    controller.advance(split, "flights", **who)
+    set_override(Change(split, **who), "flights", "tester", 2)
+    controller.advance(Change(split, **who), "flights")
     assert {unit_hash("tester"): 2} == split.route("flights").overrides
-    controller.roll_back(split, "flights", **who)
+    controller.roll_back(Change(split, **who), "flights")
     assert split.route("flights").overrides is None
 
 
 def test_what_cannot_be_overridden_is_refused(split: Any, who: Any) -> None:
     with pytest.raises(NotFound, match="does not answer now") as refused:
-        set_override(split, "flights", "tester", 3, **who)
+        set_override(Change(split, **who), "flights", "tester", 3)
     assert "version_not_live" == refused.value.code
     with pytest.raises(InvalidInput, match="key is empty"):
-        set_override(split, "flights", "", 2, **who)
+        set_override(Change(split, **who), "flights", "", 2)
     with pytest.raises(NotFound, match="has no override"):
-        clear_override(split, "flights", "tester", **who)
+        clear_override(Change(split, **who), "flights", "tester")
     with pytest.raises(NotFound, match="not deployed"):
-        set_override(split, "nothing", "tester", 2, **who)
+        set_override(Change(split, **who), "nothing", "tester", 2)

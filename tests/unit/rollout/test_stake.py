@@ -10,6 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from trimtab.rollout import controller
+from trimtab.rollout.change import Change
 from trimtab.rollout.guardrails import GuardrailWindows
 from trimtab.types import (
     GuardrailReading,
@@ -29,8 +30,8 @@ RAMPED = 200.0
 
 @pytest.fixture
 def rollout(state: Any, plan: RolloutPlan, who: Any) -> Rollout:
-    controller.deploy_first(state, "flights", 1, **who)
-    return controller.start(state, "flights", plan, 2, **who)
+    controller.deploy_first(Change(state, **who), "flights", 1)
+    return controller.start(Change(state, **who), "flights", plan, 2)
 
 
 class Traffic:

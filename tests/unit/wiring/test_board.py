@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, cast
@@ -13,6 +13,7 @@ from msgspec.structs import replace
 
 from trimtab.errors import ModelFailure, NotFound, Unavailable
 from trimtab.protocols import StateStore
+from trimtab.rollout.change import Change
 from trimtab.rollout.epoch import MmapEpoch
 from trimtab.rollout.residence import load, unload
 from trimtab.store.state import open_state
@@ -279,11 +280,10 @@ def test_a_model_out_of_service_is_let_go_and_comes_back_by_itself_or_with_a_new
     board = LiveBoard(
         state, cell, builder, lambda: None, Metrics(), cast("Any", Rebuilder()), gone.append
     )
-    by = {"actor": "ann", "reason": "night", "clock": FakeClock()}
 
-    def shift(change: Any) -> None:
+    def shift(step: Callable[[Change, str], None]) -> None:
         with state.transaction() as tx:
-            change(tx, "a", **by)
+            step(Change(tx, "ann", "night", FakeClock()), "a")
             epoch = tx.control.epoch()
         cell.publish(epoch)
 
@@ -306,4 +306,4 @@ def test_a_model_out_of_service_is_let_go_and_comes_back_by_itself_or_with_a_new
     with state.reading() as tx:
         assert ["unload", "load", "unload"] == [entry.action for entry in tx.audit.entries("a")]
     with pytest.raises(NotFound, match="not deployed"), state.transaction() as tx:
-        unload(tx, "c", **cast("Any", by))
+        unload(Change(tx, "ann", "night", FakeClock()), "c")
