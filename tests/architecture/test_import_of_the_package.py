@@ -11,6 +11,7 @@ import trimtab
 IMPORT_LIMIT_MS = 15.0
 HELP_LIMIT_MS = 150.0
 HEAVY = ("numpy", "scipy", "pandas", "sqlalchemy", "pyarrow", "sklearn", "prometheus_client")
+NOT_FOR_A_VERDICT = {"pandas", "sqlalchemy", "prometheus_client", "scipy.stats", "pyarrow.dataset"}
 NOTHING = (sys.executable, "-I", "-c", "pass")
 
 # Watches what importing does: the audit hook sees sockets, processes, patches of the environment
@@ -29,6 +30,16 @@ sys.addaudithook(hook)
 import trimtab
 after = dict(os.environ), threading.active_count(), list(sys.path), list(sys.meta_path)
 print(json.dumps({"same": before == after, "seen": seen, "modules": sorted(sys.modules)}))
+"""
+
+VERDICT = """
+import io, json, sys
+from pyarrow import csv
+import trimtab
+lines = [f"{at},{at % 2},{'ab'[at % 2]},{'' if at % 3 else 1.5}" for at in range(300)]
+rows = csv.read_csv(io.BytesIO("\\n".join(["x,y,c,gap", *lines]).encode()))
+assert not trimtab.DriftDetector(rows).detect_drift(rows)[0]
+print(json.dumps(sorted(sys.modules)))
 """
 
 
@@ -64,6 +75,13 @@ def test_import_has_no_side_effect_and_loads_nothing_heavy() -> None:
     assert report["same"]
     assert "trimtab" in report["modules"]
     assert sorted(set(HEAVY) & set(report["modules"])) == []
+
+
+def test_a_first_verdict_loads_no_more_than_it_needs() -> None:
+    done = subprocess.run(
+        [sys.executable, "-I", "-c", VERDICT], check=True, capture_output=True, text=True
+    )
+    assert sorted(NOT_FOR_A_VERDICT & set(json.loads(done.stdout))) == []
 
 
 def test_what_is_tested_is_the_installed_wheel_and_it_is_the_tree(root: Path) -> None:

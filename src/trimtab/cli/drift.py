@@ -147,14 +147,18 @@ def _reference(batches: Iterable[pa.RecordBatch]) -> pa.Table:
     """At most twice 200,000 rows, evenly spaced, read in pieces."""
     step, seen, kept = 1, 0, pa.table({})
     for batch in batches:
-        rows = pa.array(range(-seen % step, batch.num_rows, step), pa.int64())
-        piece = pa.Table.from_batches([batch.take(rows) if step > 1 else batch])
+        spaced = batch if step == 1 else batch.take(_every(step, -seen % step, batch.num_rows))
+        piece = pa.Table.from_batches([spaced])
         kept = piece if not kept.num_columns else pa.concat_tables([kept, piece])
         seen += batch.num_rows
         while kept.num_rows > 2 * REFERENCE_ROWS:
             step *= 2
-            kept = kept.take(pa.array(range(0, kept.num_rows, 2), pa.int64()))
+            kept = kept.take(_every(2, 0, kept.num_rows))
     return kept
+
+
+def _every(step: int, first: int, rows: int) -> pa.Array:
+    return pa.array(range(first, rows, step), pa.int64())
 
 
 def told(session: Session, what: str, path: Path) -> Iterator[pa.RecordBatch]:

@@ -9,16 +9,19 @@ import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec
+from typing import TYPE_CHECKING, Any, Concatenate, ParamSpec
 
 import click
 import msgspec
 from rich.console import Console
 
 from trimtab import config as settings
+from trimtab import plugins
 from trimtab.config import Config
 from trimtab.errors import InvalidInput, TrimtabError
-from trimtab.wiring.deployment import Deployment
+
+if TYPE_CHECKING:
+    from trimtab.wiring.deployment import Deployment
 
 P = ParamSpec("P")
 INPUT_STATUS = 2
@@ -53,7 +56,9 @@ class Session:
     @contextmanager
     def deployment(self, overrides: dict[str, Any] | None = None) -> Iterator[Deployment]:
         """The state, opened for the length of the command."""
-        deployment = Deployment.open(self.config(overrides))
+        # Loaded when a command wants it: a comparison of two files does without databases.
+        opened = plugins.by_path("trimtab.wiring.deployment:Deployment.open")
+        deployment: Deployment = opened(self.config(overrides))
         try:
             yield deployment
         finally:

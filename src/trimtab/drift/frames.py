@@ -190,6 +190,28 @@ def columns_of_records(
     return columns, scores, times
 
 
+def floats_of(column: pa.ChunkedArray) -> FloatArray:
+    """A column of float64, NaN where it has no value; without a copy if it is one chunk without gaps."""
+    parts = [_chunk_floats(chunk) for chunk in column.chunks if len(chunk)]
+    return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0), *parts])
+
+
+def coded_of(column: pa.ChunkedArray) -> Coded:
+    """A column's values, as text, in codes."""
+    whole = column.combine_chunks()
+    if not len(whole):
+        return Coded(labels=(), codes=np.empty(0, dtype=np.int64))
+    if pa.types.is_dictionary(whole.type):
+        whole = whole.dictionary_decode()
+    coded = whole.dictionary_encode(null_encoding="encode")
+    labels = coded.dictionary.to_pylist()
+    indices = coded.indices.cast(pa.int64())
+    codes = np.frombuffer(indices.buffers()[1], np.int64, len(indices), 8 * indices.offset)
+    if None in labels:
+        codes = np.where(codes == labels.index(None), -1, codes)
+    return Coded(labels=tuple(map(str, labels)), codes=codes)
+
+
 def _read_parquet(path: str) -> pa.Table:
     # Not read_table: it loads Arrow's data sets and file systems, half a second, for one local file.
     with parquet.ParquetFile(path) as file:
@@ -216,13 +238,12 @@ def _numbers(series: nw.Series[Any]) -> FloatArray:
             series = series.cast(nw.Float64)
         native = series.to_native()
         if isinstance(native, pa.ChunkedArray):
-            parts = [_floats_of(chunk) for chunk in native.chunks if len(chunk)]
-            return parts[0] if len(parts) == 1 else np.concatenate([np.empty(0), *parts])
+            return floats_of(native)
         return np.asarray(series.to_numpy(), dtype=np.float64)
     return _as_floats(series.to_list())
 
 
-def _floats_of(chunk: pa.Array) -> FloatArray:
+def _chunk_floats(chunk: pa.Array) -> FloatArray:
     # Neither to_numpy nor fill_null, which import pandas wherever it is installed: half a second.
     here = slice(chunk.offset, chunk.offset + len(chunk))
     valid, values = chunk.buffers()
@@ -254,18 +275,7 @@ def _column(table: nw.DataFrame[Any], spec: FeatureSpec) -> Array | Coded:
     arrow = _arrow(table[spec.name])
     if arrow is None:
         return _objects(table[spec.name])
-    whole = arrow.combine_chunks()
-    if not len(whole):
-        return Coded(labels=(), codes=np.empty(0, dtype=np.int64))
-    if pa.types.is_dictionary(whole.type):
-        whole = whole.dictionary_decode()
-    coded = whole.dictionary_encode(null_encoding="encode")
-    labels = coded.dictionary.to_pylist()
-    indices = coded.indices.cast(pa.int64())
-    codes = np.frombuffer(indices.buffers()[1], np.int64, len(indices), 8 * indices.offset)
-    if None in labels:
-        codes = np.where(codes == labels.index(None), -1, codes)
-    return Coded(labels=tuple(map(str, labels)), codes=codes)
+    return coded_of(arrow)
 
 
 def _counted(table: nw.DataFrame[Any], spec: FeatureSpec) -> Iterator[Column]:

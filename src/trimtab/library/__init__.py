@@ -5,14 +5,14 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from trimtab import plugins
-from trimtab.library.deployment import ModelDeployment
-from trimtab.library.detector import DriftDetector
-from trimtab.library.feature_pipeline import ProductionFeaturePipeline
-from trimtab.library.production import ProductionModel
 
 if TYPE_CHECKING:
+    from trimtab.library.deployment import ModelDeployment
+    from trimtab.library.detector import DriftDetector
+    from trimtab.library.feature_pipeline import ProductionFeaturePipeline
     from trimtab.library.feature_views import FeatureViews
     from trimtab.library.optimized import OptimizedModel
+    from trimtab.library.production import ProductionModel
 
 __all__ = [
     "DriftDetector",
@@ -24,15 +24,19 @@ __all__ = [
 ]
 
 
-_LATE = {
-    "FeatureViews": "trimtab.library.feature_views:FeatureViews",
-    "OptimizedModel": "trimtab.library.optimized:OptimizedModel",
+_HOMES = {
+    "DriftDetector": "trimtab.library.detector",
+    "FeatureViews": "trimtab.library.feature_views",
+    "ModelDeployment": "trimtab.library.deployment",
+    "OptimizedModel": "trimtab.library.optimized",
+    "ProductionFeaturePipeline": "trimtab.library.feature_pipeline",
+    "ProductionModel": "trimtab.library.production",
 }
 
 
 def __getattr__(name: str) -> object:
-    """Optimisation needs scikit-learn, an extra, and views a state; the other classes wait for neither."""
-    if name in _LATE:
-        return plugins.by_path(_LATE[name])
+    """Each class is loaded when it is asked for: none waits for what only another one needs."""
+    if name in _HOMES:
+        return plugins.by_path(f"{_HOMES[name]}:{name}")
     message = f"module 'trimtab.library' has no attribute {name!r}"
     raise AttributeError(message)

@@ -11,7 +11,9 @@ import numpy as np
 import pyarrow as pa
 from narwhals.exceptions import DuplicateError
 
+from trimtab.drift.frames import coded_of, floats_of
 from trimtab.errors import InvalidInput, InvalidRow
+from trimtab.sketch import Coded
 from trimtab.types import Array, Columns, FeatureKind, FeatureSpec, FloatArray
 
 _DTYPES: dict[type, FeatureKind] = {
@@ -24,10 +26,25 @@ _WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, Overf
 
 
 class Read(NamedTuple):
-    """Columns, and for each of them the rows whose value was of another type than the feature's."""
+    """A table's features: categories as codes where the table has them so.
 
-    columns: Columns
+    ``odd`` has for each column the rows whose value was of another type than the feature's.
+    """
+
+    features: tuple[FeatureSpec, ...]
+    arrays: tuple[Array | Coded, ...]
     odd: tuple[int, ...]
+
+    @property
+    def rows(self) -> int:
+        """How many rows there are."""
+        return len(self.arrays[0]) if self.arrays else 0
+
+    def columns(self, chosen: Array | slice = slice(None)) -> Columns:
+        """Some of the rows, categories as text."""
+        some = (array[chosen] for array in self.arrays)
+        texts = tuple(array.texts() if isinstance(array, Coded) else array for array in some)
+        return Columns(features=self.features, arrays=texts)
 
 
 def kinds_of(table: nw.DataFrame[Any], types: Mapping[str, FeatureKind]) -> tuple[FeatureSpec, ...]:
@@ -65,7 +82,7 @@ def read_columns(specs: Sequence[FeatureSpec], table: nw.DataFrame[Any]) -> Read
     Raises:
         InvalidRow: the table lacks a feature.
     """
-    arrays: list[Array] = []
+    arrays: list[Array | Coded] = []
     odd: list[int] = []
     for spec in specs:
         if spec.name not in table.columns:
@@ -78,7 +95,7 @@ def read_columns(specs: Sequence[FeatureSpec], table: nw.DataFrame[Any]) -> Read
         array, wrong = _column(table[spec.name], spec.kind)
         arrays.append(array)
         odd.append(wrong)
-    return Read(Columns(features=tuple(specs), arrays=tuple(arrays)), tuple(odd))
+    return Read(tuple(specs), tuple(arrays), tuple(odd))
 
 
 def is_vector(series: nw.Series[Any]) -> bool:
@@ -159,9 +176,12 @@ def _kind_of_values(series: nw.Series[Any]) -> FeatureKind:
     )
 
 
-def _column(series: nw.Series[Any], kind: FeatureKind) -> tuple[Array, int]:
+def _column(series: nw.Series[Any], kind: FeatureKind) -> tuple[Array | Coded, int]:
     numeric = kind is not FeatureKind.CATEGORICAL
     if numeric and (series.dtype.is_float() or series.dtype.is_integer()):
+        native = series.to_native()
+        if isinstance(native, pa.ChunkedArray):
+            return floats_of(native.cast(pa.float64(), safe=False)), 0
         native = series.to_numpy()
         if native.dtype.kind in "fiu" and (native.dtype.kind == "f" or not series.null_count()):
             return native.astype(np.float64), 0
@@ -169,31 +189,24 @@ def _column(series: nw.Series[Any], kind: FeatureKind) -> tuple[Array, int]:
         found = series.to_arrow()
     except _WRONG:
         return _by_value(series.to_list(), kind)
-    return _numbers(found) if numeric else _texts(found)
+    whole = found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+    return _numbers(whole) if numeric else _texts(whole)
 
 
-def _numbers(found: Any) -> tuple[Array, int]:
+def _numbers(found: pa.ChunkedArray) -> tuple[Array, int]:
     kind = found.type
     if pa.types.is_boolean(kind) or pa.types.is_decimal(kind) or pa.types.is_integer(kind):
         found = found.cast(pa.float64(), safe=False)
     elif not (pa.types.is_floating(kind) or pa.types.is_null(kind)):
         return _by_value(found.to_pylist(), FeatureKind.NUMERIC)
-    array = found.cast(pa.float64(), safe=False).to_numpy(zero_copy_only=False)
-    return np.asarray(array, dtype=np.float64), 0
+    return floats_of(found.cast(pa.float64(), safe=False)), 0
 
 
-def _texts(found: Any) -> tuple[Array, int]:
+def _texts(found: pa.ChunkedArray) -> tuple[Array | Coded, int]:
     text = pa.types.is_string(found.type) or pa.types.is_large_string(found.type)
-    if pa.types.is_null(found.type):
-        return np.full(len(found), None, dtype=object), 0
-    if not text and not pa.types.is_dictionary(found.type):
+    if not (text or pa.types.is_dictionary(found.type) or pa.types.is_null(found.type)):
         return _by_value(found.to_pylist(), FeatureKind.CATEGORICAL)
-    coded = found if pa.types.is_dictionary(found.type) else found.dictionary_encode()
-    if isinstance(coded, pa.ChunkedArray):
-        coded = coded.unify_dictionaries().combine_chunks()
-    labels = np.array([*map(_text, coded.dictionary.to_pylist()), None], dtype=object)
-    codes = coded.indices.fill_null(len(labels) - 1).to_numpy(zero_copy_only=False)
-    return labels[codes.astype(np.int64)], 0
+    return coded_of(found), 0
 
 
 def _by_value(values: Sequence[object], kind: FeatureKind) -> tuple[Array, int]:

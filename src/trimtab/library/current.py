@@ -9,8 +9,8 @@ from trimtab.drift import DATA_DRIFT, FeatureComparer, ReferenceProfile
 from trimtab.errors import InvalidConfig
 from trimtab.judge import LEVEL, flag
 from trimtab.schema import Checker
-from trimtab.sketch import TableSketch, merge_tables
-from trimtab.types import Columns, Scalar, Window
+from trimtab.sketch import Column, TableSketch, merge_tables
+from trimtab.types import Scalar, Window
 
 _FIRST_LOOK_RATIO = 0.1
 
@@ -63,9 +63,9 @@ class CurrentWindow:
             self._rows.append(values)
             return self._look()
 
-    def add(self, columns: Columns) -> float:
-        """Add rows; the score after them."""
-        added = self._sketcher.sketch(columns.arrays)
+    def add(self, columns: Sequence[Column]) -> float:
+        """Add rows, column by column; the score after them."""
+        added = self._sketcher.sketch(columns)
         with self._lock:
             self._merge(added)
             return self._look()

@@ -8,7 +8,8 @@ from html import escape
 from msgspec.structs import replace
 
 from trimtab.config import WatchConfig
-from trimtab.drift import DATA_DRIFT, FeatureComparer, build_profile
+from trimtab.drift import DATA_DRIFT, FeatureComparer
+from trimtab.drift.profile import profile_of
 from trimtab.errors import InvalidInput
 from trimtab.judge import DriftJudge, flag
 from trimtab.library.columns import is_vector, kinds_of, opened, read_columns
@@ -78,11 +79,11 @@ class DriftDetector:
         kinds = {name: _kind(kind, name) for name, kind in (types or {}).items()}
         specs = kinds_of(table.drop(embedded), kinds)
         specs = tuple(replace(spec, unit=(units or {}).get(spec.name)) for spec in specs)
-        columns = read_columns(specs, table).columns
+        rows = read_columns(specs, table)
         seconds = None if times is None else seconds_of(times)
-        self._profile = build_profile(columns, times=seconds, block_seconds=block_seconds)
-        self._segments = SegmentComparers.of(columns, segment_by, seconds, block_seconds)
-        self._together = TogetherTests.of(columns, table, embedded, multivariate)
+        self._profile = profile_of(specs, rows.arrays, times=seconds, block_seconds=block_seconds)
+        self._segments = SegmentComparers.of(rows, segment_by, seconds, block_seconds)
+        self._together = TogetherTests.of(rows, table, embedded, multivariate)
         self._taken = Signature(features=tuple(map(_widened, specs)), task=Task.REGRESSION)
         self._quality = QualityComparer(references_of(self._profile), self._profile.repeated)
         self._checker = Checker(self._taken, unknown="ignore")
@@ -196,7 +197,7 @@ class DriftDetector:
         row = row_of(features, self.features)
         if row is None:
             table = opened(table_of(features, self.features))
-            return self._current.add(read_columns(self._taken.features, table).columns)
+            return self._current.add(read_columns(self._taken.features, table).arrays)
         values, _ = self._checker.check(RowRequest(features=row), "")
         return self._current.add_row(values)
 

@@ -37,15 +37,15 @@ class SegmentComparers:
 
     @classmethod
     def of(
-        cls, columns: Columns, by: str | None, times: FloatArray | None, block_seconds: float
+        cls, rows: Read, by: str | None, times: FloatArray | None, block_seconds: float
     ) -> SegmentComparers:
         """The segments of a reference."""
         if by is None:
             return cls()
         found = build_segments(
-            columns, by, _MOST_SEGMENTS, times=times, block_seconds=block_seconds
+            rows.columns(), by, _MOST_SEGMENTS, times=times, block_seconds=block_seconds
         )
-        at = [spec.name for spec in columns.features].index(by)
+        at = [spec.name for spec in rows.features].index(by)
         return cls(by, at, {one.value: one.load() for one in found})
 
     def judge(self, rows: WindowRows, watch: WatchConfig) -> dict[str, Verdict]:
@@ -78,7 +78,7 @@ class TogetherTests:
     @classmethod
     def of(
         cls,
-        columns: Columns,
+        rows: Read,
         table: nw.DataFrame[Any],
         embedded: Sequence[str],
         names: Sequence[str],
@@ -96,8 +96,7 @@ class TogetherTests:
                     code="unknown_method",
                     path="multivariate",
                 )
-        chosen = evenly(columns.rows)
-        some = _rows(columns, chosen) if columns.arrays else columns
+        some = rows.columns(evenly(rows.rows))
         encoder = Encoder(some)
         return cls(
             encoder=encoder,
@@ -152,16 +151,15 @@ class WindowRows:
 
     def add(self, read: Read, table: nw.DataFrame[Any]) -> None:
         """Add some rows; nothing of them is kept but summaries and a sample."""
-        columns = read.columns
         odd = np.array(read.odd, dtype=np.int64)
-        self._merge(None, self._whole.sketch(columns.arrays), odd)
+        self._merge(None, self._whole.sketch(read.arrays), odd)
         if self._segments.profiles:
-            at = self._segments.position
+            at, columns = self._segments.position, read.columns()
             texts = texts_of(columns.features[at].kind, columns.arrays[at])
             for value, sketcher in self._parts.items():
                 inside = _rows(columns, np.flatnonzero(texts == value))
                 self._merge(value, sketcher.sketch(inside.arrays), np.zeros_like(odd))
-        self._sample(columns, table)
+        self._sample(read, table)
 
     def window(self, segment: str | None = None) -> Window:
         """All rows so far as a window; None takes the whole traffic."""
@@ -183,9 +181,9 @@ class WindowRows:
         new, known = told_of(table, odd), self._sketches.get(key)
         self._sketches[key] = new if known is None else merge_windows((known, new))
 
-    def _sample(self, columns: Columns, table: nw.DataFrame[Any]) -> None:
-        if self._together.methods and columns.rows:
-            new = self._together.encoder.encode(_rows(columns, evenly(columns.rows)))
+    def _sample(self, read: Read, table: nw.DataFrame[Any]) -> None:
+        if self._together.methods and read.rows:
+            new = self._together.encoder.encode(read.columns(evenly(read.rows)))
             self.sample = _joined(self.sample, new)
         for name in self._together.embeddings:
             if name not in table.columns:

@@ -72,8 +72,13 @@ class Coded(Record, frozen=True):
     def __len__(self) -> int:
         return len(self.codes)
 
-    def __getitem__(self, rows: IntArray | slice) -> Coded:
+    def __getitem__(self, rows: Array | slice) -> Coded:
         return Coded(labels=self.labels, codes=self.codes[rows])
+
+    def texts(self) -> Array:
+        """The values themselves, None for missing, shape ``(rows,)``."""
+        named = np.array([*self.labels, None], dtype=object)
+        return named[np.maximum(self.codes, -1)]
 
 
 class Counted(Record, frozen=True):
