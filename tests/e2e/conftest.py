@@ -108,6 +108,14 @@ def registered(folder: Path, *, workers: int = 1) -> Path:
     return path
 
 
+def importable(folder: Path, name: str, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A module that the servers of this test can import."""
+    folder.mkdir()
+    (folder / f"{name}.py").write_text(code)
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+
+
 def rotating(folder: Path, *, workers: int) -> Path:
     """As ``registered``, with small segments that become Parquet as soon as they are closed."""
     path = registered(folder, workers=workers)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from tests.e2e.clients import Load, eventually, journal, overview
-from tests.e2e.conftest import Start, registered
+from tests.e2e.conftest import Start, importable, registered
 from tests.e2e.recorded import opened
 
 PLAN = """
@@ -39,10 +38,7 @@ def raising(columns):
 def test_the_candidate_that_fails_is_taken_off_and_the_other_stays(
     serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "ab_models.py").write_text(MODELS)
-    paths = [str(tmp_path / "code"), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    importable(tmp_path / "code", "ab_models", MODELS, monkeypatch)
     config = registered(tmp_path, workers=2)
     config.write_text(config.read_text() + PLAN)
     server = serve(config)

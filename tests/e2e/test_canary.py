@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections import defaultdict
 from collections.abc import Callable
@@ -14,7 +13,7 @@ import pandas as pd
 import pytest
 from click.testing import CliRunner
 from tests.e2e.clients import Load, Traffic, eventually, overview
-from tests.e2e.conftest import Running, Start, fitted, frame, registered
+from tests.e2e.conftest import Running, Start, fitted, frame, importable, registered
 from tests.e2e.recorded import opened
 
 from trimtab.cli.main import cli
@@ -148,10 +147,7 @@ def test_a_harmful_candidate_is_rolled_back_by_its_guardrail(serve: Start, tmp_p
 def test_a_candidate_that_raises_fails_nobody_and_is_rolled_back(
     serve: Start, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "faulty_model.py").write_text(RAISING)
-    paths = [str(tmp_path / "code"), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    importable(tmp_path / "code", "faulty_model", RAISING, monkeypatch)
     config = planned(tmp_path)
     config.write_text(config.read_text() + '\n[auth]\nallow_code = ["risk:2"]\n')
     with opened(config) as deployment:

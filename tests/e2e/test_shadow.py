@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
 from tests.e2e.clients import Load, eventually, journal, overview
-from tests.e2e.conftest import Start, registered
+from tests.e2e.conftest import Start, importable, registered
 from tests.e2e.recorded import opened
 
 PLAN = """
@@ -45,10 +44,7 @@ def ending(columns):
 @pytest.fixture
 def shadowed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A deployed champion, a plan for a shadow, and code that a shadow may be."""
-    (tmp_path / "code").mkdir()
-    (tmp_path / "code" / "shadow_models.py").write_text(MODELS)
-    paths = [str(tmp_path / "code"), os.environ.get("PYTHONPATH", "")]
-    monkeypatch.setenv("PYTHONPATH", os.pathsep.join(filter(None, paths)))
+    importable(tmp_path / "code", "shadow_models", MODELS, monkeypatch)
     config = registered(tmp_path, workers=2)
     config.write_text(config.read_text() + PLAN)
     return config

@@ -17,6 +17,8 @@ from functools import partial
 from pathlib import Path
 from typing import Any, cast
 
+from tests.registered import version
+
 from trimtab.config import Config, StateConfig
 from trimtab.errors import TrimtabError
 from trimtab.rollout import audit
@@ -25,8 +27,6 @@ from trimtab.rollout.judge import RolloutActor, RolloutJudge
 from trimtab.rollout.split import slot
 from trimtab.testing import FakeClock
 from trimtab.types import (
-    FeatureKind,
-    FeatureSpec,
     GuardrailAction,
     GuardrailSpec,
     PredictionRecord,
@@ -35,10 +35,7 @@ from trimtab.types import (
     RolloutPlan,
     RolloutState,
     Route,
-    Signature,
-    Task,
     UnitEvent,
-    Version,
 )
 from trimtab.watch import Subject, WatchFlow
 from trimtab.wiring.deployment import Deployment
@@ -238,7 +235,7 @@ def people(deployment: Deployment, story: str) -> None:
     if not known:
         with deployment.state.transaction() as state:
             for number in (1, 2):
-                state.registry.add_version(version(number))
+                state.registry.add_version(version("m", number, "x"))
     if route is None:
         deployment.deploy("m", 1, **WHO)
     if not begun:
@@ -251,20 +248,6 @@ def approve(deployment: Deployment) -> None:
         (rollout,) = state.control.rollouts("m")
     if rollout.state is RolloutState.RUNNING and not rollout.approved:
         deployment.approve("m", role="operator", **WHO)
-
-
-def version(number: int) -> Version:
-    return Version(
-        model="m",
-        version=number,
-        digest=f"sha256:{number}",
-        format="skops",
-        size_bytes=1,
-        signature=Signature(
-            features=(FeatureSpec(name="x", kind=FeatureKind.NUMERIC),), task=Task.REGRESSION
-        ),
-        created_at=0.0,
-    )
 
 
 def subjects(deployment: Deployment, known: dict[str, Subject], state: Any) -> Sequence[Subject]:

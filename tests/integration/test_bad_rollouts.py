@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 from msgspec.structs import replace
-from tests.integration.controller_story import WHO, version
+from tests.integration.controller_story import WHO
+from tests.registered import version
 
 from trimtab.cli.main import cli
 from trimtab.config import Config, StateConfig
@@ -29,8 +30,8 @@ def folder(tmp_path: Path) -> Iterator[Path]:
     )
     with deployment.state.transaction() as state:
         for number in (1, 2):
-            state.registry.add_version(version(number))
-        state.registry.add_version(replace(version(3), signature=other))
+            state.registry.add_version(version("m", number, "x"))
+        state.registry.add_version(replace(version("m", 3, "x"), signature=other))
     deployment.deploy("m", 1, **WHO)
     yield tmp_path
     deployment.close()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.registered import register, version
 
 from trimtab.act.alerts import Deliverer
 from trimtab.act.channels import webhook
@@ -22,15 +23,10 @@ from trimtab.store.state import open_state
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
 from trimtab.types import (
-    FeatureKind,
-    FeatureSpec,
     GuardrailSpec,
     RampStep,
     RolloutPlan,
-    Signature,
-    Task,
     UnitEvent,
-    Version,
 )
 
 PLAN = RolloutPlan(
@@ -57,22 +53,8 @@ ACTIONS = [
 @pytest.fixture
 def store(tmp_path: Path) -> Iterator[StateStore]:
     opened = open_state(f"sqlite:///{tmp_path}/state.db")
-    signature = Signature(
-        features=(FeatureSpec(name="distance", kind=FeatureKind.NUMERIC),), task=Task.REGRESSION
-    )
     with opened.transaction() as state:
-        for number in (1, 2):
-            state.registry.add_version(
-                Version(
-                    model="flights",
-                    version=number,
-                    digest=f"sha256:{number}",
-                    format="skops",
-                    size_bytes=1,
-                    signature=signature,
-                    created_at=0.0,
-                )
-            )
+        register(state, (version("flights", number, "distance") for number in (1, 2)))
     yield opened
     opened.close()
 

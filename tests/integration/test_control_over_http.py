@@ -11,11 +11,12 @@ import httpx
 import pytest
 from msgspec.structs import replace
 from starlette.applications import Starlette
+from tests.registered import register, version
 
 from trimtab.config import AuthConfig, Config, StateConfig, TokenConfig
 from trimtab.serve.control import control_routes
 from trimtab.serve.refusals import refusals
-from trimtab.types import FeatureKind, FeatureSpec, Signature, Task, Version
+from trimtab.types import FeatureKind, FeatureSpec, Signature, Task
 from trimtab.ui.changes import change_routes
 from trimtab.wiring.deployment import Deployment
 
@@ -43,22 +44,8 @@ class World:
         self.deployment = Deployment.open(
             Config(state=StateConfig(dir=str(folder / "state")), auth=AuthConfig(tokens=tokens))
         )
-        signature = Signature(
-            features=(FeatureSpec(name="x", kind=FeatureKind.NUMERIC),), task=Task.BINARY
-        )
         with self.deployment.state.transaction() as state:
-            for number in (1, 2, 3):
-                state.registry.add_version(
-                    Version(
-                        model="m",
-                        version=number,
-                        digest=f"sha256:{number}",
-                        format="skops",
-                        size_bytes=1,
-                        signature=signature,
-                        created_at=0.0,
-                    )
-                )
+            register(state, (version("m", number, "x", task=Task.BINARY) for number in (1, 2, 3)))
         self.deployment.deploy("m", 1, actor="test", reason="first")
         self.counted: list[tuple[str, int]] = []
         self.app = Starlette(

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 from click.testing import CliRunner
+from tests.registered import register, version
 
 from trimtab.cli.main import cli
 from trimtab.config import Config, StateConfig
@@ -18,17 +19,12 @@ from trimtab.rollout.change import Change
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
 from trimtab.types import (
-    FeatureKind,
-    FeatureSpec,
     GuardrailSpec,
     RampStep,
     RolloutPlan,
     RolloutState,
     Route,
-    Signature,
-    Task,
     UnitEvent,
-    Version,
 )
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.deployment import Deployment
@@ -47,22 +43,8 @@ CLOCK = FakeClock(1_000.0)
 def deployment(tmp_path: Path) -> Iterator[Deployment]:
     """Version 1 deployed, version 2 at its first step."""
     opened = Deployment.open(Config(state=StateConfig(dir=str(tmp_path / "state"))), CLOCK)
-    signature = Signature(
-        features=(FeatureSpec(name="x", kind=FeatureKind.NUMERIC),), task=Task.REGRESSION
-    )
     with opened.state.transaction() as state:
-        for number in (1, 2, 3):
-            state.registry.add_version(
-                Version(
-                    model="m",
-                    version=number,
-                    digest=f"sha256:{number}",
-                    format="skops",
-                    size_bytes=1,
-                    signature=signature,
-                    created_at=0.0,
-                )
-            )
+        register(state, (version("m", number, "x") for number in (1, 2, 3)))
     opened.deploy("m", 1, **WHO)
     opened.start_rollout("m", 2, PLAN, **WHO)
     yield opened

@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from click.testing import CliRunner
 from starlette.applications import Starlette
+from tests.registered import register, version
 
 from trimtab.cli.main import cli
 from trimtab.config import Config, StateConfig
@@ -23,23 +24,19 @@ from trimtab.rollout.guardrails import GuardrailComparer, GuardrailWindows
 from trimtab.rollout.judge import RolloutJudge
 from trimtab.serve.control import control_routes
 from trimtab.types import (
-    FeatureKind,
-    FeatureSpec,
     GuardrailAction,
     GuardrailSpec,
     Harm,
     Matured,
-    PredictionFacts,
     PredictionRecord,
     RampStep,
     Rollout,
     RolloutPlan,
-    Signature,
     Task,
     UnitEvent,
-    Version,
 )
 from trimtab.ui.pages import page_routes
+from trimtab.watch import plain_facts
 from trimtab.wiring.deployment import Deployment
 
 DELAY, PER_SECOND, SECONDS, SHARE, BASE, RISK = 100.0, 10.0, 1_000.0, 0.5, 0.2, 0.6
@@ -58,7 +55,6 @@ PLAN = RolloutPlan(
     ),
     outcome_delay_seconds=DELAY,
 )
-SIGNATURE = Signature(features=(FeatureSpec(name="x", kind=FeatureKind.NUMERIC),), task=Task.BINARY)
 
 
 class Story:
@@ -68,18 +64,7 @@ class Story:
         self.folder = folder
         self.deployment = Deployment.open(Config(state=StateConfig(dir=str(folder))))
         with self.deployment.state.transaction() as state:
-            for number in (1, 2):
-                state.registry.add_version(
-                    Version(
-                        model="m",
-                        version=number,
-                        digest=f"sha256:{number}",
-                        format="skops",
-                        size_bytes=1,
-                        signature=SIGNATURE,
-                        created_at=0.0,
-                    )
-                )
+            register(state, (version("m", number, "x", task=Task.BINARY) for number in (1, 2)))
         self.deployment.deploy("m", 1, actor="ada", reason="first")
         with self.deployment.state.transaction() as state:
             rollout = controller.start(
@@ -151,19 +136,7 @@ def answer(rollout: str, i: int, at: float, arm: int) -> PredictionRecord:
 
 
 def outcome(of: PredictionRecord, value: float) -> Matured:
-    facts = PredictionFacts(
-        prediction_id=of.prediction_id,
-        model=of.model,
-        version=of.version,
-        rollout=of.rollout,
-        arm=of.arm,
-        share=of.share,
-        unit=of.unit,
-        event_time=of.event_time,
-        score=of.score,
-        positive=of.positive,
-    )
-    return Matured(facts=facts, value=value, outcome_time=of.event_time, previous=None)
+    return Matured(facts=plain_facts(of), value=value, outcome_time=of.event_time, previous=None)
 
 
 @pytest.fixture(scope="module")

@@ -11,7 +11,8 @@ import numpy as np
 import pytest
 from msgspec.structs import replace as changed
 from tests.conformance.store.conftest import new_database, postgresql
-from tests.integration.controller_story import WHO, version
+from tests.integration.controller_story import WHO
+from tests.registered import version
 from tests.unit.performance.recorded import prediction
 
 from trimtab.config import Config, JournalConfig, StateConfig, WatchConfig
@@ -147,7 +148,7 @@ def told(state: StateStore, rng: np.random.Generator, records: Sequence[Predicti
 def begun(deployment: Deployment) -> None:
     with deployment.state.transaction() as state:
         for number in (1, 2):
-            state.registry.add_version(version(number))
+            state.registry.add_version(version("m", number, "x"))
     deployment.deploy("m", 1, **WHO)
     deployment.start_rollout("m", 2, PLAN, **WHO)
 

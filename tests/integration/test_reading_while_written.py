@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
-from tests.integration.controller_story import WHO, plan, version
+from tests.integration.controller_story import WHO, plan
+from tests.registered import version
 
 from trimtab.cli.main import cli
 from trimtab.config import Config, StateConfig
@@ -20,7 +21,7 @@ def deployment(tmp_path: Path) -> Iterator[Deployment]:
     opened = Deployment.open(Config(state=StateConfig(dir=str(tmp_path))))
     with opened.state.transaction() as state:
         for number in (1, 2):
-            state.registry.add_version(version(number))
+            state.registry.add_version(version("m", number, "x"))
     opened.deploy("m", 1, **WHO)
     opened.start_rollout("m", 2, plan("roll_back"), **WHO)
     yield opened

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.registered import register, version
 
 from trimtab.errors import Conflict
 from trimtab.protocols import StateStore, StateTx
@@ -19,17 +20,13 @@ from trimtab.store.state import open_state
 from trimtab.testing import FakeClock
 from trimtab.types import (
     Alert,
-    FeatureKind,
-    FeatureSpec,
     GuardrailSpec,
     PredictionRecord,
     RampStep,
     RolloutPlan,
     RolloutState,
-    Signature,
     Task,
     UnitEvent,
-    Version,
 )
 
 PLAN = RolloutPlan(
@@ -43,24 +40,14 @@ WHO: dict[str, Any] = {"actor": "ada", "reason": "because", "clock": FakeClock(1
 def store(tmp_path: Path) -> Iterator[StateStore]:
     """Version 1 deployed, version 2 at its first step."""
     opened = open_state(f"sqlite:///{tmp_path}/state.db")
-    signature = Signature(
-        features=(FeatureSpec(name="distance", kind=FeatureKind.NUMERIC),),
-        task=Task.BINARY,
-        labels=("on time", "late"),
-    )
     with opened.transaction() as state:
-        for number in (1, 2, 3):
-            state.registry.add_version(
-                Version(
-                    model="flights",
-                    version=number,
-                    digest=f"sha256:{number}",
-                    format="skops",
-                    size_bytes=1,
-                    signature=signature,
-                    created_at=0.0,
-                )
-            )
+        register(
+            state,
+            (
+                version("flights", number, "distance", task=Task.BINARY, labels=("on time", "late"))
+                for number in (1, 2, 3)
+            ),
+        )
         controller.deploy_first(Change(state, **WHO), "flights", 1)
         controller.start(Change(state, **WHO), "flights", PLAN, 2)
     yield opened

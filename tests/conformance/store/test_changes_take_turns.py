@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from tests.integration.controller_story import WHO, plan, version
+from tests.integration.controller_story import WHO, plan
+from tests.registered import version
 
 from trimtab.config import Config, StateConfig
 from trimtab.errors import NotFound
@@ -41,7 +42,7 @@ def deployments(url: str, tmp_path: Path) -> Iterator[tuple[Deployment, Deployme
     )
     with one.state.transaction() as state:
         for number in (1, 2):
-            state.registry.add_version(version(number))
+            state.registry.add_version(version("m", number, "x"))
     one.deploy("m", 1, **WHO)
     one.start_rollout("m", 2, plan("roll_back"), **WHO)
     yield one, other

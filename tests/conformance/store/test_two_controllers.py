@@ -10,7 +10,8 @@ from typing import Any, cast
 
 import psycopg
 import pytest
-from tests.integration.controller_story import WHO, Traffic, plan, subjects, version
+from tests.integration.controller_story import WHO, Traffic, plan, subjects
+from tests.registered import version
 
 from trimtab.config import Config, StateConfig
 from trimtab.errors import Conflict
@@ -69,7 +70,7 @@ def two(
     first = made[0].deployment
     with first.state.transaction() as state:
         for number in (1, 2):
-            state.registry.add_version(version(number))
+            state.registry.add_version(version("m", number, "x"))
     first.deploy("m", 1, **WHO)
     first.start_rollout("m", 2, plan("roll_back"), **WHO)
     yield cast("tuple[Controller, Controller]", made)

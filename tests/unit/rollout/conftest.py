@@ -17,7 +17,6 @@ from trimtab.types import (
     GuardrailSpec,
     Harm,
     Matured,
-    PredictionFacts,
     PredictionRecord,
     RampStep,
     Rollout,
@@ -28,6 +27,7 @@ from trimtab.types import (
     UnitEvent,
     Version,
 )
+from trimtab.watch import plain_facts
 
 SIGNATURE = Signature(
     features=(
@@ -224,18 +224,6 @@ def record() -> Callable[..., PredictionRecord]:
 @pytest.fixture
 def outcome() -> Callable[..., Matured]:
     def make(of: PredictionRecord, value: float, previous: float | None = None) -> Matured:
-        facts = PredictionFacts(
-            prediction_id=of.prediction_id,
-            model=of.model,
-            version=of.version,
-            rollout=of.rollout,
-            arm=of.arm,
-            share=of.share,
-            unit=of.unit,
-            event_time=of.event_time,
-            score=of.score,
-            positive=of.positive,
-        )
-        return Matured(facts=facts, value=value, outcome_time=20.0, previous=previous)
+        return Matured(facts=plain_facts(of), value=value, outcome_time=20.0, previous=previous)
 
     return make
