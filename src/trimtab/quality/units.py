@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from copy import copy
 from operator import itemgetter
 from typing import NamedTuple
 
@@ -20,6 +21,8 @@ _FAR_BETTER = 0.1
 _LEAST_FACTOR = 1.5
 _SURE = 1.63
 _BINNED = 0.002
+_APART = 0.9
+_MIXED = 0.2
 _SHARES = np.linspace(0.05, 0.95, 19)
 
 
@@ -75,7 +78,7 @@ class UnitChange(NamedTuple):
     """``now = factor · before + offset`` explains the change.
 
     ``before`` and ``after`` undoing it are the Kolmogorov-Smirnov distances. ``known`` is the pair of
-    units with that map, if there is one.
+    units with that map, if there is one. ``share`` of the rows, in (0, 1], have changed.
     """
 
     factor: float
@@ -83,6 +86,7 @@ class UnitChange(NamedTuple):
     before: float
     after: float
     known: Unit | None
+    share: float = 1.0
 
     @property
     def words(self) -> str:
@@ -90,7 +94,10 @@ class UnitChange(NamedTuple):
         named = (
             f"looks like {self.known.now} instead of {self.known.before}: " if self.known else ""
         )
-        return f"{named}{self._map} (KS {self.before:.2f}, {self.after:.2f} after undoing it)"
+        where = f" in {100 * self.share:.0f} % of rows" if self.share < 1 else ""
+        return (
+            f"{named}{self._map}{where} (KS {self.before:.2f}, {self.after:.2f} after undoing it)"
+        )
 
     @property
     def _map(self) -> str:
@@ -114,6 +121,10 @@ def unit_change(
     that the feature's unit does not suggest has to leave no more than noise (1 % of a KS test's null, or
     what time blocks differ by anyway if that is a tenth of the change), since among so many pairs one is
     always near; a fitted map no more than the null's.
+
+    Where no map explains all rows, a known pair may explain a part of them: a sender of several, or the
+    hour in which it began. It is named only if its two units hardly overlap, and if what is left is
+    no more than noise and a fifth of what there was.
 
     Args:
         binning: The feature's.
@@ -146,7 +157,8 @@ def unit_change(
     ]
     # A known pair is named unless the fit is better by more than noise.
     noise = 0.6 * spread
-    return min(found, key=lambda one: one.after + noise * (one.known is None), default=None)
+    whole = min(found, key=lambda one: one.after + noise * (one.known is None), default=None)
+    return whole or _mixed(pairs, before, now, moved, min(exact, _MIXED * moved))
 
 
 class _Spread:
@@ -165,6 +177,18 @@ class _Spread:
         """The values at 19 shares."""
         return np.interp(_SHARES, self.shares, self.values)
 
+    def mapped(self, pair: Unit) -> _Spread:
+        """What it is in another unit."""
+        found = copy(self)
+        found.values, found.shares = pair.factor * self.values + pair.offset, self.shares
+        if pair.factor < 0:
+            found.values, found.shares = found.values[::-1], 1 - found.shares[::-1]
+        return found
+
+    def at(self, values: FloatArray) -> FloatArray:
+        """The share of rows at or below each value."""
+        return np.interp(values, self.values, self.shares, 0.0, 1.0)
+
     def distance(self, now: _Spread, factor: float, offset: float) -> float:
         """The largest gap once ``now`` is mapped back; 1 without values."""
         if not len(self.values) or not len(now.values):
@@ -180,6 +204,27 @@ class _Spread:
 def _best(pairs: Iterable[Unit], before: _Spread, now: _Spread) -> tuple[float, Unit]:
     found = [(before.distance(now, pair.factor, pair.offset), pair) for pair in pairs]
     return min(found, key=itemgetter(0), default=(math.inf, Unit("", "", 1.0)))
+
+
+def _mixed(
+    pairs: Iterable[Unit], before: _Spread, now: _Spread, moved: float, most: float
+) -> UnitChange | None:
+    """The pair that explains a part of the rows best, if what is left is at most ``most``.
+
+    ``now = (1 - share) · before + share · mapped``, with the share read where both are furthest apart.
+    """
+    found: list[UnitChange] = []
+    for pair in pairs if len(before.values) and len(now.values) else ():
+        mapped = before.mapped(pair)
+        values = np.concatenate((before.values, mapped.values, now.values))
+        old, there = before.at(values), now.at(values)
+        gap = mapped.at(values) - old
+        widest = int(np.abs(gap).argmax())
+        share = float((there - old)[widest] / gap[widest]) if gap[widest] else 0.0
+        left = float(np.abs(there - old - share * gap).max())
+        if abs(gap[widest]) >= _APART and 0 < share < 1 and left <= most:
+            found.append(UnitChange(pair.factor, pair.offset, moved, left, pair, share))
+    return min(found, key=lambda one: one.after, default=None)
 
 
 def _known(unit: str | None) -> tuple[list[Unit], bool]:

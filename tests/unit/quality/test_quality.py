@@ -145,6 +145,32 @@ def test_a_factor_near_a_pair_of_units_is_not_named_after_it() -> None:
     assert "km instead of miles" in declared.words
 
 
+BINNING = fit(FeatureKind.NUMERIC, distances(ROWS))
+
+
+@pytest.mark.parametrize("share", [0.3, 0.7])
+def test_a_unit_that_changed_in_a_part_of_the_rows_is_named_with_that_part(share: float) -> None:
+    new = distances(3_000, 2)
+    new[: round(share * len(new))] *= 60.0
+    found = unit_change(BINNING, sketch(BINNING, distances(ROWS)), sketch(BINNING, new))
+    assert found is not None
+    assert found.share == pytest.approx(share, abs=0.03)
+    assert found.words.startswith("looks like minutes instead of hours: ×60 in ")
+    assert "unit_change" == compared(distances(ROWS), new).statistic
+
+
+def test_a_second_mode_of_another_shape_is_no_change_of_unit() -> None:
+    new = distances(3_000, 2)
+    new[:900] = 60.0 * np.random.default_rng(3).normal(700, 20, 900)
+    assert None is unit_change(BINNING, sketch(BINNING, distances(ROWS)), sketch(BINNING, new))
+
+
+def test_units_that_overlap_are_not_named_for_a_part_of_the_rows() -> None:
+    new = distances(3_000, 2)
+    new[:1_500] *= 1.609344
+    assert "unit_change" != compared(distances(ROWS), new, unit="miles").statistic
+
+
 def test_few_rows_name_no_unit() -> None:
     binning = fit(FeatureKind.NUMERIC, distances(ROWS))
     few = sketch(binning, 1.609344 * distances(50, 2))
