@@ -22,6 +22,7 @@ from trimtab.types import (
     PROCESS_EXIT,
     Assignment,
     Columns,
+    FeaturesAnswer,
     FloatArray,
     PredictAnswer,
     Prediction,
@@ -78,6 +79,7 @@ class PredictFlow:
         self._max_future_seconds = max_future_seconds
         self._crashes = crashes
         self._counters: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._names: dict[str, tuple[str, ...]] = {}
 
     async def predict(self, model: str, request: PredictRequest) -> PredictAnswer:
         """Answer every row, or none.
@@ -141,6 +143,34 @@ class PredictFlow:
         self._count(live.route, records)
         ordered = tuple(given[i] for i in range(len(rows)))
         return PredictAnswer(model=model, epoch=live.route.epoch, predictions=ordered)
+
+    async def features(self, model: str, request: PredictRequest) -> FeaturesAnswer:
+        """What the model would be given for each row; nothing is scored, nothing recorded.
+
+        Raises:
+            NotFound: the model is not live.
+            InvalidRow: a row cannot be taken, with its path.
+        """
+        now, live = self._clock.now(), self._board.live(model)
+        check = live.champion.checker.check
+        checked = [check(row, f"rows[{i}]") for i, row in enumerate(request.rows)]
+        resolved = await live.resolver.resolve(
+            [values for values, _ in checked],
+            [entities for _, entities in checked],
+            [self._event_time(row, now, i) for i, row in enumerate(request.rows)],
+            _feature_deadline(live, request),
+        )
+        names = self._names.get(live.champion.digest)
+        if names is None:
+            names = self._names[live.champion.digest] = live.champion.signature.names
+        return FeaturesAnswer(
+            model=model,
+            version=live.champion.version,
+            features=names,
+            values=[row.values for row in resolved],
+            sources=[row.sources for row in resolved],
+            ages_seconds=[row.ages_seconds for row in resolved] if request.provenance else None,
+        )
 
     async def _one(
         self, live: LiveModel, request: PredictRequest, started: float, now: float

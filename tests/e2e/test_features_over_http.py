@@ -134,11 +134,42 @@ def test_an_odd_entity_or_value_costs_its_features_and_no_answer(
     assert ask(server, {"amount": 20.0, "customer": customer})["sources"] == sources
 
 
+def test_the_features_of_a_model_are_told_as_it_would_be_given_them(server: Running) -> None:
+    rows = [
+        {"features": {"cents": 400.0, "customer": "ann"}, "event_time": NOW},
+        {"features": {"amount": 7.0, "customer": "nobody"}, "event_time": NOW},
+    ]
+    with server.client as client:
+        told = client.post("/models/risk/features", json={"rows": rows, "provenance": True}).json()
+        short = client.post("/models/risk/features", json=rows[0])
+        before = client.get("/metrics").text
+        client.post("/models/risk/features", json={"rows": rows})
+        after = client.get("/metrics").text
+    age = pytest.approx(60.0, abs=0.01)
+    assert told == {
+        "model": "risk",
+        "version": 1,
+        "features": ["amount", "visits", "country"],
+        "values": [[20.0, 7, "fr"], [7.0, 1, "nl"]],
+        "sources": ["qrr", "qdd"],
+        "ages_seconds": [[None, age, age], [None, None, None]],
+    }
+    assert [[20.0, 7, "fr"]] == short.json()["values"]
+    assert "ages_seconds" not in short.json()
+    scored = 'ml_predictions_total{model="risk"'
+    assert [line for line in before.splitlines() if line.startswith(scored)] == [
+        line for line in after.splitlines() if line.startswith(scored)
+    ]
+
+
+@pytest.mark.parametrize("route", ["predict", "features"])
 @pytest.mark.parametrize("customer", [1.5, True, ""])
-def test_what_can_be_no_key_is_refused_with_its_path(server: Running, customer: Scalar) -> None:
+def test_what_can_be_no_key_is_refused_with_its_path(
+    server: Running, customer: Scalar, route: str
+) -> None:
     with server.client as client:
         reply = client.post(
-            "/models/risk/predict", json={"features": {"amount": 1.0, "customer": customer}}
+            f"/models/risk/{route}", json={"features": {"amount": 1.0, "customer": customer}}
         )
     assert reply.status_code == 422
     assert reply.json()["error"]["path"] == "rows[0].features.customer"

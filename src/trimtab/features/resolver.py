@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from functools import partial
 from operator import attrgetter, ne
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from trimtab.config import FeaturesConfig
 from trimtab.errors import InvalidRow
@@ -41,6 +42,13 @@ class Page(Protocol):
     def answers(self, finish: Finish) -> list[Resolved]:
         """All rows; ``finish`` gives a row what no view had."""
         ...
+
+
+class Filled(NamedTuple):
+    """Rows as far as they could be filled, and of rows that lack what they cannot do without, its place."""
+
+    rows: Sequence[Resolved]
+    lacking: Mapping[int, int]
 
 
 class Resolver:
@@ -105,17 +113,31 @@ class Resolver:
         Raises:
             InvalidRow: a feature without a default that no source has, named.
         """
+        found = await self.fill(rows, entities, event_times, deadline_ms)
+        for row, at in found.lacking.items():
+            raise self.unavailable(at, row)
+        return found.rows
+
+    async def fill(
+        self,
+        rows: Sequence[Sequence[Scalar]],
+        entities: Sequence[Mapping[str, str]],
+        event_times: Sequence[float],
+        deadline_ms: float,
+    ) -> Filled:
+        """As ``resolve``, for rows of several requests: each may be told of what it lacks by itself."""
         started = self._clock.monotonic()
         until = started + min(deadline_ms, self._most_ms) / 1e3
         page = sheet_of(rows, event_times) or Drafts(rows, event_times)
         if until > started:
             await self._read(page, entities, started, until)
-        answers = page.answers(self._finish)
+        lacking: dict[int, int] = {}
+        answers = page.answers(partial(self._finish, lacking))
         if self._tallies:
             found = _counted(answers)
             for tally in self._tallies:
                 tally.count(found)
-        return answers
+        return Filled(answers, lacking)
 
     async def _read(
         self,
@@ -168,34 +190,40 @@ class Resolver:
                 fill.board(flight)
         return bool(callers)
 
-    def _finish(self, draft: Draft, index: int) -> Resolved:
+    def _finish(self, lacking: dict[int, int], draft: Draft, index: int) -> Resolved:
         if draft.answer is not None:
             return draft.answer
         draft.open()
         if "" in draft.sources:
-            self._complete_draft(draft, index)
+            self._complete_draft(lacking, draft, index)
         return Resolved(
             values=tuple(draft.values),
             sources="".join(draft.sources),
             ages_seconds=tuple(draft.ages),
         )
 
-    def _complete_draft(self, draft: Draft, index: int) -> None:
+    def _complete_draft(self, lacking: dict[int, int], draft: Draft, index: int) -> None:
         for at, source in enumerate(draft.sources):
             if source:
                 continue
             default = self._defaults.get(at)
             if default is not None:
                 draft.put(at, default, _DEFAULT, None)
-            elif self._specs[at].nullable:
-                draft.sources[at] = _MISSING
-            else:
-                raise self._unavailable(at, index)
+                continue
+            draft.sources[at] = _MISSING
+            if not self._specs[at].nullable:
+                lacking.setdefault(index, at)
 
     def _refuse(self, view: PlannedView, feature: PlannedFeature) -> None:
         self._metrics.count("ml_feature_refused_total", view=view.name, feature=feature.name)
 
-    def _unavailable(self, at: int, row: int) -> InvalidRow:
+    def unavailable(self, at: int, row: int) -> InvalidRow:
+        """What a row is refused with that lacks the feature at this place.
+
+        Args:
+            at: The feature's place in the signature.
+            row: The row's place in its request.
+        """
         name = self._specs[at].name
         views = [v for v in self._plan.views if any(f.index == at for f in v.features)]
         return InvalidRow(

@@ -47,6 +47,9 @@ class Checker:
         names = frozenset(name for name, _, _ in self._plan)
         self._known = names.union(self._entities)
         self._extra = tuple(name for name in self._entities if name not in names)
+        optional = not any(required for _, _, required in self._plan)
+        gaps: list[Scalar] = [None] * len(self._plan)
+        self._nothing = gaps if optional and self._extra else None
         self._refuse = unknown == "refuse"
         kinds = {spec.kind for spec in signature.features}
         self._numbers = FeatureKind.CATEGORICAL not in kinds
@@ -73,6 +76,8 @@ class Checker:
         features = row.features
         if self._whole is not None and (whole := self._whole(features)) is not None:
             return whole, {}
+        if self._nothing is not None and tuple(features) == self._extra:
+            return self._nothing[:], self._keys(features, path)  # views fill all of it
         values: list[Scalar] = []
         seen = 0
         for name, convert, required in self._plan:

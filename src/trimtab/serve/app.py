@@ -69,6 +69,7 @@ def build_app(
     return Starlette(
         routes=[
             Route("/models/{model}/predict", posted(data_plane.predict), methods=["POST"]),
+            Route("/models/{model}/features", posted(data_plane.features), methods=["POST"]),
             Route("/models/{model}/invocations", posted(data_plane.invocations), methods=["POST"]),
             Route("/models/{model}/outcomes", posted(data_plane.outcomes), methods=["POST"]),
             Route("/v2/health/live", live),

@@ -143,6 +143,13 @@ class DataPlane:
         self._turnstile.in_time(request.deadline_ms)
         return await self._flow.predict(model, request)
 
+    async def features(
+        self, model: str, body: bytes, content_type: str = JSON, deadline: str = ""
+    ) -> Reply:
+        """``POST /models/{model}/features``."""
+        work = self._features(model, body, deadline)
+        return await self._guarded(model, content_type, _JSON_ALONE, work)
+
     async def outcomes(
         self, model: str, body: bytes, content_type: str = JSON, _deadline: str = ""
     ) -> Reply:
@@ -215,6 +222,12 @@ class DataPlane:
         if columnar:
             return Reply(200, _encode(wire.in_columns(answer, provenance=asked.provenance)))
         return Reply(200, _encode(answer))
+
+    async def _features(self, model: str, body: bytes, deadline: str) -> Reply:
+        asked, _ = wire.predict_request(body, self._config.max_rows)
+        asked = wire.within(asked, deadline)
+        self._turnstile.in_time(asked.deadline_ms)
+        return Reply(200, _encode(await self._flow.features(model, asked)))
 
     async def _infer(
         self, model: str, body: bytes, version: int | None, header_length: int | None, deadline: str

@@ -22,13 +22,14 @@ from trimtab.serve.v2.repository import IndexBody, IndexEntry, RepositoryBody
 from trimtab.serve.v2.request import InferBody
 from trimtab.serve.v2.routes import ModelMetadata, ModelReady, ServerMetadata
 from trimtab.serve.wire import OutcomesBody, PredictBody
-from trimtab.types import FeatureKind, FeatureSpec, PredictAnswer
+from trimtab.types import FeatureKind, FeaturesAnswer, FeatureSpec, PredictAnswer
 
 _encode = msgspec.json.Encoder().encode
 _REF = "#/components/schemas/{name}"
 _INFER = "/v2/models/{model}/infer"
 _TAKES: dict[str, Any] = {
     "/models/{model}/predict": PredictBody,
+    "/models/{model}/features": PredictBody,
     "/models/{model}/invocations": InvocationBody,
     "/models/{model}/outcomes": OutcomesBody,
     _INFER: InferBody,
@@ -40,6 +41,7 @@ _TAKES: dict[str, Any] = {
 }
 _ANSWERS: dict[str, Any] = {
     "/models/{model}/predict": PredictAnswer,
+    "/models/{model}/features": FeaturesAnswer,
     "/models/{model}/invocations": Predictions,
     "/models/{model}/outcomes": OutcomesAnswer,
     "/v2": ServerMetadata,

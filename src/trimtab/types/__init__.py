@@ -28,6 +28,7 @@ from trimtab.types.planning import Ground, ModelFile, Rows
 from trimtab.types.predictions import (
     PROCESS_EXIT,
     FeatureOrigin,
+    FeaturesAnswer,
     Matured,
     OutcomeReceipt,
     OutcomeRecord,
@@ -75,6 +76,7 @@ __all__ = [
     "FeatureKind",
     "FeatureOrigin",
     "FeatureSpec",
+    "FeaturesAnswer",
     "FloatArray",
     "Footprint",
     "Ground",

@@ -114,6 +114,20 @@ class PredictionRecord(msgspec.Struct, frozen=True, array_like=True):
     answered: tuple[float, float] | None = None
 
 
+class FeaturesAnswer(Record, frozen=True, omit_defaults=True):
+    """What a model's features are for the rows of a request, in the order of ``features``.
+
+    ``sources`` has one provenance code a feature; ``ages_seconds`` is there for those who ask for it.
+    """
+
+    model: str
+    version: int
+    features: tuple[str, ...]
+    values: list[tuple[Scalar, ...]]
+    sources: list[str]
+    ages_seconds: list[tuple[float | None, ...]] | None = None
+
+
 class OutcomeRecord(Record, frozen=True):
     """What became known later about a prediction: a label, a conversion, an amount."""
 

@@ -15,6 +15,7 @@ from trimtab import plugins
 from trimtab.act.alerts import open_alerts
 from trimtab.config import FeaturesConfig, ModelConfig
 from trimtab.errors import NotFound, TrimtabError, Unavailable
+from trimtab.features.gather import Gathered as GatheredFeatures
 from trimtab.features.guard import Guard
 from trimtab.features.resolver import Resolver
 from trimtab.features.transforms import TransformingResolver
@@ -118,6 +119,7 @@ class ModelBuilder:
         metrics: For the resolvers.
         router: Checks routes before they take traffic.
         crashes: Which candidates end processes; None where that is nobody's business.
+        turn: Features that requests of one turn lack are read together; None reads for each request.
     """
 
     deployment: Deployment
@@ -125,6 +127,7 @@ class ModelBuilder:
     metrics: Metrics
     router: Router
     crashes: CrashNotes | None = None
+    turn: Turn | None = None
     _warm: dict[tuple[str, int], LoadedModel] = field(default_factory=dict)
     _together: dict[tuple[str, int], Together] = field(default_factory=dict)
 
@@ -190,9 +193,12 @@ class ModelBuilder:
         clock, signature, config = (
             self.deployment.clock, version.signature, self._features(version.model),
         )  # fmt: skip
-        stored = Resolver(
+        alone = Resolver(
             plan, plan.stored(signature), self.stores, self.metrics, clock, config, version.model
         )
+        stored: FeatureResolver = alone
+        if self.turn is not None and plan.views:
+            stored = GatheredFeatures(alone, self.turn, clock)
         if not plan.transforms:
             return stored
         return TransformingResolver(stored, plan, signature, self.metrics, clock, config)
@@ -314,7 +320,7 @@ class Serving:
         guards = open_guards(deployment, metrics)
         router = open_router()
         crashes = CrashNotes(deployment.run_dir)
-        builder = ModelBuilder(deployment, guards, metrics, router, crashes)
+        builder = ModelBuilder(deployment, guards, metrics, router, crashes, turn)
         board = LiveBoard(
             deployment.state,
             deployment.epoch,

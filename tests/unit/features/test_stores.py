@@ -125,6 +125,7 @@ async def test_a_new_parquet_file_is_noticed_after_the_stated_time(tmp_path: Pat
     replace(tmp_path, {"entity": ["JFK"], "event_time": [100.0], "wind": [4.5]})
     store = snapshot(tmp_path, clock, check_seconds=5.0)
     await store.read("weather", ["JFK"])
+    await asyncio.wrap_future(store._pool.submit(lambda: None))  # the look that this read began
     replace(tmp_path, {"entity": ["JFK"], "event_time": [100.0], "wind": [9.0]})
     clock.advance(4.9)
     assert await store.read("weather", ["JFK"]) == {"JFK": ROW}

@@ -190,6 +190,17 @@ def test_an_entity_key_comes_beside_the_features(sent: Any, keys: dict[str, str]
     assert check(sent, checker) == ([1.5, 3, True, "AA"], keys)
 
 
+def test_a_row_of_entity_keys_alone_leaves_all_of_it_to_views() -> None:
+    checker = Checker(SIGNATURE, provided=SIGNATURE.names, entities=["user", "shop"])
+    nothing = [None] * len(SIGNATURE.names)
+    for keys in (("user", "shop"), ("shop", "user")):
+        row = RowRequest(features={key: "u1" if key == "user" else 7 for key in keys})
+        assert checker.check(row, "rows[3]") == (nothing, {"user": "u1", "shop": "7"})
+    with pytest.raises(InvalidRow) as refused:
+        checker.check(RowRequest(features={"user": "u1", "shop": 1.5}), "rows[3]")
+    assert (refused.value.code, refused.value.path) == ("wrong_type", "rows[3].features.shop")
+
+
 def test_an_entity_key_may_be_a_feature_too() -> None:
     checker = Checker(SIGNATURE, entities=["carrier", "seats"])
     assert check({}, checker) == ([1.5, 3, True, "AA"], {"carrier": "AA", "seats": "3"})

@@ -67,6 +67,9 @@ class Echo:
             model, body, f"{content_type}|{version}|{header_length}", deadline
         )
 
+    async def features(self, model: str, body: bytes, content_type: str, deadline: str) -> Reply:
+        return await self.predict(model, body, f"features|{content_type}", deadline)
+
     def refuse(self, _: str, error: TrimtabError, __: object = None) -> Reply:
         return failure(error)
 

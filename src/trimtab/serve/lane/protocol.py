@@ -344,10 +344,22 @@ async def _rest(work: Work, waiting: asyncio.Future[object] | None) -> Reply:
             await asyncio.sleep(0)
         else:
             waiting._asyncio_future_blocking = False  # noqa: SLF001 - what a task does that takes it over
-            await asyncio.wait((waiting,))
+            await _over(waiting)
         return await _resumed(work)
     finally:
         work.close()
+
+
+def _over(waiting: asyncio.Future[object]) -> asyncio.Future[None]:
+    """Done when another future is, however that ended; whoever awaits it may go away."""
+    over: asyncio.Future[None] = waiting.get_loop().create_future()
+
+    def end(_: object) -> None:
+        if not over.done():
+            over.set_result(None)
+
+    waiting.add_done_callback(end)
+    return over
 
 
 @coroutine

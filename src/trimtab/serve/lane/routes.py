@@ -16,6 +16,7 @@ Ask = Callable[[bytes], Work]
 """What answers a body."""
 
 _PREDICT = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
+_FEATURES = re.compile(rb"/models/([A-Za-z0-9_.-]+)/features")
 _INFER = re.compile(rb"/v2/models/([A-Za-z0-9_.-]+)/infer")
 _LENGTH = re.compile(r"[0-9]{1,12}")
 _DEADLINE, _HEADER_LENGTH = DEADLINE.encode(), HEADER_LENGTH.encode()
@@ -23,6 +24,10 @@ _DEADLINE, _HEADER_LENGTH = DEADLINE.encode(), HEADER_LENGTH.encode()
 
 class Predictions(Protocol):
     """Answers predictions; :class:`~trimtab.serve.dataplane.DataPlane` is one."""
+
+    def features(self, model: str, body: bytes, content_type: str, deadline: str) -> Work:
+        """What a model would be given."""
+        ...
 
     def predict(self, model: str, body: bytes, content_type: str, deadline: str) -> Work:
         """A plain prediction."""
@@ -49,6 +54,8 @@ def asked(predictions: Predictions, url: bytes, headers: Mapping[bytes, bytes]) 
     )
     if found := _PREDICT.fullmatch(url):
         return partial(_predict, predictions, found[1].decode(), content_type, deadline)
+    if found := _FEATURES.fullmatch(url):
+        return partial(_features, predictions, found[1].decode(), content_type, deadline)
     clear = _HEADER_LENGTH not in headers or _LENGTH.fullmatch(length)
     if clear and (found := _INFER.fullmatch(url)):
         bytes_of_json = int(length) if length else None
@@ -62,6 +69,12 @@ def _predict(
     predictions: Predictions, model: str, content_type: str, deadline: str, body: bytes
 ) -> Work:
     return predictions.predict(model, body, content_type, deadline)
+
+
+def _features(
+    predictions: Predictions, model: str, content_type: str, deadline: str, body: bytes
+) -> Work:
+    return predictions.features(model, body, content_type, deadline)
 
 
 def _infer(
