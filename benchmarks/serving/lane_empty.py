@@ -13,6 +13,8 @@ from trimtab.config import ServeConfig
 from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import Reply
 from trimtab.serve.lane.protocol import lane
+from trimtab.serve.line import Line
+from trimtab.serve.overload import Turnstile
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
 
@@ -26,6 +28,9 @@ class Empty:
     async def infer(self, *_: object) -> Reply:
         return EMPTY
 
+    def shed(self, *_: object) -> Reply:
+        return Reply(503, b"")
+
 
 def main() -> None:
     config = ServeConfig()
@@ -33,8 +38,10 @@ def main() -> None:
     def later(seconds: float, call: object) -> object:
         return asyncio.get_running_loop().call_later(seconds, call)  # type: ignore[arg-type]
 
-    connections = Connections(config, time.monotonic, Metrics(), later)
-    http = lane(Empty(), config.max_body_bytes, connections, Turns())
+    turns, metrics = Turns(), Metrics()
+    connections = Connections(config, time.monotonic, metrics, later)
+    line = Line(Turnstile(config, time.monotonic, metrics, turns.soon), turns)
+    http = lane(Empty(), config.max_body_bytes, connections, turns, line)
     uvicorn.run(Starlette(), http=http, port=int(sys.argv[1]), log_config=None, access_log=False)
 
 

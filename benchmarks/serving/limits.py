@@ -20,7 +20,18 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from models import bodies, trained
-from run import HERE, LOAD_CORE, Asked, Running, command, free_port, loaded, started, stopped
+from run import (
+    HERE,
+    LOAD_CORE,
+    Asked,
+    Running,
+    command,
+    free_port,
+    loaded,
+    resident_mb,
+    started,
+    stopped,
+)
 
 BODIES = 3_000
 RECORD_BYTES = 700
@@ -54,27 +65,52 @@ def half(folder: Path, model: str, sent: Path, seconds: str) -> None:
 def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
     server = served(folder, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": "60000"})
     try:
+        began = cpu_seconds(server.process.pid)
         peak = loaded(server.asked, 64, seconds)
+        each = (cpu_seconds(server.process.pid) - began) / (peak["per_second"] * float(seconds))
     finally:
         stopped(server.process)
     # What requests wait for each other at the peak is what they may wait above it.
-    wait = f"{peak['p50_ms']:.1f}"
+    wait, rate = f"{peak['p50_ms']:.1f}", peak["per_second"]
+    loads = (
+        ("0.9 x peak", 0.9, 256, seconds, 0.0),
+        ("3 x peak", 3.0, 512, seconds, 0.0),
+        ("0.5 x, right after", 0.5, 256, "3", 0.0),
+        ("3 x peak, clients heed Retry-After", 3.0, 900, seconds, 1.0),
+    )
+    found = {}
     server = served(folder, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": wait})
     try:
-        rate = peak["per_second"]
-        below = paced(server.asked, 256, seconds, 0.9 * rate)
-        above = paced(server.asked, 512, seconds, 3 * rate)
-        after = paced(server.asked, 256, "3", 0.5 * rate)
+        for name, times, connections, length, heeded in loads:
+            began = cpu_seconds(server.process.pid)
+            one = paced(server.asked, connections, length, times * rate, heeded)
+            took = cpu_seconds(server.process.pid) - began
+            one["efficiency"] = each * one["per_second"] * float(length) / took
+            found[name] = one | {"resident_mb": resident_mb(server.process.pid)}
     finally:
         stopped(server.process)
     print(f"\n{model}, peak {rate:,.0f}/s at 64 connections (p99 {peak['p99_ms']:.1f} ms)\n"
-          "| load | answers/s | of peak | refused/s | not sent | p50 / p99 of answers, ms | calm after, s |"
-          " generator busy |\n|---|---|---|---|---|---|---|---|")  # fmt: skip
-    for name, found in (("0.9 x peak", below), ("3 x peak", above), ("0.5 x, right after", after)):
-        print(f"| {name} | {found['per_second']:,.0f} | {found['per_second'] / rate:.2f} |"
-              f" {found['refused_per_second']:,.0f} | {found['starved']:,.0f} |"
-              f" {found['p50_ms']:.1f} / {found['p99_ms']:.1f} | {found['settled_s']:.2f} |"
-              f" {found['busy']:.0%} |", flush=True)  # fmt: skip
+          "| load | answers/s | of peak | of peak, by CPU time | refused/s | held back/s | p50 / p99 of answers, ms | p99 of refusals, ms |"
+          " calm after, s | resident, MB | generator busy |\n|---|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for (name, _, _, length, _), one in zip(loads, found.values(), strict=True):
+        print(f"| {name} | {one['per_second']:,.0f} | {one['per_second'] / rate:.2f} | {one['efficiency']:.2f} |"
+              f" {one['refused_per_second']:,.0f} | {one['starved'] / float(length):,.0f} |"
+              f" {one['p50_ms']:.1f} / {one['p99_ms']:.1f} | {one['refused_p99_ms']:.0f} |"
+              f" {one['settled_s']:.2f} | {one['resident_mb']:.0f} | {one['busy']:.0%} |", flush=True)  # fmt: skip
+    floor(sent, model, rate)
+
+
+def floor(sent: Path, model: str, rate: float) -> None:
+    """What it would take to read and refuse two requests for each one that is answered at the peak."""
+    asked = Asked(free_port(), f"/models/{model}/predict", sent)
+    server = started(command(sent.parent, "trimtab-empty", model, sent, asked.port), asked,
+                     sent.with_suffix(".log"))  # fmt: skip
+    try:
+        empty = loaded(server.asked, 64, "3")["per_second"]
+    finally:
+        stopped(server.process)
+    print(f"Reading a request and writing a constant takes {1e6 / empty:.1f} us here, {rate / empty:.2f} of an"
+          f" answer: to refuse all above the peak would take {2 * rate / empty:.0%} of the core.", flush=True)  # fmt: skip
 
 
 def durable(folder: Path, model: str, sent: Path, seconds: str) -> None:
@@ -143,11 +179,24 @@ def served(folder: Path, model: str, sent: Path, settings: Mapping[str, str]) ->
             del os.environ[name]
 
 
-def paced(asked: Asked, connections: int, seconds: str, rate: float) -> dict[str, float]:
+def cpu_seconds(pid: int) -> float:
+    """Processor time of the worker of a server so far."""
+    listed = subprocess.run(
+        ["/bin/ps", "-o", "pid=,args=", "-s", str(pid)], check=True, capture_output=True, text=True
+    ).stdout
+    worker = next(line.split()[0] for line in listed.splitlines() if "serve.worker" in line)
+    fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
+def paced(
+    asked: Asked, connections: int, seconds: str, rate: float, retry_after: float = 0.0
+) -> dict[str, float]:
     """The figures of an open load."""
     run = subprocess.run(
         ["/usr/bin/taskset", "-c", LOAD_CORE, sys.executable, str(HERE / "paced.py"),
-         str(asked.port), asked.route, str(connections), seconds, str(asked.bodies), f"{rate:.1f}"],
+         str(asked.port), asked.route, str(connections), seconds, str(asked.bodies), f"{rate:.1f}",
+         str(retry_after)],
         check=True, capture_output=True, text=True,
     )  # fmt: skip
     found: dict[str, float] = json.loads(run.stdout)

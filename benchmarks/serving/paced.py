@@ -1,6 +1,7 @@
-"""An open load, a process of its own: ``paced.py PORT PATH CONNECTIONS SECONDS BODIES RATE``.
+"""An open load, a process of its own: ``paced.py PORT PATH CONNECTIONS SECONDS BODIES RATE [RETRY_AFTER]``.
 
-Requests are due at a fixed rate whatever the server does; each takes an idle connection, up to so many.
+Requests are due at a fixed rate whatever the server does; each takes an idle connection, up to so many. After a
+refusal a connection stays idle for RETRY_AFTER seconds, 0 if not given: a client that does as it is told.
 Latencies count from when a request was due. Prints a line of JSON: answers and refusals (503) a second,
 latencies of answers in milliseconds, requests that found no connection (``starved``), the time after which all
 answers of a tenth of a second took less than 50 ms (``settled_s``), and the share of a core that it took.
@@ -45,29 +46,41 @@ class Connection(asyncio.Protocol):
         if len(self._buffer) < head + 4 + length:
             return
         status, self._buffer = self._buffer[9:12], b""
-        self._load.answered(status, self._due)
-        self._load.idle.append(self)
+        if self._load.answered(status, self._due):
+            self._load.idle.append(self)
+        else:
+            asyncio.get_running_loop().call_later(
+                self._load.retry_after, self._load.idle.append, self
+            )
 
     def connection_lost(self, _: Exception | None) -> None:
         self._load.lost(self)
 
 
 class Load:
-    def __init__(self, port: int, most: int, requests: list[bytes]) -> None:
+    def __init__(
+        self, port: int, most: int, requests: list[bytes], retry_after: float = 0.0
+    ) -> None:
+        self.retry_after = retry_after
         self._port, self._most = port, most
         self._requests = cycle(requests)
         self.idle: list[Connection] = []
         self.taken: list[tuple[float, float]] = []
+        self.until_refused: list[float] = []
         self.refused = self.starved = self.other = self.open = 0
 
-    def answered(self, status: bytes, due: float) -> None:
+    def answered(self, status: bytes, due: float) -> bool:
+        """Note an answer; whether its connection may ask again at once."""
         now = time.perf_counter()
         if status == b"200":
             self.taken.append((now, now - due))
         elif status == b"503":
             self.refused += 1
+            self.until_refused.append(now - due)
+            return not self.retry_after
         else:
             self.other += 1
+        return True
 
     def lost(self, connection: Connection) -> None:
         self.open -= 1
@@ -106,6 +119,7 @@ class Load:
                     "refused_per_second": self.refused / seconds,
                     "starved": self.starved,
                     "other": self.other,
+                    "refused_p99_ms": float(np.percentile(self.until_refused or [0.0], 99)) * 1e3,
                     "p50_ms": float(p50),
                     "p99_ms": float(p99),
                     "settled_s": float(slow.max()) if len(slow) else 0.0,
@@ -122,6 +136,6 @@ if __name__ == "__main__":
         + body
         for body in Path(sys.argv[5]).read_bytes().splitlines()
     ]
-    uvloop.run(
-        Load(int(sys.argv[1]), int(sys.argv[3]), sent).run(float(sys.argv[6]), float(sys.argv[4]))
-    )
+    told = float(sys.argv[7]) if len(sys.argv) > 7 else 0.0
+    load = Load(int(sys.argv[1]), int(sys.argv[3]), sent, told)
+    uvloop.run(load.run(float(sys.argv[6]), float(sys.argv[4])))

@@ -49,7 +49,7 @@ class ServeConfig(Section, frozen=True):
 
     ``max_body_bytes`` and ``max_rows`` bound one request; ``max_in_flight`` bounds a worker's open
     predictions, and ``max_wait_ms`` how long requests may have waited for those before them, above which
-    they are refused with 503. A worker holds ``max_connections``, and cuts one whose request takes longer than
+    newer ones are answered first and they are refused with 503. A worker holds ``max_connections``, and cuts one whose request takes longer than
     ``request_seconds`` to arrive, or whose client does not take its answers for so long. A worker whose resident memory is above ``max_worker_bytes`` gives way to a fresh one, 0 never.
     ``drain_seconds`` is how long a stopping
     worker waits for requests in flight; ``unknown_features`` refuses or ignores unknown names;

@@ -89,6 +89,7 @@ class DataPlane:
         self._meters = Meters(metrics, known)
         self._in_thread = in_thread
         self._turnstile = turnstile
+        self._sheds: dict[tuple[bool, str], Reply] = {}
 
     async def predict(
         self, model: str, body: bytes, content_type: str = JSON, deadline: str = ""
@@ -201,6 +202,16 @@ class DataPlane:
     def refuse(self, model: str, error: TrimtabError, failed: Failed | None = None) -> Reply:
         """Answer a request whose body could not be taken."""
         reply = (failed or failure)(error)
+        self._meters.answered(model, reply.status)
+        return reply
+
+    def shed(self, model: str, tensors: bool, reason: str) -> Reply:
+        """Refuse a prediction unread: counted, with the same reply for all of its wire."""
+        self._turnstile.shed(reason)
+        reply = self._sheds.get((tensors, reason))
+        if reply is None:
+            reply = (inference_failure if tensors else failure)(self._turnstile.refusal(reason))
+            self._sheds[tensors, reason] = reply
         self._meters.answered(model, reply.status)
         return reply
 

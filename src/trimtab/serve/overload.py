@@ -1,10 +1,9 @@
 """Early refusal: what a worker cannot answer in time, it says so at once.
 
-A worker answers the requests that arrived together one after the other, in a turn of its event loop. So
-the time since a turn began is the least that a request has waited which is only now looked at. When
-that is more than ``max_wait_ms``, there are more requests than can be answered in time, and the rest of
-the turn is refused, which costs a fraction of an answer; the next turn is short again. Requests that
-wait for something else, such as a feature store, are bounded by their number.
+A request that has waited longer than ``max_wait_ms`` shows that there are more of them than can be answered
+in time. The lane's requests stand in line (:mod:`trimtab.serve.line`), which knows since when. Of all others, the
+time since the turn of the event loop began in which they are looked at is the least that they have waited.
+Requests that wait for something else, such as a feature store, are bounded by their number.
 """
 
 from __future__ import annotations
@@ -19,7 +18,8 @@ Soon = Callable[[Callable[[], None]], object]
 """Calls a function in the loop's next turn."""
 
 SHED_CODES = frozenset({"overloaded", "deadline_passed"})
-REASONS = ("queue", "in_flight", "deadline")
+REASONS = ("queue", "in_flight", "deadline", "gone")
+AGAIN = "Wait as Retry-After says, and try again."
 
 
 class Turnstile:
@@ -41,7 +41,10 @@ class Turnstile:
     ) -> None:
         self._most_open = config.max_in_flight
         self._most_seconds = config.max_wait_ms / 1e3
-        self._monotonic = monotonic
+        self.monotonic = monotonic
+        self.arrived: float | None = None
+        """When the request came that is let in now; None if the turn's beginning is all that is known."""
+
         self._soon = soon
         self._show = metrics.setter("ml_requests_in_flight")
         self._shed = {
@@ -51,19 +54,28 @@ class Turnstile:
         self._open = 0
         self._shown = 0
 
+    @property
+    def full(self) -> bool:
+        """Whether no more requests may be open."""
+        return self._open >= self._most_open
+
+    def late(self, arrived: float, now: float) -> bool:
+        """Whether a request that came then has waited too long."""
+        return now - arrived > self._most_seconds
+
     def enter(self) -> float:
         """Let a request in; each that was let in must leave. The time now.
 
         Raises:
             Unavailable: it has waited too long already, or too many are open (``overloaded``).
         """
-        now = self._monotonic()
+        now = self.monotonic()
         if self._began is None:
             self._begin(now)
-        elif now - self._began > self._most_seconds:
-            raise self._refusal("queue", "More requests are waiting than can be answered in time.")
-        if self._open >= self._most_open:
-            raise self._refusal("in_flight", f"{self._open} requests are in flight already.")
+        if self.arrived is None and self._began is not None and self.late(self._began, now):
+            raise self._refused("queue")
+        if self.full:
+            raise self._refused("in_flight")
         self._open += 1
         return now
 
@@ -71,7 +83,7 @@ class Turnstile:
         """A request that was let in is answered."""
         self._open -= 1
         if self._began is None:
-            self._begin(self._monotonic())
+            self._begin(self.monotonic())
 
     def in_time(self, deadline_ms: float | None) -> None:
         """Refuse work for somebody who has stopped waiting.
@@ -79,14 +91,31 @@ class Turnstile:
         Raises:
             Unavailable: the request's deadline passed while it waited (``deadline_passed``).
         """
-        if deadline_ms is None or self._began is None:
+        since = self._began if self.arrived is None else self.arrived
+        if deadline_ms is None or since is None:
             return
-        if self._monotonic() - self._began >= deadline_ms / 1e3:
-            raise self._refusal(
-                "deadline",
+        if self.monotonic() - since >= deadline_ms / 1e3:
+            self.shed("deadline")
+            raise Unavailable(
                 f"The deadline of {deadline_ms:g} ms passed while the request waited.",
                 code="deadline_passed",
+                hint=AGAIN,
             )
+
+    def shed(self, reason: str) -> None:
+        """Count a request that is not answered, for one of the reasons above."""
+        self._shed[reason](1.0)
+
+    def refusal(self, reason: str) -> Unavailable:
+        """What is told to whom it is not let in."""
+        message = "More requests are waiting than can be answered in time."
+        if reason == "in_flight":
+            message = f"{self._most_open} requests are in flight already."
+        return Unavailable(message, code="overloaded", hint=AGAIN)
+
+    def _refused(self, reason: str) -> Unavailable:
+        self.shed(reason)
+        return self.refusal(reason)
 
     def _begin(self, now: float) -> None:
         self._began = now
@@ -97,7 +126,3 @@ class Turnstile:
         if self._shown != self._open:
             self._shown = self._open
             self._show(self._open)
-
-    def _refusal(self, reason: str, message: str, code: str = "overloaded") -> Unavailable:
-        self._shed[reason](1.0)
-        return Unavailable(message, code=code, hint="Wait as Retry-After says, and try again.")

@@ -26,6 +26,7 @@ from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.explorer import explorer_route
 from trimtab.serve.features import FeatureDesk
 from trimtab.serve.lane.protocol import lane
+from trimtab.serve.line import Line
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.overload import Turnstile
@@ -40,7 +41,9 @@ from trimtab.wiring.serving import Serving
 MEMORY_SECONDS = 5.0
 
 
-def build(child: Child, metrics: Metrics, turns: Turns) -> tuple[Starlette, DataPlane]:
+def build(
+    child: Child, metrics: Metrics, turns: Turns, turnstile: Turnstile
+) -> tuple[Starlette, DataPlane]:
     """The application of one worker, opened and drained by its lifespan, and its data plane."""
     deployment = Deployment.open(child.config)
     metrics.gather(turns.soon)
@@ -79,7 +82,7 @@ def build(child: Child, metrics: Metrics, turns: Turns) -> tuple[Starlette, Data
         config=child.config.serve,
         clock=deployment.clock,
         metrics=metrics,
-        turnstile=Turnstile(child.config.serve, deployment.clock.monotonic, metrics, turns.soon),
+        turnstile=turnstile,
         known=serving.board.knows,
         in_thread=asyncio.to_thread,
     )
@@ -144,9 +147,11 @@ async def _rpc(
 
 def serve(child: Child, metrics: Metrics) -> None:
     """Run until the supervisor says stop or is gone."""
-    turns = Turns(min(MOST_WAITING, child.config.serve.max_in_flight))
-    app, data_plane = build(child, metrics, turns)
     config = child.config.serve
+    most = min(MOST_WAITING, config.max_in_flight)
+    turns = Turns(most)
+    turnstile = Turnstile(config, time.monotonic, metrics, turns.soon)
+    app, data_plane = build(child, metrics, turns, turnstile)
     connections = Connections(config, time.monotonic, metrics, _later)
     server = uvicorn.Server(
         uvicorn.Config(
@@ -156,6 +161,7 @@ def serve(child: Child, metrics: Metrics) -> None:
                 config.max_body_bytes,
                 connections,
                 turns,
+                Line(turnstile, turns, most),
                 taken=config.http == "lane",
             ),
             log_config=None,

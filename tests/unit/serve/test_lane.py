@@ -22,6 +22,8 @@ from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import DataPlane, Reply, failure
 from trimtab.serve.lane.heads import LONGEST_HEAD, MOST_HEADS, Head, Heads
 from trimtab.serve.lane.protocol import LaneProtocol, lane, unreadable
+from trimtab.serve.line import Line
+from trimtab.serve.overload import Turnstile
 from trimtab.serve.turns import Turns
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics
@@ -73,6 +75,9 @@ class Echo:
     def refuse(self, _: str, error: TrimtabError, __: object = None) -> Reply:
         return failure(error)
 
+    def shed(self, model: str, tensors: bool, reason: str) -> Reply:
+        return failure(Unavailable(f"{model} {tensors} {reason}"))
+
     def answered(self, model: str, status: int) -> None:
         """Nobody asks here what was counted."""
 
@@ -120,7 +125,10 @@ async def serving(
     )
     http: Any = Plain
     if in_lane or held is not None:
-        http = lane(echo, LIMIT, held or Held(), Turns(), taken=in_lane)
+        turns = Turns()
+        turnstile = Turnstile(ServeConfig(), FakeClock().monotonic, Metrics(), turns.soon)
+        line = Line(turnstile, turns)
+        http = lane(echo, LIMIT, held or Held(), turns, line, taken=in_lane)
     config = uvicorn.Config(app, http=http, log_config=None, access_log=False, loop="none")
     server = uvicorn.Server(config)
     listener = socket.create_server(("127.0.0.1", 0))
@@ -309,7 +317,7 @@ async def test_a_head_that_was_seen_before_means_the_same(name: str) -> None:
 
 def test_heads_that_are_not_clearly_one_head_are_not_remembered() -> None:
     heads = Heads(Echo(), LIMIT)
-    head = Head(lambda body: Echo().predict("m", body), 2, keep_alive=True)
+    head = Head(lambda body: Echo().predict("m", body), lambda _: Reply(503, b""), 2, True)
     sent = post()[:-2]
     heads.keep(sent, head)
     assert heads.known(sent) is head

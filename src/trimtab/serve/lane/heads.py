@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trimtab.serve.lane.routes import Ask, Predictions, asked
+from trimtab.serve.lane.routes import Ask, Predictions, Refuse, asked
 
 MOST_HEADS = 1_024
 LONGEST_HEAD = 2_048
@@ -21,9 +21,10 @@ _NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request's head that the lane takes: what answers its body, of how many bytes, and what then."""
+    """A request's head that the lane takes: what answers or refuses its body, of how many bytes, and what then."""
 
     ask: Ask
+    refuse: Refuse
     length: int
     keep_alive: bool
 
@@ -52,8 +53,8 @@ class Heads:
         length = first.get(b"content-length", b"")
         if not (_NOT_PLAIN.isdisjoint(first) and length.isdigit() and int(length) <= self._limit):
             return None
-        ask = asked(self._predictions, url, first)
-        return None if ask is None else Head(ask, int(length), keep_alive)
+        found = asked(self._predictions, url, first)
+        return None if found is None else Head(*found, int(length), keep_alive)
 
     def keep(self, sent: bytes, head: Head) -> None:
         """Know a head by its bytes from now on, if they are few, and clearly one head and nothing else.

@@ -28,6 +28,7 @@ from trimtab.serve.dataplane import Reply, failure
 from trimtab.serve.lane.heads import END, Head, Heads
 from trimtab.serve.lane.replies import Replies
 from trimtab.serve.lane.routes import Predictions, Work
+from trimtab.serve.line import Line
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Event
 
@@ -61,11 +62,21 @@ class Turn:
     head: Head
     keep_alive: bool
     parsed: bool
-    body: bytearray = field(default_factory=bytearray)
+    connection: LaneProtocol
+    arrived: float = 0.0
+    body: bytearray | bytes = field(default_factory=bytearray)
     more_body: bool = True
     response_complete: bool = False
     disconnected: bool = False
     message_event: _Nobody = _NOBODY
+
+    def answer(self) -> None:
+        """Begin to answer it."""
+        self.connection.begin(self)
+
+    def refuse(self, reason: str) -> None:
+        """Send it away unread."""
+        self.connection.refuse(self, reason)
 
 
 class LaneProtocol(HttpToolsProtocol):
@@ -76,6 +87,7 @@ class LaneProtocol(HttpToolsProtocol):
     door: Connections
     replies: Replies
     turns: Turns
+    line: Line
     leaving = False
     began: float | None = None
     behind: float | None = None
@@ -115,7 +127,7 @@ class LaneProtocol(HttpToolsProtocol):
 
     def _known(self, head: Head, data: bytes, end: int) -> None:
         """Answer a request whose head is known, or wait for its body."""
-        turn = Turn(head, head.keep_alive and not self.leaving, parsed=False)
+        turn = Turn(head, head.keep_alive and not self.leaving, False, self)
         self.cycle = self._turn = turn  # type: ignore[assignment]  # what the base class reads of it is there
         if len(data) - end == head.length:
             self._complete(turn, data[end:])
@@ -165,7 +177,8 @@ class LaneProtocol(HttpToolsProtocol):
 
     def _last_word(self, reply: Reply) -> None:
         self._count(reply.status)
-        self._write(reply, keep_alive=False)
+        default = self.server_state.default_headers
+        self.transport.write(self.replies.bytes_of(reply, default, keep_alive=False))
         self.transport.close()
 
     def _count(self, status: int) -> None:
@@ -193,7 +206,7 @@ class LaneProtocol(HttpToolsProtocol):
                 self.cycle.keep_alive = False
         else:
             self.heads.keep(sent, head)
-            self._turn = Turn(head, head.keep_alive and not self.leaving, parsed=True)
+            self._turn = Turn(head, head.keep_alive and not self.leaving, True, self)
             self.cycle = self._turn  # type: ignore[assignment]  # as above
 
     def on_body(self, body: bytes) -> None:
@@ -216,8 +229,18 @@ class LaneProtocol(HttpToolsProtocol):
 
     def _complete(self, turn: Turn, body: bytes) -> None:
         self.began = None
+        turn.body = body
         turn.more_body = False
-        self._run(turn, turn.head.ask(body))
+        self.line.join(turn)
+
+    def begin(self, turn: Turn) -> None:
+        """Answer a request whose time has come."""
+        self._run(turn, turn.head.ask(bytes(turn.body)))
+
+    def refuse(self, turn: Turn, reason: str) -> None:
+        """Refuse a request unread."""
+        reply, default = turn.head.refuse(reason), self.server_state.default_headers
+        self._end(turn, self.replies.again(reply, default, keep_alive=turn.keep_alive))
 
     def _head(self) -> Head | None:
         """The head that has just been parsed, if the lane takes it now."""
@@ -270,17 +293,20 @@ class LaneProtocol(HttpToolsProtocol):
             self.turns.reply(partial(self._answer, turn, task.result()))
 
     def _answer(self, turn: Turn, reply: Reply) -> None:
+        crashed = reply is _CRASHED  # the connection is closed then, as uvicorn does
+        default = self.server_state.default_headers
+        told = self.replies.bytes_of(reply, default, keep_alive=turn.keep_alive)
+        self._end(turn, told, closes=crashed)
+
+    def _end(self, turn: Turn, told: bytes, *, closes: bool = False) -> None:
+        """Send a request's whole reply."""
         turn.response_complete = True
         if turn.disconnected or self.transport.is_closing():
             return
-        self._write(reply, keep_alive=turn.keep_alive)
-        if not turn.keep_alive or reply is _CRASHED:  # as uvicorn does when the application raises
+        self.transport.write(told)
+        if closes or not turn.keep_alive:
             self.transport.close()
         self.on_response_complete()
-
-    def _write(self, reply: Reply, *, keep_alive: bool) -> None:
-        default = self.server_state.default_headers
-        self.transport.write(self.replies.bytes_of(reply, default, keep_alive=keep_alive))
 
     def on_response_complete(self) -> None:
         """Go on with what is queued; a sweep closes connections that stay quiet, not a timer for each."""
@@ -299,6 +325,7 @@ def lane(
     body_limit: int,
     connections: Connections,
     turns: Turns,
+    line: Line,
     *,
     taken: bool = True,
 ) -> type[LaneProtocol]:
@@ -309,6 +336,7 @@ def lane(
         body_limit: Longer bodies are left to the ASGI application, in bytes.
         connections: Holds and cuts connections.
         turns: What the requests of a turn share.
+        line: Where they wait for their answer.
         taken: Whether the lane is used; else all requests are left to the application.
     """
 
@@ -318,7 +346,7 @@ def lane(
         door = connections
         replies = Replies()
 
-    InLane.turns = turns
+    InLane.turns, InLane.line = turns, line
 
     return InLane
 

@@ -17,6 +17,16 @@ class Replies:
     def __init__(self) -> None:
         self._default: Headers = ()
         self._made: dict[tuple[int, str, bool], tuple[bytes, bytes]] = {}
+        self._whole: dict[tuple[Reply, bool], bytes] = {}
+
+    def again(self, reply: Reply, default: Headers, *, keep_alive: bool) -> bytes:
+        """A whole reply that is sent many times in a second, made once in each."""
+        self._renew(default)
+        whole = self._whole.get((reply, keep_alive))
+        if whole is None:
+            whole = self.bytes_of(reply, default, keep_alive=keep_alive)
+            self._whole[reply, keep_alive] = whole
+        return whole
 
     def bytes_of(self, reply: Reply, default: Headers, *, keep_alive: bool) -> bytes:
         """A whole reply.
@@ -29,14 +39,19 @@ class Replies:
         if reply.headers:
             before, behind = _around(reply, default, keep_alive=keep_alive)
             return b"%b%d%b%b" % (before, len(reply.body), behind, reply.body)
-        if default is not self._default:
-            self._default = default
-            self._made.clear()
+        self._renew(default)
         key = (reply.status, reply.content_type, keep_alive)
         made = self._made.get(key)
         if made is None:
             made = self._made[key] = _around(reply, default, keep_alive=keep_alive)
         return b"%b%d%b%b" % (made[0], len(reply.body), made[1], reply.body)
+
+    def _renew(self, default: Headers) -> None:
+        """Forget what bears an older date."""
+        if default is not self._default:
+            self._default = default
+            self._made.clear()
+            self._whole.clear()
 
 
 def _around(reply: Reply, default: Headers, *, keep_alive: bool) -> tuple[bytes, bytes]:

@@ -15,6 +15,9 @@ Work = Coroutine[Any, Any, Reply]
 Ask = Callable[[bytes], Work]
 """What answers a body."""
 
+Refuse = Callable[[str], Reply]
+"""What refuses one unread, for a reason of :mod:`trimtab.serve.overload`."""
+
 _PREDICT = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
 _FEATURES = re.compile(rb"/models/([A-Za-z0-9_.-]+)/features")
 _INFER = re.compile(rb"/v2/models/([A-Za-z0-9_.-]+)/infer")
@@ -45,23 +48,32 @@ class Predictions(Protocol):
         """One of the Open Inference Protocol."""
         ...
 
+    def shed(self, model: str, tensors: bool, reason: str) -> Reply:
+        """Refuse a prediction unread; ``tensors`` is whether it was one of the Open Inference Protocol."""
+        ...
 
-def asked(predictions: Predictions, url: bytes, headers: Mapping[bytes, bytes]) -> Ask | None:
-    """What answers a POST to an address with these headers; None if it is not for the lane."""
+
+def asked(
+    predictions: Predictions, url: bytes, headers: Mapping[bytes, bytes]
+) -> tuple[Ask, Refuse] | None:
+    """What answers or refuses a POST to an address with these headers; None if it is not for the lane."""
     content_type, deadline, length = (
         headers.get(name, b"").decode("latin-1")
         for name in (b"content-type", _DEADLINE, _HEADER_LENGTH)
     )
     if found := _PREDICT.fullmatch(url):
-        return partial(_predict, predictions, found[1].decode(), content_type, deadline)
+        model = found[1].decode()
+        ask = partial(_predict, predictions, model, content_type, deadline)
+        return ask, partial(predictions.shed, model, False)
     if found := _FEATURES.fullmatch(url):
-        return partial(_features, predictions, found[1].decode(), content_type, deadline)
+        model = found[1].decode()
+        ask = partial(_features, predictions, model, content_type, deadline)
+        return ask, partial(predictions.shed, model, False)
     clear = _HEADER_LENGTH not in headers or _LENGTH.fullmatch(length)
     if clear and (found := _INFER.fullmatch(url)):
-        bytes_of_json = int(length) if length else None
-        return partial(
-            _infer, predictions, found[1].decode(), content_type, deadline, bytes_of_json
-        )
+        bytes_of_json, model = int(length) if length else None, found[1].decode()
+        ask = partial(_infer, predictions, model, content_type, deadline, bytes_of_json)
+        return ask, partial(predictions.shed, model, True)
     return None
 
 
