@@ -1,7 +1,7 @@
 """NannyML's own figures on the data it ships, and that data as counts. Runs in its environment.
 
 Usage: PYTHON nannyml_peer.py FOLDER. Writes FOLDER/NAME.json, what it says by chunk of 5,000 rows, and
-FOLDER/NAME.npz, rows by chunk, score (thousandths) and outcome.
+FOLDER/NAME.npz, rows by chunk, score (thousandths) and outcome; ``small`` has chunks of 1,000 rows.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ os.environ["NML_DISABLE_USAGE_LOGGING"] = "1"  # it reports its use to its maker
 import nannyml as nml  # noqa: E402
 import numpy as np  # noqa: E402
 
-CHUNK_ROWS = 5_000
+CHUNK_ROWS, SMALL_ROWS = 5_000, 1_000
 SETS = {
     "car_loan": (nml.datasets.load_synthetic_car_loan_dataset, "repaid", "y_pred_proba", "y_pred"),
     "employment_ma": (
@@ -74,14 +74,15 @@ def figures(name: str, folder: Path) -> None:
         folder / f"{name}.npz",
         reference=counts(reference, score, outcome),
         analysis=counts(analysis, score, outcome),
+        small=counts(analysis, score, outcome, SMALL_ROWS),
     )
 
 
-def counts(frame: object, score: str, outcome: str) -> np.ndarray:
+def counts(frame: object, score: str, outcome: str, rows: int = CHUNK_ROWS) -> np.ndarray:
     """Rows by chunk, thousandths of score, and outcome; the last short chunk is its own."""
     thousandths = np.rint(np.asarray(frame[score], dtype=float) * 1_000).astype(int)
     hit = np.asarray(frame[outcome], dtype=int)
-    chunk = np.arange(len(hit)) // CHUNK_ROWS
+    chunk = np.arange(len(hit)) // rows
     table = np.zeros((chunk[-1] + 1, 1_001, 2), dtype=np.uint16)
     np.add.at(table, (chunk, thousandths, hit), 1)
     return table
