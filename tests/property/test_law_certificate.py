@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.optimize.budget import parse_budget
+from trimtab.optimize.course import Course, Standing
 from trimtab.optimize.planner import Plan, Planner
 from trimtab.protocols import ModelForm
 from trimtab.types import FloatArray, Footprint, Ground, ModelFile, Rows, Task
@@ -172,3 +173,54 @@ def test_a_segment_that_loses_more_than_its_own_budget_refuses_the_whole() -> No
     plan, kept = strict.plan(ORIGINAL, digest="sha256:0", now=0.0)
     assert kept is None
     assert any("group=few loses" in words for words in plan.trials[1].unmet)
+
+
+def test_what_changes_nothing_is_not_tried_twice() -> None:
+    offered = Offering("shift", False, [Shifted(0.01, 5.0, 50), Shifted(0.01, 5.0, 50)])
+    plan, kept = made("max_abs<=0.1", offered)
+    assert ["original", "shift 0"] == [trial.name for trial in plan.trials]
+    assert kept is not None
+
+
+class OnAll(Offering):
+    """Offers its forms to whatever it is given."""
+
+    def offers(self, form: ModelForm, ground: Ground) -> Iterator[tuple[str, ModelForm]]:
+        assert isinstance(form, Shifted)
+        assert len(ground.fit) > 0
+        for place, each in enumerate(self._forms):
+            moved = Shifted(form.by + each.by, form.us * each.us, form.size + each.size)
+            yield f"{self.name} {place}", moved
+
+
+def test_what_lost_too_much_alone_is_not_combined() -> None:
+    first = OnAll("one", False, [Shifted(0.01, 0.9, 1), Shifted(0.2, 0.1, 2)])
+    second = OnAll("two", False, [Shifted(0.02, 0.8, 3), Shifted(0.3, 0.1, 4)])
+    plan, _ = made("max_abs<=0.1", first, second)
+    assert {"original", "one 0", "one 1", "two 0", "two 1", "two 0, one 0"} == {
+        trial.name for trial in plan.trials
+    }
+
+
+def test_a_search_ends_when_its_time_is_up_and_says_what_it_left_out() -> None:
+    told: list[Standing] = []
+    clock = [0.0]
+
+    def slowly(files: Sequence[ModelFile], rows: Any, **settings: Any) -> list[Footprint]:
+        clock[0] += 3.0
+        return measured(files, rows, **settings)
+
+    planner = Planner(
+        ground(), parse_budget("max_abs<=0.1"),
+        [
+            OnAll(name, False, [Shifted(0.001, 0.9, size)])
+            for size, name in enumerate(("one", "two", "three"))
+        ],
+        measure=slowly, progress=told.append, course=Course(seconds=5.0, timer=lambda: clock[0]),
+    )  # fmt: skip
+    plan, kept = planner.plan(ORIGINAL, digest="sha256:0", now=0.0)
+    assert isinstance(kept, Shifted)
+    assert ["original", "one 0", "two 0"] == [trial.name for trial in plan.trials]
+    assert "After 5 s no more was tried; unfinished: two, three." in plan.words
+    assert [None, None, 17.0, 15.0] == [each.left_seconds for each in told]
+    assert [0.0, 0.0, 0.15, 6 / 21] == [each.share for each in told]

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from pathlib import Path
 
 import click
 import msgspec
 from rich.console import Console
-from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import BarColumn, TextColumn
+from rich.progress import Progress as Shown
 from rich.table import Table
 from rich.text import Text
 
@@ -18,7 +20,7 @@ from trimtab.cli.certificate import show_certificate
 from trimtab.cli.session import Session, command
 from trimtab.errors import InvalidInput, NotFound
 from trimtab.optimize.budget import Budget, parse_budget
-from trimtab.optimize.planner import Plan, Trial
+from trimtab.optimize.planner import Plan, Progress, Trial
 from trimtab.optimize.supported import NEVER, ways
 from trimtab.report.optimize_page import (
     main_change,
@@ -69,6 +71,10 @@ class Outcome(Record, frozen=True):
 @click.option("--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True)
 @click.option("--out", type=new_file, help="Write the optimised model there.")
 @click.option("--html", type=new_file, help="Write a page.")
+@click.option(
+    "--seconds", type=click.FloatRange(1), default=120.0, show_default=True,
+    help="Try no further form after so long; the certificate takes up to a minute more.",
+)  # fmt: skip
 @click.option("--seed", default=0, show_default=True, help="Of the division of rows.")
 @click.option(
     "--trust", is_flag=True, help="Allow this file to run code when it is loaded (pickle)."
@@ -89,6 +95,7 @@ def optimize(
     threshold: float,
     out: Path | None,
     html: Path | None,
+    seconds: float,
     seed: int,
     trust: bool,
 ) -> int:
@@ -132,9 +139,9 @@ def optimize(
         source = file_source(
             Path(model), held, task=Task(task), labels=labels, threshold=threshold, trust=trust
         )
-        outcome = _optimize_file(session, source, held, limits, out)
+        outcome = _optimize_file(session, source, held, limits, out, seconds)
     else:
-        outcome = _optimize_version(session, model, held, limits, out, traffic=traffic)
+        outcome = _optimize_version(session, model, held, limits, out, seconds, traffic=traffic)
     if html is not None:
         html.write_text(render_optimize(outcome.plan, model, data.name), encoding="utf-8")
     session.emit(outcome, lambda console: show_outcome(console, outcome, html))
@@ -151,10 +158,10 @@ def _show_supported(console: Console) -> None:
 
 
 def _optimize_file(
-    session: Session, source: Source, held: Held, limits: Budget, out: Path | None
+    session: Session, source: Source, held: Held, limits: Budget, out: Path | None, seconds: float
 ) -> Outcome:
-    with _shown(session) as progress:
-        plan, form = plan_for(source, held, limits, now=time.time(), progress=progress)
+    with _shown(session) as told:
+        plan, form = plan_for(source, held, limits, now=time.time(), progress=told, seconds=seconds)
     if form is None or out is None:
         return Outcome(plan=plan)
     write_form(source, held, form, out)
@@ -162,7 +169,14 @@ def _optimize_file(
 
 
 def _optimize_version(
-    session: Session, model: str, held: Held, limits: Budget, out: Path | None, *, traffic: bool
+    session: Session,
+    model: str,
+    held: Held,
+    limits: Budget,
+    out: Path | None,
+    seconds: float,
+    *,
+    traffic: bool,
 ) -> Outcome:
     name, _, reference = model.partition(":")
     with session.deployment() as deployment:
@@ -178,10 +192,9 @@ def _optimize_version(
         source = version_source(deployment, name, str(parent.version))
         if traffic:
             held = msgspec.structs.replace(held, traffic=asked(deployment, parent))
-        with _shown(session) as progress:
-            plan, form = plan_for(
-                source, held, limits, now=deployment.clock.now(), progress=progress
-            )
+        with _shown(session) as told:
+            now = deployment.clock.now()
+            plan, form = plan_for(source, held, limits, now=now, progress=told, seconds=seconds)
         if form is None:
             return Outcome(plan=plan)
         if out is not None:
@@ -199,19 +212,32 @@ def _newest(deployment: Deployment, model: str) -> str:
 
 
 @contextmanager
-def _shown(session: Session) -> Iterator[Callable[[int, str], None]]:
-    """A line that says how many forms are measured and what is next; plain lines elsewhere."""
+def _shown(session: Session) -> Iterator[Progress]:
+    """A bar with the time left and what is next; plain lines elsewhere."""
     console = session.console
     if not console.is_terminal:
-        yield lambda done, name: console.print(f"{done} measured, next: {name}", markup=False)
+        yield lambda at: console.print(
+            f"{at.measured} measured{_left(at.left_seconds)}, next: {at.next}", markup=False
+        )
         return
     columns = (
-        TextColumn("optimising"), BarColumn(bar_width=24), TextColumn("{task.completed} measured"),
-        TimeElapsedColumn(), TextColumn("{task.description}", style="dim"),
+        TextColumn("optimising"), BarColumn(bar_width=24),
+        TextColumn("{task.fields[measured]} measured{task.fields[left]}"),
+        TextColumn("{task.description}", style="dim"),
     )  # fmt: skip
-    with Progress(*columns, console=console, transient=True) as shown:
-        task = shown.add_task("", total=None)
-        yield lambda done, name: shown.update(task, completed=done, description=name)
+    with Shown(*columns, console=console, transient=True) as shown:
+        task = shown.add_task("", total=1.0, measured=0, left="")
+        yield lambda at: shown.update(
+            task, completed=at.share, description=at.next, measured=at.measured,
+            left=_left(at.left_seconds),
+        )  # fmt: skip
+
+
+def _left(seconds: float | None) -> str:
+    """How long it will take, in words; nothing while that is not known."""
+    if seconds is None:
+        return ""
+    return f", about {timedelta(seconds=round(seconds))} left"
 
 
 def show_outcome(console: Console, outcome: Outcome, html: Path | None) -> None:

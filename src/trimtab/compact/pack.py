@@ -234,6 +234,7 @@ class _Writer:
         keys, self._slot = np.unique(parts.key, return_inverse=True)
         self._keys = keys.astype(np.int64)
         self._slot_bits = _bits(len(keys))
+        self._leaf_bits = max(_bits(len(self._leaves)), 1)
         self._two_leaves = parts.flags & NEAR_LEAF != 0
 
     def file(self, roots: list[int], columns: list[int], marks: Marks) -> bytes:
@@ -288,10 +289,8 @@ class _Writer:
 
     def _fits(self, code_bits: int) -> bool:
         room = NODE_BITS - FLAG_BITS - self._slot_bits - code_bits
-        return (
-            int(self._parts.first.max(initial=0)).bit_length() <= room
-            and _bits(int(self._two_leaves.sum())) <= room
-        )
+        pair_bits = min(2 * self._leaf_bits, _bits(int(self._two_leaves.sum())))
+        return int(self._parts.first.max(initial=0)).bit_length() <= room and pair_bits <= room
 
     def _direct(self) -> tuple[npt.NDArray[np.uint32], dict[int, FloatArray]]:
         return slots.direct_codes(self._parts.threshold, strict=self._ensemble.strict), {}
@@ -355,7 +354,7 @@ class _Writer:
         parts, both = self._parts, self._two_leaves
         room = NODE_BITS - FLAG_BITS - self._slot_bits - code_bits
         reference = parts.first.astype(np.uint64)
-        leaf_bits = max(_bits(len(self._leaves)), 1)
+        leaf_bits = self._leaf_bits
         pairs = np.zeros(0, np.uint32)
         if 2 * leaf_bits <= room:
             reference[both] |= parts.second[both].astype(np.uint64) << np.uint64(leaf_bits)

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
+import shutil
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -13,6 +15,7 @@ import msgspec
 
 from trimtab.optimize.agreement import Agreement, agreement
 from trimtab.optimize.budget import LOSSES, Budget
+from trimtab.optimize.course import Course, Standing
 from trimtab.optimize.limits import unmet
 from trimtab.optimize.measure import WORKERS, Warm, footprints, machine
 from trimtab.protocols import ModelForm, OptimisationStep
@@ -24,7 +27,10 @@ TRIES = 5
 WORTH = 0.95
 """A lossy form must cost less than this part of a lossless one to be preferred."""
 
-Progress = Callable[[int, str], None]
+CERTIFYING = 5.0
+"""About how long a certificate takes, in times of what the original's first measurement took."""
+
+Progress = Callable[[Standing], None]
 
 
 @runtime_checkable
@@ -68,17 +74,29 @@ class Plan(Record, frozen=True):
 
 @dataclass(slots=True)
 class _Tried:
-    """A trial with its form and file, while the plan is made."""
+    """A trial with its form and file, while the plan is made; of what lost too much neither is kept."""
 
     trial: Trial
-    form: ModelForm
+    _form: ModelForm | None
     file: ModelFile
+
+    @property
+    def form(self) -> ModelForm:
+        """The form itself."""
+        if self._form is None:
+            raise LookupError(self.trial.name)
+        return self._form
 
     @property
     def cost(self) -> float:
         """Resident bytes times the time of a row."""
         costs = self.trial.costs
         return math.log(max(costs.rss_bytes or 0, costs.disk_bytes, 4096) * max(costs.p50_us, 0.1))
+
+    def forget(self) -> None:
+        """Drop the form and its file: both may be large, and there may be dozens."""
+        self._form = None
+        _remove(Path(self.file.path))
 
 
 @dataclass(slots=True)
@@ -89,18 +107,23 @@ class Planner:
         ground: The rows that it is made and measured on.
         budget: What may be lost and what it may cost; an empty one allows lossless steps only.
         steps: What can be done, in the order in which it is tried.
-        progress: Called with how many forms have been measured and what is next.
+        progress: Called with where the search stands, before each form.
         seconds: The most that one kind of timing takes for one form.
         measure: What sizes and times forms side by side.
+        course: When the search must end.
     """
 
     ground: Ground
     budget: Budget
     steps: Sequence[OptimisationStep]
-    progress: Progress = lambda *_: None
+    progress: Progress = lambda _: None
     seconds: float = 0.3
     measure: Callable[..., list[Footprint]] = footprints
+    course: Course = field(default_factory=Course)
     _tried: list[_Tried] = field(default_factory=list)
+    _known: set[bytes] = field(default_factory=set)
+    _hopeless: set[str] = field(default_factory=set)
+    _left_out: list[str] = field(default_factory=list)
     _before: FloatArray | None = None
     _warm: Warm = field(default_factory=Warm)
 
@@ -119,8 +142,12 @@ class Planner:
             The plan, and the form to use; None where nothing is to be changed.
         """
         with tempfile.TemporaryDirectory(prefix="trimtab-plan-") as directory, self._warm:
-            self._tried.clear()
-            first = self._try("original", (), True, original, Path(directory))
+            for kept in (self._tried, self._known, self._hopeless, self._left_out):
+                kept.clear()
+            began = self.course.timer()
+            (first,) = self._try("original", (), True, original, Path(directory))
+            after = CERTIFYING * (self.course.timer() - began)
+            self.course.begin(len(self.steps) * (DEPTH + 1), after=after)
             self._explore(first, Path(directory))
             for tried in self._inside(first):
                 certificate, wrong = self._certify(first, tried, digest, now, notes)
@@ -153,28 +180,51 @@ class Planner:
         directory: Path,
         then: Sequence[OptimisationStep] = (),
     ) -> list[_Tried]:
-        made = []
-        for root in roots:
-            for step in steps:
-                if step.name in root.trial.steps:
-                    continue
-                for words, form in _packed(step, root.form, self.ground, then):
-                    before = root.trial.name if root.trial.steps else ""
-                    name = words if before in {"", "compact"} else f"{before}, {words}"
-                    done = (*root.trial.steps, step.name)
-                    safe = root.trial.lossless and step.lossless
-                    made.append(self._try(name, done, safe, form, directory))
+        made: list[_Tried] = []
+        for step in steps:
+            for root in roots:
+                if step.name not in root.trial.steps:
+                    made += self._applied(step, root, directory, then)
+                self.course.applied()
         return made
+
+    def _applied(
+        self,
+        step: OptimisationStep,
+        root: _Tried,
+        directory: Path,
+        then: Sequence[OptimisationStep],
+    ) -> Iterator[_Tried]:
+        """What a step makes of a form, until the time is up; what alone lost too much is left out."""
+        offers = _packed(step, root.form, self.ground, then)
+        while not self.course.over:
+            words, form = next(offers, ("", None))
+            if form is None:
+                return
+            before = "" if root.trial.lossless else f"{root.trial.name}, "
+            if before and words in self._hopeless:
+                continue
+            name = f"{before}{words}"
+            done = (*root.trial.steps, step.name)
+            safe = root.trial.lossless and step.lossless
+            yield from self._try(name, done, safe, form, directory)
+        self._left_out.append(step.name)
 
     def _try(
         self, name: str, steps: tuple[str, ...], lossless: bool, form: ModelForm, directory: Path
-    ) -> _Tried:
-        self.progress(len(self._tried), name)
+    ) -> list[_Tried]:
+        """Measure a form; nothing where it is the same file with the same answers as one before."""
+        self.progress(self.course.standing(len(self._tried), name))
         rows = self.ground.choose
         file = form.write(directory / f"form-{len(self._tried)}")
+        after = form.outputs(rows.X)
+        same = _fingerprint(Path(file.path), after)
+        if same in self._known:
+            _remove(Path(file.path))
+            return []
+        self._known.add(same)
         measure = self._warm.footprints if self.measure is footprints else self.measure
         (costs,) = measure([file], rows.X, rounds=1, workers=1, seconds=self.seconds)
-        after = form.outputs(rows.X)
         if self._before is None:
             self._before = after
         agreed = self._agreed(self._before, after, certify=False)
@@ -183,8 +233,12 @@ class Planner:
             name=name, steps=steps, lossless=lossless, costs=costs, agreed=agreed,
             unmet=unmet(now_measurable, agreed, costs),
         )  # fmt: skip
-        self._tried.append(_Tried(trial, form, file))
-        return self._tried[-1]
+        tried = _Tried(trial, form, file)
+        self._tried.append(tried)
+        if self._lost(tried):
+            self._hopeless.add(name)
+            tried.forget()
+        return [tried]
 
     def _agreed(self, before: FloatArray, after: FloatArray, *, certify: bool) -> Agreement:
         ground = self.ground
@@ -216,7 +270,7 @@ class Planner:
         self, first: _Tried, tried: _Tried, digest: str, now: float, notes: Sequence[str]
     ) -> tuple[Certificate, tuple[str, ...]]:
         """Measure both again, turn by turn, on rows that had no part in the choice."""
-        self.progress(len(self._tried), f"certificate of {tried.trial.name}")
+        self.progress(self.course.standing(len(self._tried), f"certificate of {tried.trial.name}"))
         rows = self.ground.certify
         agreed = self._agreed(first.form.outputs(rows.X), tried.form.outputs(rows.X), certify=True)
         before, after = self.measure(
@@ -260,6 +314,9 @@ class Planner:
     def _result(self, reached: bool, words: str, certificate: Certificate | None = None) -> Plan:
         trials = [tried.trial for tried in self._tried]
         fronts = front([_point(trial) for trial in trials])
+        if self._left_out:
+            left = ", ".join(dict.fromkeys(self._left_out))
+            words += f" After {self.course.seconds:.0f} s no more was tried; unfinished: {left}."
         return Plan(
             budget=str(self.budget),
             trials=tuple(_with(t, front=f) for t, f in zip(trials, fronts, strict=True)),
@@ -276,6 +333,22 @@ def _packed(
     for words, offered in step.offers(form, ground):
         packed = [made for safe in then for _, made in safe.offers(offered, ground)]
         yield from ((words, made) for made in (packed or [offered]))
+
+
+def _fingerprint(path: Path, answers: FloatArray) -> bytes:
+    """Of a form's file or folder, and of what it answers."""
+    found = hashlib.sha256(answers.tobytes())
+    for file in sorted(path.rglob("*")) if path.is_dir() else [path]:
+        with file.open("rb") as opened:
+            found.update(hashlib.file_digest(opened, "sha256").digest())
+    return found.digest()
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink()
 
 
 def _point(trial: Trial) -> tuple[float, float, float]:

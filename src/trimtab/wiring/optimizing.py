@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import shutil
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,10 +21,11 @@ from trimtab.models.trust import untrusted
 from trimtab.optimize.artifact import draft_of
 from trimtab.optimize.budget import Budget
 from trimtab.optimize.catalogue import STEPS
+from trimtab.optimize.course import Course
 from trimtab.optimize.forms import NativeForm
 from trimtab.optimize.ground import make_ground, segments_of
 from trimtab.optimize.packed import PackedForm
-from trimtab.optimize.planner import Plan, Planner
+from trimtab.optimize.planner import Plan, Planner, Progress
 from trimtab.optimize.supported import hindrance
 from trimtab.optimize.trees import ENSEMBLES
 from trimtab.protocols import ModelForm
@@ -126,9 +128,10 @@ def plan_for(
     budget: Budget,
     *,
     now: float,
-    progress: Callable[[int, str], None] = lambda *_: None,
+    progress: Progress = lambda _: None,
+    seconds: float = math.inf,
 ) -> tuple[Plan, ModelForm | None]:
-    """Try what can be done to a model, and certify what is kept.
+    """Try what can be done to a model, and certify what is kept; no further form after ``seconds``.
 
     Raises:
         InvalidPlan: the format's models cannot be optimised, or the rows cannot show what is asked.
@@ -144,7 +147,8 @@ def plan_for(
         asked = Rows(X=source.predictor.rows(columns_from_frame(signature, held.traffic)))
         ground = msgspec.structs.replace(ground, traffic=asked)
         notes = (*notes, f"students also learned {len(asked):,} answers to recorded traffic")
-    planner = Planner(ground, budget, STEPS, progress=progress)
+    course = Course(seconds=seconds)
+    planner = Planner(ground, budget, STEPS, progress=progress, course=course)
     model = source.predictor.original
     plan, form = planner.plan(NativeForm(model), digest=source.digest, now=now, notes=notes)
     if why := hindrance(model):

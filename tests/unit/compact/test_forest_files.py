@@ -49,6 +49,26 @@ def test_a_file_is_mapped_and_answers(tmp_path: Path, compiled: bool) -> None:
     assert (2, 2, 1, 2) == (forest.trees, forest.inner_nodes, forest.outputs, forest.features)
 
 
+def complete(depth: int, first: int) -> Tree:
+    """Every inner node reads a feature of its own, from ``first`` on; leaves are worth 0 and 1 in turn."""
+    nodes, inner = 2 ** (depth + 1) - 1, np.arange(2**depth - 1)
+    left, right = np.full((2, nodes), -1, np.int32)
+    left[inner], right[inner] = 2 * inner + 1, 2 * inner + 2
+    feature = np.zeros(nodes, np.int32)
+    feature[inner] = first + inner
+    return Tree(feature, np.full(nodes, 0.25), left, right, np.arange(nodes)[:, None] % 2.0)
+
+
+def test_few_leaf_values_leave_room_for_thresholds_however_many_nodes_have_two_leaves() -> None:
+    trees = [complete(9, 511 * place) for place in range(80)]
+    features = 511 * len(trees)
+    data = pack(TreeEnsemble(trees=trees, features=features, base=np.zeros(1), float32_input=True))
+    X = np.random.default_rng(0).random((50, features))
+    many = TreeEnsemble(trees=trees, features=features, base=np.zeros(1), float32_input=False)
+    np.testing.assert_array_equal(Forest(pack(many)).predict(X), Forest(data).predict(X))
+    assert len(data) + 8 * features <= len(pack(many))  # no table of thresholds beside the nodes
+
+
 def comb(splits: int, shift: float = 0.0) -> Tree:
     """A tree that goes right again and again, and has as many leaves as splits, and one more."""
     nodes, inner = 2 * splits + 1, np.arange(splits)
