@@ -13,6 +13,7 @@ import argparse
 import json
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -26,11 +27,14 @@ from sklearn.preprocessing import OrdinalEncoder
 
 sys.path.insert(0, str(Path(__file__).parent))
 
+from page import show
 from story_pictures import picture
 from story_sets import SETS, Stream
 
 from trimtab.config import load
-from trimtab.performance import evaluate
+from trimtab.performance import Promise, evaluate
+from trimtab.performance.bins import score_place
+from trimtab.performance.estimated import Estimator, Predicted, estimate
 from trimtab.types import (
     Matured,
     PredictionFacts,
@@ -62,14 +66,15 @@ Guess = tuple[float, float, float]
 
 @dataclass(frozen=True)
 class Group:
-    """A month, week or tenth around ``middle``: measured on all its rows, and estimated.
+    """A month, week or tenth: measured on all its rows, and estimated from all its predictions.
 
-    An estimate is a value with its interval, each the mean over windows, so the interval is that of one
-    window. ``fell`` names the metrics that were surely and materially worse than held out.
+    An estimate is a value with its interval. ``fell`` names the metrics that were surely and materially
+    worse than held out.
     """
 
     name: str
-    middle: float
+    start: float
+    end: float
     rows: int
     positive: float
     auc: float
@@ -83,13 +88,17 @@ class Group:
 
 @dataclass(frozen=True)
 class Told:
-    """What one subject said: when first, how often before performance fell, in how many windows."""
+    """What one subject said: when first, how often before performance fell, in how many windows.
+
+    ``drifted`` has when it was so, from and to.
+    """
 
     subject: str
     first: str
     alarms: int
     before: int
     windows: int
+    drifted: list[tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -116,7 +125,7 @@ def model_of(frame: pd.DataFrame, features: Sequence[str]) -> Pipeline:
     )
 
 
-def walk(stream: Stream) -> tuple[Story, list[Verdict]]:
+def walk(stream: Stream) -> Story:
     """Train, register, and walk the watcher's subjects over the stream."""
     frame = stream.frame
     columns = [*stream.features, "outcome", "time"]
@@ -155,9 +164,13 @@ def walk(stream: Stream) -> tuple[Story, list[Verdict]]:
             deployment.deploy(stream.name, version.version, actor="benchmark", reason="story")
             scores = model.predict_proba(live[stream.features])[:, 1]
             verdicts = watched(deployment, version, stream, live, scores)
+            blob = deployment.blobs.fetch(str(version.promise_digest)).read_bytes()
         finally:
             deployment.close()
-    return story(stream, version, live, scores, verdicts), verdicts
+    estimator = Promise.load(blob).estimator
+    if estimator is None:
+        raise SystemExit(f"{stream.name}: nothing can be estimated from these held-out rows.")
+    return story(stream, version, estimator, live, scores, verdicts)
 
 
 def watched(
@@ -239,31 +252,35 @@ def records(version: Version, live: pd.DataFrame, scores: np.ndarray) -> list[Pr
 def story(
     stream: Stream,
     version: Version,
+    estimator: Estimator,
     live: pd.DataFrame,
     scores: np.ndarray,
     verdicts: list[Verdict],
 ) -> Story:
     sizes = live["group"].value_counts(sort=False)
     names = [name for name in dict.fromkeys(live["group"]) if sizes[name] >= FEWEST]
-    spans = {
-        name: rows["time"].agg(["min", "max"]).tolist() for name, rows in live.groupby("group")
-    }
+    first = live.groupby("group")["time"].min()
+    starts = [float(first[name]) for name in names]
+    ends = [*starts[1:], float(live["time"].iloc[-1])]
+    spans = dict(zip(names, zip(starts, ends, strict=True), strict=True))
     groups = []
     for name in names:
         rows = (live["group"] == name).to_numpy()
         figures = evaluate(scores[rows], live["outcome"].to_numpy()[rows], version.signature)
+        guesses = estimated(scores[rows], version, estimator)
         groups.append(
             Group(
                 name=name,
-                middle=float(np.mean(spans[name])),
+                start=spans[name][0],
+                end=spans[name][1],
                 rows=int(rows.sum()),
                 positive=float(live["outcome"][rows].mean()),
                 auc=figures["roc_auc"],
                 auc_se=figures["roc_auc_se"],
                 brier=figures["brier"],
                 brier_se=figures["brier_se"],
-                estimated_auc=estimate_of(verdicts, spans[name], "roc_auc"),
-                estimated_brier=estimate_of(verdicts, spans[name], "brier"),
+                estimated_auc=guesses.get("roc_auc"),
+                estimated_brier=guesses.get("brier"),
                 fell=[m for m in FELL if worse(m, figures, version.metrics)],
             )
         )
@@ -301,66 +318,65 @@ def off(pairs: list[tuple[float, Guess | None]], held_out: float) -> tuple[float
     )
 
 
-def estimate_of(verdicts: list[Verdict], span: list[float], metric: str) -> Guess | None:
-    """An estimated metric of a group: the mean of its windows, weighted by rows."""
-    found = [
-        ((c.current_value, *c.interval), v.rows)
-        for v in verdicts
-        if v.subject == "estimated_performance" and span[0] <= (v.start + v.end) / 2 <= span[1]
-        for c in v.comparisons
-        if c.name == metric and c.interval is not None
-    ]
-    if not found:
-        return None
-    values, rows = zip(*found, strict=True)
-    value, low, high = np.average(np.array(values), axis=0, weights=rows).tolist()
-    return value, low, high
+def estimated(scores: np.ndarray, version: Version, estimator: Estimator) -> dict[str, Guess]:
+    """What a group's predictions lead one to expect, as the watcher does it for a window."""
+    counts = Counter(
+        score_place(score, int(score >= version.signature.threshold), 2)
+        for score in scores.tolist()
+    )
+    predicted = Predicted(task=Task.BINARY, predictions=len(scores), tables=(counts,))
+    found = estimate(predicted, estimator, version.metrics)
+    return {name: (one.value, one.low, one.high) for name, one in found.items()}
 
 
 def told_of(
-    subject: str, verdicts: list[Verdict], spans: dict[str, list[float]], until: float
+    subject: str, verdicts: list[Verdict], spans: dict[str, tuple[float, float]], until: float
 ) -> Told:
     mine = [v for v in verdicts if v.subject == subject]
-    before, starts = False, []
-    for verdict in mine:
-        drifted = verdict.state is State.DRIFTED
-        if drifted and not before:
-            starts.append(verdict)
-        if verdict.state is not State.NOT_ENOUGH_DATA:
-            before = drifted
-    first = starts[0] if starts else None
+    drifted: list[list[Verdict]] = []
+    before = False
+    for verdict in (v for v in mine if v.state is not State.NOT_ENOUGH_DATA):
+        now = verdict.state is State.DRIFTED
+        if now and not before:
+            drifted.append([])
+        if now:
+            drifted[-1].append(verdict)
+        before = now
+    first = drifted[0][0] if drifted else None
     return Told(
         subject=subject,
         first="" if first is None else group_at(spans, (first.start + first.end) / 2),
-        alarms=len(starts),
-        before=sum(v.end <= until for v in starts),
+        alarms=len(drifted),
+        before=sum(windows[0].end <= until for windows in drifted),
         windows=len(mine),
+        drifted=[(windows[0].start, windows[-1].end) for windows in drifted],
     )
 
 
-def group_at(spans: dict[str, list[float]], at: float) -> str:
+def group_at(spans: dict[str, tuple[float, float]], at: float) -> str:
     return min(spans, key=lambda name: max(spans[name][0] - at, at - spans[name][1]))
 
 
-def show(one: Story) -> None:
+def tell(one: Story) -> None:
     print(f"\n## {one.name}: {one.note}")
     print(f"held out: ROC AUC {one.held_out:.3f}, Brier score {one.held_out_brier:.4f}; "
           f"performance really fell: {one.fell or 'never'}\n")  # fmt: skip
-    print(f"| {one.unit} | rows | positive | ROC AUC, measured | estimated | Brier, measured "
-          "| estimated | fell |")  # fmt: skip
-    print("|---|---|---|---|---|---|---|---|")
-    for g in one.groups:
-        print(f"| {g.name} | {g.rows:,} | {g.positive:.1%} | {g.auc:.3f} ± {1.96 * g.auc_se:.3f} "
-              f"| {said(g.estimated_auc, 3)} | {g.brier:.4f} ± {1.96 * g.brier_se:.4f} "
-              f"| {said(g.estimated_brier, 4)} | {', '.join(g.fell)} |")  # fmt: skip
-    print(
-        "\n| subject | windows | drifted first in | excursions | of them before performance fell |"
-    )
-    print("|---|---|---|---|---|")
-    for t in one.told:
-        print(f"| {t.subject} | {t.windows} | {t.first or 'never'} | {t.alarms} | {t.before} |")
-    for metric, (estimate, held_out) in one.off.items():
-        print(f"\nmean distance from the measured {metric} by {one.unit}: estimate {estimate:.4f}, "
+    show(
+        "months",
+        (one.unit, "rows", "positive", "ROC AUC, measured", "estimated", "Brier, measured",
+         "estimated", "fell"),
+        [(g.name, f"{g.rows:,}", f"{g.positive:.1%}", f"{g.auc:.3f} ± {1.96 * g.auc_se:.3f}",
+          said(g.estimated_auc, 3), f"{g.brier:.4f} ± {1.96 * g.brier_se:.4f}",
+          said(g.estimated_brier, 4), ", ".join(g.fell)) for g in one.groups],
+    )  # fmt: skip
+    show(
+        "subjects",
+        ("subject", "windows", "drifted first in", "excursions", "of them before performance fell"),
+        [(t.subject, f"{t.windows}", t.first or "never", f"{t.alarms}", f"{t.before}")
+         for t in one.told],
+    )  # fmt: skip
+    for metric, (guessed, held_out) in one.off.items():
+        print(f"mean distance from the measured {metric} by {one.unit}: estimate {guessed:.4f}, "
               f"'as held out' {held_out:.4f}")  # fmt: skip
 
 
@@ -380,12 +396,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = parser.parse_args(arguments)
     stories = []
     for name in options.only:
-        one, verdicts = walk(SETS[name](options.data))
-        show(one)
+        one = walk(SETS[name](options.data))
+        tell(one)
         stories.append(one)
         if options.images is not None:
             options.images.mkdir(parents=True, exist_ok=True)
-            (options.images / f"story-{name}.svg").write_text(picture(one, verdicts))
+            (options.images / f"story-{name}.svg").write_text(picture(one))
     if options.json is not None:
         options.json.write_text(json.dumps([asdict(one) for one in stories], indent=1))
 

@@ -192,3 +192,48 @@ def test_a_real_shift_is_found_among_days_that_differ() -> None:
         verdicts.append(judged(calibrated, {"x": x + 1.5, "c": c, "m": m}, judge))
     assert sum("x" in found.flagged for found in verdicts) >= 11
     assert verdicts[-1].alarmed
+
+
+HOUR, HOURS_A_WEEK, ROWS_AN_HOUR = 3_600.0, 168, 80
+MONDAY, WEDNESDAY = (7, 8, 9), (55, 56, 57)
+
+
+def hours(
+    rng: np.random.Generator, week: int, weeks: int, rush: tuple[int, ...]
+) -> list[tuple[float, Table]]:
+    """Traffic whose hours remember each other, and of another kind in some hours of the week."""
+    found, level = [], 0.0
+    for hour in range(week * HOURS_A_WEEK, (week + weeks) * HOURS_A_WEEK):
+        level = 0.7 * level + rng.normal(0, 0.15)
+        rushing = hour % HOURS_A_WEEK in rush
+        x = rng.normal(level + 2.0 * rushing, 1, ROWS_AN_HOUR)
+        c = np.where(rng.random(ROWS_AN_HOUR) < 0.2 + 0.5 * rushing, "app", "web").astype(object)
+        found.append((hour * HOUR, {"x": x, "c": c, "q": rng.normal(size=ROWS_AN_HOUR)}))
+    return found
+
+
+def test_monday_morning_is_no_drift_and_the_same_on_wednesday_is() -> None:
+    rng = np.random.default_rng(41)
+    known = hours(rng, 0, 5, MONDAY)
+    calibrated = build_profile(
+        columns({name: np.concatenate([table[name] for _, table in known]) for name in "xcq"}),
+        times=np.repeat([begin for begin, _ in known], ROWS_AN_HOUR),
+        block_seconds=HOUR,
+    )
+    judge = DriftJudge("data_drift", WatchConfig(min_rows=ROWS_AN_HOUR))
+    comparer = FeatureComparer(calibrated)
+
+    def verdicts(live: list[tuple[float, Table]]) -> list[Verdict]:
+        windows = [
+            window_of(calibrated, columns(table), start=begin, end=begin + HOUR)
+            for begin, table in live
+        ]
+        return [judge.judge(window, comparer.compare(window)) for window in windows]
+
+    quiet = verdicts(hours(rng, 5, 2, MONDAY))
+    flagged = sum(bool(verdict.flagged) for verdict in quiet)
+    assert flagged <= scipy.stats.binom.ppf(0.99, len(quiet), LEVEL)
+    assert not any(verdict.alarmed for verdict in quiet)
+    other = verdicts(hours(rng, 7, 1, MONDAY + WEDNESDAY))
+    assert WEDNESDAY == tuple(at for at, verdict in enumerate(other) if len(verdict.flagged) > 1)
+    assert WEDNESDAY[0] == next(at for at, verdict in enumerate(other) if verdict.alarmed)
