@@ -46,16 +46,16 @@ class AtHand(Turns):
     def _end_soon(self) -> None: ...
 
     def drive(self, work: Coroutine[Any, Any, Reply]) -> None:
-        self.waits = False
+        self.waits = None
         try:
             work.send(None)
         except StopIteration as done:
             if done.value.status != 200:
                 raise SystemExit(done.value.body) from None
             return
-        if not self.waits:
+        if self.waits is None:
             raise SystemExit("The request waits for something.")
-        self.go_on(partial(self.drive, work))
+        self.waits(partial(self.drive, work))
 
     def finish(self) -> None:
         while self._calls or self._waiting:

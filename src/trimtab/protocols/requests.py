@@ -70,6 +70,10 @@ class Turn(Protocol):
         """Wait for the end of this turn, behind what was put off until now."""
         ...
 
+    def until(self, waiting: list[Callable[[], None]]) -> Awaitable[None]:
+        """Wait until somebody calls what this adds to ``waiting``, in whichever turn."""
+        ...
+
 
 class JournalWriter(Protocol):
     """Appends predictions; when ``append`` returns, a killed process loses none of them."""

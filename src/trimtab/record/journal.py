@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 import errno
 import logging
 import os
 import secrets
 import threading
 from collections.abc import Awaitable, Sequence
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 
 import msgspec
@@ -18,8 +19,9 @@ from trimtab.config import JournalConfig
 from trimtab.errors import Unavailable
 from trimtab.protocols import Clock, Turn
 from trimtab.record.frames import frame
+from trimtab.record.gathered import EachTurn, Gathered
 from trimtab.record.segment import SUFFIX, Segment
-from trimtab.record.sync import Batch, GroupSync
+from trimtab.record.sync import Batch, GroupSync, Told
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import PredictionRecord
 
@@ -36,25 +38,12 @@ def in_sample(unit: str, ratio: float) -> bool:
     return xxh3_64_intdigest(f"trimtab.sample:{unit}".encode()) < ratio * 2**64
 
 
-class Gathered:
-    """Records of one turn of the event loop, and what became of them."""
-
-    __slots__ = ("count", "done", "error", "frames", "wall_time")
-
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-        self.count = 0
-        self.wall_time = 0.0
-        self.done = False
-        self.error: Unavailable | None = None
-
-
 class Journal:
     """Appends predictions to segments of this process; a :class:`~trimtab.protocols.JournalWriter`.
 
     When ``append`` returns, the records are in the kernel, so a killed process loses none. In mode
     ``durable`` they are on disk, and many threads share one sync; on an event loop :meth:`put` does not
-    hold up what else is asked meanwhile, and all of it shares the next sync. In mode ``bounded`` a thread
+    hold up what else is asked meanwhile, which is one write a turn and shares the next sync. In mode ``bounded`` a thread
     syncs them within ``sync_ms`` plus one sync, which is all that a power failure can cost. ``sampled`` is
     the same for a share of the units. With ``turn``, what is put in one turn of the event loop is one write
     at its end, which all of them wait for.
@@ -125,21 +114,12 @@ class Journal:
         Raises:
             Unavailable: as :meth:`append`.
         """
-        if not self._durable or not records:
-            if self._turn is not None:
-                return self._gather(self._turn, records)
-            self.append(records)
-            return None
-        loop = asyncio.get_running_loop()
-        on_disk = loop.create_future()
-        self._syncer.start()
-        try:
-            self._write(records, on_disk)
-            loop.call_soon(self._syncer.hurry)  # behind all that is answered in this turn
-        except OSError as error:
-            self._refused(error, len(records))
-            return None
-        return self._settled(on_disk, len(records))
+        if self._turn is not None:
+            return self._gather(self._turn, records)
+        if self._durable:
+            return self._gather(EachTurn(), records)
+        self.append(records)
+        return None
 
     def close(self) -> None:
         """Sync and close; idempotent."""
@@ -151,12 +131,6 @@ class Journal:
             if self._segment is not None:
                 self._syncer.retire(self._segment)
         self._syncer.close()
-
-    async def _settled(self, on_disk: asyncio.Future[None], records: int) -> None:
-        try:
-            await on_disk
-        except OSError as error:
-            self._refused(error, records)
 
     def _gather(self, turn: Turn, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
         """Keep the records for the end of the turn."""
@@ -171,42 +145,59 @@ class Journal:
         gathered.frames += [frame(self._encode(record)) for record in records]
         gathered.count += len(records)
         gathered.wall_time = records[-1].wall_time
-        return _written(gathered, turn)
+        return (_on_disk if self._durable else _written)(gathered, turn)
 
     def _write_gathered(self) -> None:
         """Hand what was gathered in a turn to the kernel, all or none."""
         gathered, self._gathered = self._gathered, None
         if gathered is None:
             return
+        told = None
+        if self._durable:
+            self._syncer.start()
+            told = partial(self._tell, gathered)
         try:
-            self._hand_over(b"".join(gathered.frames), gathered.count, gathered.wall_time)
+            self._hand_over(b"".join(gathered.frames), gathered.count, gathered.wall_time, told)
         except OSError as error:
+            self._settle(gathered, error)
+        except Unavailable as closed:
+            gathered.settle(closed)
+        else:
+            gathered.frames.clear()
+            if told is None:
+                gathered.settle(None)
+
+    def _tell(self, gathered: Gathered, error: OSError | None) -> None:
+        """Let those who wait for a turn's records know, from the thread that synced them."""
+        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
+            gathered.loop.call_soon_threadsafe(self._settle, gathered, error)
+
+    def _settle(self, gathered: Gathered, error: OSError | None) -> None:
+        """Refuse or drop a turn's records if the disk did not take them."""
+        refused = None
+        if error is not None:
             try:
                 self._refused(error, gathered.count)
-            except Unavailable as refused:
-                gathered.error = refused
-        except Unavailable as closed:
-            gathered.error = closed
-        gathered.done = True
+            except Unavailable as unavailable:
+                refused = unavailable
+        gathered.settle(refused)
 
-    def _write(
-        self, records: Sequence[PredictionRecord], on_disk: asyncio.Future[None] | None = None
-    ) -> Batch:
+    def _write(self, records: Sequence[PredictionRecord]) -> Batch:
         """Hand all of the records to the kernel, or none; the batch whose sync covers them."""
         data = b"".join([frame(self._encode(record)) for record in records])
-        return self._hand_over(data, len(records), records[-1].wall_time, on_disk)
+        return self._hand_over(data, len(records), records[-1].wall_time)
 
     def _hand_over(
         self,
         data: bytes,
         records: int,
         wall_time: float,
-        on_disk: asyncio.Future[None] | None = None,
+        told: Told | None = None,
     ) -> Batch:
         with self._write_lock:
             segment = self._writable(wall_time)
             segment.write(data)
-            batch = self._syncer.wrote(segment, records, on_disk)
+            batch = self._syncer.wrote(segment, records, told)
             self._failing = False
         self._count_bytes(len(data))
         return batch
@@ -283,5 +274,17 @@ async def _written(gathered: Gathered, turn: Turn) -> None:
     """
     while not gathered.done:
         await turn.ended()
+    if gathered.error is not None:
+        raise gathered.error
+
+
+async def _on_disk(gathered: Gathered, turn: Turn) -> None:
+    """Wait until a turn's records are on disk.
+
+    Raises:
+        Unavailable: they are not.
+    """
+    while not gathered.done:
+        await turn.until(gathered.waiting)
     if gathered.error is not None:
         raise gathered.error

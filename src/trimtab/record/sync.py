@@ -2,27 +2,27 @@
 
 from __future__ import annotations
 
-import asyncio
 import threading
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable
 
 from trimtab.record.segment import Segment
+
+Told = Callable[[OSError | None], None]
+"""Called in the thread that synced, with what went wrong."""
 
 
 class Batch:
     """What was appended since the last sync began; ``error`` is set when its sync failed.
 
-    ``since`` is when the first of it was appended, ``futures`` wait for its sync on event loops.
+    ``since`` is when the first of it was appended, ``told`` are called behind its sync.
     """
 
-    __slots__ = ("done", "error", "futures", "records", "segments", "since")
+    __slots__ = ("done", "error", "records", "segments", "since", "told")
 
     def __init__(self) -> None:
         self.since = 0.0
-        self.futures: list[asyncio.Future[None]] = []
+        self.told: list[Told] = []
         self.records = 0
         self.segments: dict[Segment, None] = {}
         self.done = False
@@ -59,16 +59,13 @@ class GroupSync:
         self._closing = threading.Event()
         self._thread: threading.Thread | None = None
 
-    def wrote(
-        self, segment: Segment, records: int, future: asyncio.Future[None] | None = None
-    ) -> Batch:
-        """Note an append; the batch whose sync covers it.
+    def wrote(self, segment: Segment, records: int, told: Told | None = None) -> Batch:
+        """Note an append, which the background thread syncs; the batch whose sync covers it.
 
         Args:
             segment: What was appended to.
             records: How many there were.
-            future: Settled behind that sync, for which :meth:`hurry` is called in the same turn of its
-                event loop.
+            told: Called behind that sync.
         """
         with self._changed:
             batch = self._pending
@@ -76,19 +73,12 @@ class GroupSync:
                 batch.since = self._monotonic()
             batch.records += records
             batch.segments[segment] = None
-            if future is not None:
-                batch.futures.append(future)
-            elif not self._asked:
+            if told is not None:
+                batch.told.append(told)
+            if not self._asked:
                 self._asked = True
                 self._changed.notify_all()
             return batch
-
-    def hurry(self) -> None:
-        """Let the background thread begin with what was appended so far."""
-        with self._changed:
-            if self._pending.records and not self._asked:
-                self._asked = True
-                self._changed.notify_all()
 
     def retire(self, segment: Segment) -> None:
         """Close a segment once what was written to it has been synced."""
@@ -131,7 +121,8 @@ class GroupSync:
         while not self._closing.is_set():
             with self._changed:
                 self._changed.wait_for(lambda: self._asked or self._closing.is_set())
-            self._closing.wait(self._interval_seconds)
+            if self._interval_seconds:
+                self._closing.wait(self._interval_seconds)
             self._sync()
 
     def _sync(self) -> None:
@@ -139,7 +130,7 @@ class GroupSync:
             self._changed.wait_for(lambda: not self._busy)
             self._busy = True
         batch = self._flush()
-        if batch.error is not None and not batch.futures:
+        if batch.error is not None and not batch.told:
             self._failed(batch.error, batch.records)
 
     def _flush(self) -> Batch:
@@ -159,25 +150,6 @@ class GroupSync:
             self._changed.notify_all()
         if batch.records and batch.error is None:
             self._synced(self._monotonic() - batch.since)
-        _settle_all(batch)
+        for told in batch.told:
+            told(batch.error)
         return batch
-
-
-def _settle_all(batch: Batch) -> None:
-    """Wake those who wait on event loops: one call a loop, however many they are."""
-    by_loop: dict[asyncio.AbstractEventLoop, list[asyncio.Future[None]]] = defaultdict(list)
-    for future in batch.futures:
-        by_loop[future.get_loop()].append(future)
-    for loop, futures in by_loop.items():
-        with suppress(RuntimeError):  # the loop was closed: nobody waits any more
-            loop.call_soon_threadsafe(_settle, futures, batch.error)
-
-
-def _settle(futures: Sequence[asyncio.Future[None]], error: OSError | None) -> None:
-    for future in futures:
-        if future.done():
-            continue  # given up by whoever waited
-        if error is None:
-            future.set_result(None)
-        else:
-            future.set_exception(OSError(error.errno, error.strerror))

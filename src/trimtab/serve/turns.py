@@ -5,6 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Generator
 from types import coroutine
+from typing import Any
+
+from trimtab.record.gathered import called
 
 Call = Callable[[], None]
 MOST_WAITING = 64
@@ -24,8 +27,8 @@ class Turns:
     def __init__(self, most: int = MOST_WAITING) -> None:
         self._most = most
         self._ending = False
-        self.waits = False
-        """Whether the coroutine that was driven last waits for the end of its turn; reset by its driver."""
+        self.waits: Callable[[Call], None] | None = None
+        """Takes what goes on with the coroutine that was driven last, if it waits here; reset by its driver."""
 
         self._calls: list[Call] = []
         self._waiting: list[Call] = []
@@ -40,8 +43,17 @@ class Turns:
     @coroutine
     def ended(self) -> Generator[None, None, None]:
         """Wait for the end of this turn, behind what was put off until now."""
-        self.waits = True
+        self.waits = self.go_on
         yield
+
+    @coroutine
+    def until(self, waiting: list[Call]) -> Generator[Any, Any, None]:
+        """Wait until somebody calls what this adds to ``waiting``; a task does so without being driven."""
+        if asyncio.current_task() is not None:
+            yield from called(waiting)
+        else:
+            self.waits = waiting.append
+            yield
 
     def go_on(self, call: Call) -> None:
         """Call somebody who waits for the end of this turn."""

@@ -64,6 +64,9 @@ class NextTurn:
     async def ended(self) -> None:
         await asyncio.sleep(self.seconds)
 
+    async def until(self, waiting: list[Callable[[], None]]) -> None:
+        raise NotImplementedError
+
 
 class World:
     def __init__(self, clock: FakeClock, default: float | None = -1.0) -> None:

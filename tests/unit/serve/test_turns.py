@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable, Coroutine
+from contextlib import suppress
+from functools import partial
+from typing import Any
 
 import pytest
 
@@ -92,3 +96,31 @@ def test_the_driver_of_a_coroutine_is_told_that_it_waits_for_its_turn() -> None:
     assert turns.waits
     with pytest.raises(StopIteration):
         work.send(None)
+
+
+@pytest.mark.anyio
+async def test_who_waits_until_a_call_goes_on_in_it_with_a_task_and_without() -> None:
+    turns, done, waiting = Turns(), list[str](), list[Callable[[], None]]()
+
+    async def wait(name: str) -> None:
+        await turns.until(waiting)
+        done.append(name)
+
+    def drive(work: Coroutine[Any, Any, None]) -> None:
+        with suppress(StopIteration):
+            work.send(None)
+            assert turns.waits is not None
+            turns.waits(partial(drive, work))
+
+    # As the lane does, outside of any task.
+    asyncio.get_running_loop().call_soon(drive, wait("driven"))
+    task = asyncio.create_task(wait("task"))
+    given_up = asyncio.create_task(wait("given up"))
+    await asyncio.sleep(0)
+    given_up.cancel()
+    assert (len(waiting), done) == (3, [])
+    for call in waiting:
+        call()
+    assert done == ["driven"]
+    await task
+    assert done == ["driven", "task"]

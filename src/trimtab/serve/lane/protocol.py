@@ -265,7 +265,7 @@ class LaneProtocol(HttpToolsProtocol):
     def _run(self, turn: Turn, work: Work) -> None:
         """Drive the work to its end, or to the end of this turn; where it waits for more, a task goes on."""
         turns = self.turns
-        turns.waits = False
+        turns.waits = None
         try:
             waiting = work.send(None)
         except StopIteration as done:
@@ -275,8 +275,8 @@ class LaneProtocol(HttpToolsProtocol):
             logger.exception(Event.REQUEST_FAILED)
             turns.reply(partial(self._answer, turn, _CRASHED))
             return
-        if turns.waits:
-            turns.go_on(partial(self._run, turn, work))
+        if (waits := self.turns.waits) is not None:
+            waits(partial(self._run, turn, work))
         else:
             task = self.loop.create_task(_rest(work, waiting))
             self.tasks.add(task)  # type: ignore[arg-type]  # only waited for or cancelled
