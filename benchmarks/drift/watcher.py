@@ -177,7 +177,7 @@ def day(features: int) -> None:
             live = len(gc.get_objects())
             print(f"| {hour + 1} | {memory_mb():.0f} MB | {live:,} | {saved:,} |", flush=True)
         journal.close()
-    print(f"{DAY_RECORDS:,} predictions; SQLite may keep up to 64 MB of pages for each connection.")
+    print(f"{DAY_RECORDS:,} predictions; SQLite keeps up to 8 MB of pages for each connection.")
 
 
 def main(words: list[str]) -> None:

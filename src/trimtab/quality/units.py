@@ -22,7 +22,7 @@ _LEAST_FACTOR = 1.5
 _SURE = 1.63
 _BINNED = 0.002
 _APART = 0.9
-_MIXED = 0.2
+_MIXED = 0.1
 _SHARES = np.linspace(0.05, 0.95, 19)
 
 
@@ -124,7 +124,7 @@ def unit_change(
 
     Where no map explains all rows, a known pair may explain a part of them: a sender of several, or the
     hour in which it began. It is named only if its two units hardly overlap, and if what is left is
-    no more than noise and a fifth of what there was.
+    no more than noise and a tenth of what there was.
 
     Args:
         binning: The feature's.

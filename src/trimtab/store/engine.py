@@ -23,7 +23,7 @@ _PRAGMAS = (
     "synchronous=FULL",  # a rollback that was acknowledged outlives a power cut
     "foreign_keys=ON",
     "temp_store=MEMORY",
-    "cache_size=-65536",
+    "cache_size=-8192",
     "journal_size_limit=67108864",
 )
 

@@ -21,6 +21,12 @@ def distances(rows: int, seed: int = 1) -> Array:
     return np.random.default_rng(seed).lognormal(6.5, 0.6, rows)
 
 
+def gains(rows: int, losing: float) -> Array:
+    """Losses around −2 and gains around 2."""
+    losses = RNG.random(rows) < losing
+    return np.where(losses, RNG.normal(-2, 0.5, rows), RNG.normal(2, 0.5, rows))
+
+
 def countries(rows: int, seed: int = 1) -> Array:
     return np.random.default_rng(seed).choice(np.array(["de", "fr", "it"], object), rows)
 
@@ -129,6 +135,29 @@ def test_a_temperature_in_fahrenheit_is_named() -> None:
     assert "looks like °F instead of °C: ×1.8 +32" in found.words
 
 
+def test_more_zeros_are_no_change_of_unit() -> None:
+    def amounts(rows: int, zeros: float) -> Array:
+        return np.where(RNG.random(rows) < zeros, 0.0, RNG.lognormal(2, 0.5, rows))
+
+    binning = fit(FeatureKind.NUMERIC, amounts(ROWS, 0.3))
+    old, new = (sketch(binning, amounts(ROWS, share)) for share in (0.3, 0.7))
+    assert None is unit_change(binning, old, new)
+
+
+def test_other_weights_of_two_signs_are_no_change_of_unit() -> None:
+    binning = fit(FeatureKind.NUMERIC, gains(ROWS, 0.7))
+    old, new = (sketch(binning, gains(ROWS, share)) for share in (0.7, 0.4))
+    assert None is unit_change(binning, old, new)
+
+
+@pytest.mark.parametrize("grown", [0.2, 0.5, 1.0])
+def test_a_wider_spread_is_no_part_in_another_unit(grown: float) -> None:
+    binning = fit(FeatureKind.NUMERIC, distances(ROWS))
+    wider = sketch(binning, RNG.lognormal(2 + grown, 0.6 * (1 + grown), 2_000))
+    found = unit_change(binning, sketch(binning, distances(ROWS)), wider)
+    assert found is None or found.share == 1
+
+
 def test_a_change_of_shape_is_no_change_of_unit() -> None:
     binning = fit(FeatureKind.NUMERIC, distances(ROWS))
     old = sketch(binning, distances(ROWS))
@@ -162,6 +191,12 @@ def test_a_unit_that_changed_in_a_part_of_the_rows_is_named_with_that_part(share
 def test_a_second_mode_of_another_shape_is_no_change_of_unit() -> None:
     new = distances(3_000, 2)
     new[:900] = 60.0 * np.random.default_rng(3).normal(700, 20, 900)
+    assert None is unit_change(BINNING, sketch(BINNING, distances(ROWS)), sketch(BINNING, new))
+
+
+def test_a_new_population_is_no_change_of_unit() -> None:
+    new = distances(2_000, 2)
+    new[:500] = np.random.default_rng(3).lognormal(9.5, 1, 500)
     assert None is unit_change(BINNING, sketch(BINNING, distances(ROWS)), sketch(BINNING, new))
 
 
