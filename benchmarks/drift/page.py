@@ -10,8 +10,8 @@ def show(
     name: str, head: Sequence[str], lines: Iterable[Sequence[str]], page: str | None = None
 ) -> None:
     """Print a table, or write it between ``<!-- NAME: begin -->`` and ``<!-- NAME: end -->``."""
-    rows = [head, ["---"] * len(head), *lines]
-    table = "\n".join("| " + " | ".join(row) + " |" for row in rows)
+    top, *rows = ["| " + " | ".join(row) + " |" for row in (head, *lines)]
+    table = "\n".join([top, f"|{'---|' * len(head)}", *rows])
     if page is None:
         print(f"{table}\n", flush=True)
         return
