@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -156,6 +157,20 @@ async def test_broken_candidate_is_replaced_row_by_row(broken: str) -> None:
     assert 60 < len(failed) < 140
     expected = {"raises": "raised", "missing": "not_loaded"}[broken]
     assert {(expected, 1, 1)} == {(r.failed, r.arm, r.version) for r in failed}
+
+
+@pytest.mark.anyio
+async def test_rows_of_one_request_are_journalled_in_their_order_whoever_answers_them() -> None:
+    """Evidence is counted in the journal's order: grouped by arm, one arm would seem to come first."""
+    flow, journal = flow_with(arm(2, Constant(0.75)))
+    answer = await flow.predict("m", asking([f"user{i}" for i in range(200)]))
+
+    answered = [p.prediction_id for p in answer.predictions]
+    assert [f"p{i}" for i in range(200)] == answered
+    assert answered == [record.prediction_id for record in journal.records]
+    arms = [record.arm for record in journal.records]
+    assert [0.75 if each else 0.25 for each in arms] == [p.score for p in answer.predictions]
+    assert sum(one != other for one, other in pairwise(arms)) > 60  # arms take turns
 
 
 @pytest.mark.anyio
