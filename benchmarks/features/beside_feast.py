@@ -16,10 +16,11 @@ import sys
 import tempfile
 import time
 import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
+from typing import NamedTuple
 
 import uvloop
 from http_client import rate
@@ -27,6 +28,7 @@ from served import PATH, served
 from support import (
     NAMES,
     RedisServer,
+    Served,
     SystemTime,
     alternating,
     free_port,
@@ -68,8 +70,8 @@ async def ours(server: RedisServer) -> dict[str, float]:
 
 
 @contextmanager
-def feast_server(python: str, folder: Path) -> Iterator[int]:
-    """The port of Feast's own server over a repository."""
+def feast_server(python: str, folder: Path) -> Iterator[Served]:
+    """Feast's own server over a repository."""
     port = free_port()
     command = [Path(python).parent / "feast", "-c", folder, "serve", "-h", "127.0.0.1"]
     process = subprocess.Popen(
@@ -79,7 +81,7 @@ def feast_server(python: str, folder: Path) -> Iterator[int]:
     )
     try:
         _wait_until_ready(port)
-        yield port
+        yield Served(port, process.pid)
     finally:
         process.terminate()
         process.wait()
@@ -97,34 +99,52 @@ def _wait_until_ready(port: int) -> None:
     raise TimeoutError(message)
 
 
-def in_turns(trimtab: int, feast: int) -> dict[str, float]:
-    """Answers a second of each way that is asked, the medians of some rounds."""
+class Way(NamedTuple):
+    """What is asked of whom."""
+
+    server: Served
+    path: str
+    bodies: Sequence[object]
+
+
+class Measured(NamedTuple):
+    """Answers a second, and the server's processor time for each."""
+
+    rate: float
+    microseconds: float
+
+
+def ways(trimtab: Served, feast: Served) -> dict[str, Way]:
+    """The same entities and features, of one and of 100 in a request."""
     one = [{"user": f"e{at}"} for at in range(ENTITIES)]
     hundred = {"user": [f"e{at}" for at in range(100)]}
     listed = [f"numbers:{name}" for name in NAMES]
-    mine = {
+    mine: dict[str, list[object]] = {
         "one": [{"features": row, "provenance": True} for row in one],
         "hundred": [{"columns": hundred, "provenance": True}],
     }
-    theirs = {
+    theirs: dict[str, list[object]] = {
         "one": [{"features": listed, "entities": {"user": [row["user"]]}} for row in one],
         "hundred": [{"features": listed, "entities": hundred}],
     }
-    ways: dict[str, Callable[[], float]] = {}
+    found = {}
     for name in ("one", "hundred"):
-        for who, port, path, bodies in (
-            ("trimtab", trimtab, OURS, mine[name]),
-            ("feast", feast, "/get-online-features", theirs[name]),
-            ("prediction", trimtab, PATH, mine[name]),
-        ):
-            ways[f"{who} {name}"] = lambda port=port, path=path, bodies=bodies: rate(  # type: ignore[misc]
-                sys.executable, port, path, bodies, CLIENTS, SECONDS
-            )
-    found: dict[str, list[float]] = {name: [] for name in ways}
+        found[f"trimtab {name}"] = Way(trimtab, OURS, mine[name])
+        found[f"feast {name}"] = Way(feast, "/get-online-features", theirs[name])
+        found[f"prediction {name}"] = Way(trimtab, PATH, mine[name])
+    return found
+
+
+def in_turns(asked: Mapping[str, Way]) -> dict[str, Measured]:
+    """The medians of some rounds."""
+    found: dict[str, list[Measured]] = {name: [] for name in asked}
     for _ in range(ROUNDS):
-        for name, ask in ways.items():
-            found[name].append(ask())
-    return {name: median(rates) for name, rates in found.items()}
+        for name, way in asked.items():
+            before = way.server.processor_seconds()
+            answers = rate(sys.executable, way.server.port, way.path, way.bodies, CLIENTS, SECONDS)
+            used = way.server.processor_seconds() - before
+            found[name].append(Measured(answers, used / (answers * SECONDS) * 1e6))
+    return {name: Measured(*map(median, zip(*all_, strict=True))) for name, all_ in found.items()}
 
 
 def main() -> None:
@@ -151,12 +171,12 @@ def main() -> None:
                 feast_server(python, folder / "redis") as feast,
             ):
                 os.sched_setaffinity(0, {cores[-1]})
-                rates = in_turns(trimtab, feast)
+                rates = in_turns(ways(trimtab, feast))
     show(mine, json.loads(ran.stdout.splitlines()[-1]), rates)
 
 
 def show(
-    mine: dict[str, float], theirs: dict[str, dict[str, float]], rates: dict[str, float]
+    mine: dict[str, float], theirs: dict[str, dict[str, float]], rates: dict[str, Measured]
 ) -> None:
     for name in ("one", "hundred"):
         for online in ("redis", "sqlite"):
@@ -166,14 +186,19 @@ def show(
                 f"{online} {taken * 1e6:.0f} us: {taken / mine[name]:.1f} x   aim >= 10"
             )
     for name in ("one", "hundred"):
-        trimtab, feast, whole = (
-            rates[f"{who} {name}"] for who in ("trimtab", "feast", "prediction")
-        )
-        print(
-            f"20 features of {name}, over HTTP, one worker on one core, {CLIENTS} connections: trimtab serve "
-            f"{trimtab:,.0f} answers/s, Feast's feature server {feast:,.0f}: {trimtab / feast:.1f} x   aim >= 20; "
-            f"trimtab's whole predictions {whole:,.0f}"
-        )
+        print(f"20 features of {name} over HTTP, one worker on one core, {CLIENTS} connections:")
+        feast = rates[f"feast {name}"]
+        for who, words in (
+            ("trimtab", "trimtab's features, sources and ages"),
+            ("feast", "Feast's feature server"),
+            ("prediction", "trimtab's whole predictions"),
+        ):
+            got = rates[f"{who} {name}"]
+            ratio = f"{got.rate / feast.rate:6.1f} x, processor {feast.microseconds / got.microseconds:6.1f} x"
+            aim = "   aim >= 20" if who == "trimtab" else ""
+            print(
+                f"  {words:38} {got.rate:8,.0f} answers/s, {got.microseconds:8,.0f} us of processor each: {ratio}{aim}"
+            )
 
 
 if __name__ == "__main__":

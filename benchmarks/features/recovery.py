@@ -71,7 +71,7 @@ def recovery(requests: int, breaker_seconds: float) -> dict[str, object]:
     with RedisServer() as server, tempfile.TemporaryDirectory() as folder:
         asyncio.run(fill(RedisStore(server.url, RedisOptions())))
         state = Path(folder) / "trimtab" / "state"
-        with served(state.parent, server.url, batch=True, settings=settings) as port:
+        with served(state.parent, server.url, batch=True, settings=settings) as (port, _):
             asyncio.run(fill(SqliteStore(state / "features.sqlite"), plus=1_000.0))
             keep_asking(port, 0, 200, time.perf_counter() - SECONDS)
             began = time.perf_counter()

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 from sklearn.linear_model import LogisticRegression
-from support import NAMES
+from support import NAMES, Served
 
 from trimtab.config import load
 from trimtab.types import Task
@@ -25,8 +25,8 @@ PATH = "/models/numbers/predict"
 @contextmanager
 def served(
     folder: Path, redis_url: str, *, batch: bool = False, settings: str = ""
-) -> Iterator[int]:
-    """The port of a server that reads ``numbers`` from Redis, and from SQLite if that fails."""
+) -> Iterator[Served]:
+    """A server that reads ``numbers`` from Redis, and from SQLite if that fails."""
     (folder / "state").mkdir(parents=True)
     path = folder / "trimtab.toml"
     listed = ", ".join(f'{{ name = "{name}", default = -1.0 }}' for name in NAMES)
@@ -58,7 +58,8 @@ def served(
     )
     assert process.stdout is not None
     try:
-        yield int(json.loads(process.stdout.readline())["url"].rsplit(":", 1)[1])
+        port = int(json.loads(process.stdout.readline())["url"].rsplit(":", 1)[1])
+        yield Served(port, process.pid)
     finally:
         process.terminate()
         process.wait()

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import signal
 import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
 from statistics import median
-from typing import Self
+from typing import NamedTuple, Self
 
 from trimtab.config import FeaturesConfig, StoreConfig, ViewConfig, ViewFeature
 from trimtab.features.guard import Guard
@@ -77,6 +80,30 @@ def free_port() -> int:
         free.bind(("127.0.0.1", 0))
         port: int = free.getsockname()[1]
         return port
+
+
+class Served(NamedTuple):
+    """A server under measurement: its port on loopback, and its process."""
+
+    port: int
+    pid: int
+
+    def processor_seconds(self) -> float:
+        """What its process and all below it have used."""
+        used: dict[int, float] = {}
+        below: dict[int, list[int]] = {}
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with suppress(OSError):
+                fields = stat.read_text().rpartition(")")[2].split()
+                pid = int(stat.parent.name)
+                used[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                below.setdefault(int(fields[1]), []).append(pid)
+        total, mine = 0.0, [self.pid]
+        while mine:
+            pid = mine.pop()
+            total += used.get(pid, 0.0)
+            mine += below.get(pid, [])
+        return total
 
 
 class RedisServer:
