@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import chain
+from typing import NamedTuple
 
 from trimtab.features.resolver import Filled, Resolver
 from trimtab.protocols import Clock, Turn
@@ -16,26 +16,30 @@ MOST_ROWS = 16
 MOST_REQUESTS = 64
 
 
-Answer = tuple[Filled, int] | None
-"""The rows of all and where one's own begin; None leaves it to each to read for itself."""
-
-
 class _Part:
-    """One request's rows among those that are filled together, and who waits for them."""
+    """One request's rows among those that are filled together."""
 
-    __slots__ = ("answer", "entities", "event_times", "rows")
+    __slots__ = ("entities", "event_times", "filled", "rows", "start")
 
     def __init__(
         self,
         rows: Sequence[Sequence[Scalar]],
         entities: Sequence[Mapping[str, str]],
         event_times: Sequence[float],
-        answer: asyncio.Future[Answer] | None,
     ) -> None:
         self.rows = rows
         self.entities = entities
         self.event_times = event_times
-        self.answer = answer
+        self.filled: Filled | None = None
+        self.start = 0
+
+
+class _Group(NamedTuple):
+    """Requests whose rows are filled together, since when, and what lets all but the first go on."""
+
+    began: float
+    parts: list[_Part]
+    waiting: list[Callable[[], None]]
 
 
 class Gathered:
@@ -54,7 +58,7 @@ class Gathered:
         self._inner = inner
         self._turn = turn
         self._clock = clock
-        self._waiting: dict[float, list[_Part]] = {}
+        self._waiting: dict[float, _Group] = {}
         self.whole = inner.whole
 
     async def resolve(
@@ -71,53 +75,52 @@ class Gathered:
         """
         if len(rows) > MOST_ROWS:
             return await self._inner.resolve(rows, entities, event_times, deadline_ms)
-        began = self._clock.monotonic()
-        parts = self._waiting.get(deadline_ms)
-        if parts is None or len(parts) == MOST_REQUESTS:
-            first = _Part(rows, entities, event_times, None)
-            answer = await self._lead(first, began, deadline_ms)
+        part = _Part(rows, entities, event_times)
+        group = self._waiting.get(deadline_ms)
+        if group is None or len(group.parts) == MOST_REQUESTS:
+            group = _Group(self._clock.monotonic(), [part], [])
+            await self._lead(group, deadline_ms)
         else:
-            future: asyncio.Future[Answer] = asyncio.get_running_loop().create_future()
-            parts.append(_Part(rows, entities, event_times, future))
-            answer = await future
-        if answer is None:  # alone, or whoever led the others was cancelled
-            left_ms = deadline_ms - (self._clock.monotonic() - began) * 1e3
+            group.parts.append(part)
+            await self._turn.until(group.waiting)
+        filled, start = part.filled, part.start
+        if filled is None:  # alone, or whoever led the others was cancelled
+            left_ms = self._left_ms(group, deadline_ms)
             return await self._inner.resolve(rows, entities, event_times, left_ms)
-        filled, start = answer
         if filled.lacking:
             for row in range(len(rows)):
                 if start + row in filled.lacking:
                     raise self._inner.unavailable(filled.lacking[start + row], row)
         return filled.rows[start : start + len(rows)]
 
-    async def _lead(self, first: _Part, began: float, deadline_ms: float) -> Answer:
-        """Fill the rows of all who come in this turn, and give each their own."""
-        parts = self._waiting[deadline_ms] = [first]
+    async def _lead(self, group: _Group, deadline_ms: float) -> None:
+        """Fill the rows of all who come in this turn, and tell each where its own are."""
+        parts = group.parts
+        self._waiting[deadline_ms] = group
         try:
             await self._turn.ended()
-            self._close(parts, deadline_ms)
+            self._close(group, deadline_ms)
             if len(parts) == 1:
-                return None
-            left_ms = deadline_ms - (self._clock.monotonic() - began) * 1e3
+                return
             filled = await self._inner.fill(
                 [*chain.from_iterable([part.rows for part in parts])],
                 [*chain.from_iterable([part.entities for part in parts])],
                 [*chain.from_iterable([part.event_times for part in parts])],
-                left_ms,
+                self._left_ms(group, deadline_ms),
             )
             start = 0
             for part in parts:
-                if part.answer is not None and not part.answer.done():
-                    part.answer.set_result((filled, start))
+                part.filled, part.start = filled, start
                 start += len(part.rows)
         finally:
-            self._close(parts, deadline_ms)
-            for part in parts:  # whatever was raised, nobody may wait for ever
-                if part.answer is not None and not part.answer.done():
-                    part.answer.set_result(None)
-        return filled, 0
+            self._close(group, deadline_ms)
+            for go_on in group.waiting:  # whatever was raised, nobody may wait for ever
+                self._turn.soon(go_on)
 
-    def _close(self, parts: Sequence[_Part], deadline_ms: float) -> None:
+    def _left_ms(self, group: _Group, deadline_ms: float) -> float:
+        return deadline_ms - (self._clock.monotonic() - group.began) * 1e3
+
+    def _close(self, group: _Group, deadline_ms: float) -> None:
         """Let nobody join any more."""
-        if self._waiting.get(deadline_ms) is parts:
+        if self._waiting.get(deadline_ms) is group:
             del self._waiting[deadline_ms]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 
 import pytest
 
@@ -14,6 +14,7 @@ from trimtab.features.guard import Guard
 from trimtab.features.resolver import Resolver
 from trimtab.features.stores.memory import MemoryStore
 from trimtab.features.views import compile_plan
+from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock, run_virtually
 from trimtab.types import FeatureKind, FeatureSpec, Resolved, Signature, StoredRow, Task
@@ -53,19 +54,13 @@ class Store(MemoryStore):
         }
 
 
-class NextTurn:
+class NextTurn(Turns):
     """A turn that takes so long."""
 
     seconds = 0.001
 
-    def soon(self, call: Callable[[], None]) -> None:
-        raise NotImplementedError
-
-    async def ended(self) -> None:
+    async def ended(self) -> None:  # type: ignore[override]  # awaited as the other is
         await asyncio.sleep(self.seconds)
-
-    async def until(self, waiting: list[Callable[[], None]]) -> None:
-        raise NotImplementedError
 
 
 class World:
