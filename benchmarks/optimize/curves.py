@@ -104,7 +104,7 @@ def panel(name: str, points: list[Point], colours: dict[str, str], left: int) ->
     sizes = [math.log10(p.size) for p in points]
     areas = [p.auc for p in points]
     low, high = math.floor(min(sizes)), math.ceil(max(sizes))
-    bottom, top = min(areas) - 0.002, max(areas) + 0.002
+    bottom, top = math.floor(min(areas) * 50) / 50, math.ceil(max(areas) * 50) / 50
     inner = WIDTH - 80
 
     def at(point: Point) -> tuple[float, float]:
@@ -115,6 +115,7 @@ def panel(name: str, points: list[Point], colours: dict[str, str], left: int) ->
         f'<text x="{left}" y="{TOP - 16}" font-weight="bold">{name}</text>',
         f'<path d="M{left} {TOP}V{TOP + HEIGHT}H{left + inner}" fill="none" stroke="#999"/>',
         f'<text x="{left + inner / 2}" y="{TOP + HEIGHT + 38}" text-anchor="middle">bytes on disk</text>',
+        f'<text x="{left + 6}" y="{TOP + 4}" fill="#777">AUC</text>',
     ]
     for power in range(low, high + 1):
         x = left + inner * (power - low) / (high - low)
@@ -133,7 +134,7 @@ def panel(name: str, points: list[Point], colours: dict[str, str], left: int) ->
     for share in (0.0, 0.5, 1.0):
         y = TOP + HEIGHT * (1 - share)
         parts.append(
-            f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">{bottom + share * (top - bottom):.3f}</text>'
+            f'<text x="{left - 6}" y="{y + 4:.0f}" text-anchor="end">{bottom + share * (top - bottom):.2f}</text>'
         )
     for step, colour in colours.items():
         mine = sorted((p for p in points if p.step == step), key=lambda p: p.size)
@@ -143,10 +144,11 @@ def panel(name: str, points: list[Point], colours: dict[str, str], left: int) ->
         )
         parts += [f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3.5" fill="{colour}"><title>{p.words}</title></circle>'
                   for p, (x, y) in zip(mine, map(at, mine), strict=True)]  # fmt: skip
-    for step, sign in (("original", "o"), ("compact", "*")):
+    for step in ("original", "compact"):
         x, y = at(next(p for p in points if p.step == step))
         parts.append(
-            f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle" font-weight="bold">{sign} {step}</text>'
+            f'<circle cx="{x:.1f}" cy="{y:.1f}" r="5" fill="none" stroke="#333" stroke-width="2"/>'
+            f'<text x="{x + 9:.1f}" y="{y + 4:.1f}" font-weight="bold">{step}</text>'
         )
     return parts
 
@@ -154,8 +156,8 @@ def panel(name: str, points: list[Point], colours: dict[str, str], left: int) ->
 def main(arguments: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--picture", type=Path)
-    parser.add_argument("--rows", type=int, default=12_000)
-    parser.add_argument("--trees", type=int, default=60)
+    parser.add_argument("--rows", type=int, default=6_000)
+    parser.add_argument("--trees", type=int, default=30)
     given = parser.parse_args(arguments)
     X, y = make_classification(
         given.rows + 2 * HELD, 20, n_informative=12, n_clusters_per_class=8, flip_y=0.15,
