@@ -13,6 +13,7 @@ import pytest
 from click.testing import CliRunner
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.compose import make_column_transformer
+from sklearn.ensemble import GradientBoostingClassifier, RandomForestClassifier
 from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
@@ -57,13 +58,13 @@ class Own(TransformerMixin, BaseEstimator):  # type: ignore[misc]
         return X * 2
 
 
-def fitted(*before: Any) -> Any:
+def fitted(*before: Any, last: Any = None) -> Any:
     return make_pipeline(
         make_column_transformer(
             (OneHotEncoder(handle_unknown="ignore"), ["carrier"]),
             (make_pipeline(SimpleImputer(), *before, StandardScaler()), ["distance", "seats"]),
         ),
-        LogisticRegression(),
+        LogisticRegression() if last is None else last,
     ).fit(X, FRAME.late)
 
 
@@ -127,6 +128,27 @@ def test_a_compiled_form_has_a_certificate(memory: bool, tmp_path: Path) -> None
     shown = CliRunner().invoke(cli, ["show", "flights", "1", "--state", str(tmp_path)])
     assert "240 held-out rows: outputs differ by at most" in shown.output
     assert memory == ("memory was not measured" not in shown.output)
+
+
+@pytest.mark.parametrize(
+    ("model", "own"),
+    [
+        (RandomForestClassifier(8, random_state=0), ()),
+        (GradientBoostingClassifier(n_estimators=8, random_state=0), ()),
+        (RandomForestClassifier(8, random_state=0), (Own(),)),
+    ],
+)
+def test_a_certificate_counts_rows_that_took_another_path(
+    model: Any, own: tuple[Any, ...], tmp_path: Path
+) -> None:
+    deployment = opened(tmp_path)
+    version = registered(deployment, fitted(*own, last=model))
+    deployment.close()
+    assert version.compact is not None
+    assert version.compact.certificate is not None
+    assert version.compact.certificate.path_differences == 0
+    shown = CliRunner().invoke(cli, ["show", "flights", "1", "--state", str(tmp_path)])
+    assert "0 rows took another path" in " ".join(shown.output.split())
 
 
 def test_an_unknown_transformer_stays_native_and_the_rest_is_compiled(tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import joblib
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -63,6 +64,13 @@ def test_a_lossless_plan_is_certified_written_and_shown(place: Path) -> None:
     assert certificate["after"]["p50_us"] < certificate["before"]["p50_us"] / 10
     np.testing.assert_array_equal(read(out).predict(COLUMNS), FOREST.predict_proba(X[400:]))
     assert "bit for bit" in page.read_text("utf-8")
+    carried = read(out).manifest.certificate
+    assert certificate == json.loads(msgspec.json.encode(carried))
+    command = ["register", "small", str(out), "--reference", str(place / "rows.parquet")]
+    command += ["--outcome", "late", "--state", str(place / "state")]
+    assert CliRunner().invoke(cli, command).exit_code == 0
+    shown = CliRunner().invoke(cli, ["show", "small", "1", "--state", str(place / "state")])
+    assert "certified  compact, lossless" in shown.output
 
 
 def test_a_budget_out_of_reach_changes_nothing_and_exits_with_3(place: Path) -> None:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -22,7 +23,7 @@ from trimtab.optimize.planner import Planner
 from trimtab.optimize.steps.compact import Compact
 from trimtab.optimize.steps.prune import Prune
 from trimtab.schema import columns_from_frame
-from trimtab.types import Footprint, Ground, ModelFile, Rows, Task
+from trimtab.types import Certificate, Footprint, Ground, ModelFile, Rows, Task
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.optimizing import Held, register_form, version_source, write_form
 from trimtab.wiring.registration import Training, register
@@ -75,6 +76,10 @@ def test_a_form_is_registered_with_its_parent_and_its_certificate(
     np.testing.assert_array_equal(answers, form.outputs(rows.X))
     write_form(source, held, form, tmp_path / "file")
     assert (tmp_path / "file").stat().st_size == kept.size_bytes
+    beside = tmp_path / "native.certificate.json"
+    written = write_form(source, held, original, tmp_path / "native", plan.certificate)
+    assert [tmp_path / "native", beside] == written
+    assert plan.certificate == msgspec.json.decode(beside.read_bytes(), type=Certificate)
     deployment.close()
     shown = CliRunner().invoke(cli, ["show", "late", "2", "--state", str(tmp_path / "state")])
     assert "certified" in shown.output

@@ -22,6 +22,7 @@ from trimtab.errors import InvalidInput, NotFound
 from trimtab.optimize.budget import Budget, parse_budget
 from trimtab.optimize.planner import Plan, Progress, Trial
 from trimtab.optimize.supported import NEVER, ways
+from trimtab.protocols import ModelForm
 from trimtab.report.optimize_page import (
     main_change,
     micros,
@@ -49,11 +50,11 @@ NOT_REACHED_STATUS = 3
 
 
 class Outcome(Record, frozen=True):
-    """What the command did: the plan, and where what was kept is now."""
+    """What the command did: the plan, and where what was kept is now: a version, or files."""
 
     plan: Plan
     version: Version | None = None
-    file: str | None = None
+    files: tuple[str, ...] = ()
 
 
 @command()
@@ -164,8 +165,7 @@ def _optimize_file(
         plan, form = plan_for(source, held, limits, now=time.time(), progress=told, seconds=seconds)
     if form is None or out is None:
         return Outcome(plan=plan)
-    write_form(source, held, form, out)
-    return Outcome(plan=plan, file=str(out))
+    return _written(plan, source, held, form, out)
 
 
 def _optimize_version(
@@ -198,10 +198,14 @@ def _optimize_version(
         if form is None:
             return Outcome(plan=plan)
         if out is not None:
-            write_form(source, held, form, out)
-            return Outcome(plan=plan, file=str(out))
+            return _written(plan, source, held, form, out)
         version = register_form(deployment, parent, source, held, form, plan, author=session.actor)
         return Outcome(plan=plan, version=version)
+
+
+def _written(plan: Plan, source: Source, held: Held, form: ModelForm, out: Path) -> Outcome:
+    files = write_form(source, held, form, out, plan.certificate)
+    return Outcome(plan=plan, files=tuple(map(str, files)))
 
 
 def _newest(deployment: Deployment, model: str) -> str:
@@ -261,9 +265,9 @@ def show_outcome(console: Console, outcome: Outcome, html: Path | None) -> None:
         made = outcome.version
         console.print(f"registered [bold]{made.model} v{made.version}[/bold] ({made.format})")
         console.print(f"next: trimtab deploy {made.model} {made.version}", markup=False)
-    if outcome.file is not None:
-        console.print(f"wrote {outcome.file}")
-    elif plan.certificate is not None and outcome.version is None:
+    for written in outcome.files:
+        console.print(f"wrote {written}")
+    if not outcome.files and plan.certificate is not None and outcome.version is None:
         console.print("nothing written: name a file with --out to keep it")
     if html is not None:
         console.print(f"wrote {html}")

@@ -26,7 +26,15 @@ from trimtab.compact.forest import Forest
 from trimtab.compact.nodes import Node
 from trimtab.compact.program import Program, numbers, read_numbers
 from trimtab.errors import Refused
-from trimtab.types import Array, Columns, FeatureKind, FeatureSpec, FloatArray, Record
+from trimtab.types import (
+    Array,
+    Certificate,
+    Columns,
+    FeatureKind,
+    FeatureSpec,
+    FloatArray,
+    Record,
+)
 
 MAGIC = b"\x93TRIMTB1"
 ALIGN = 4096
@@ -61,7 +69,10 @@ class Probe(Record, frozen=True):
 
 
 class Manifest(Record, frozen=True):
-    """What the file holds. ``made_with`` are versions of libraries by name."""
+    """What the file holds.
+
+    ``made_with`` are versions of libraries by name; ``certificate`` says how it differs from its original.
+    """
 
     features: tuple[FeatureSpec, ...]
     outputs: int
@@ -70,6 +81,7 @@ class Manifest(Record, frozen=True):
     probe: Probe
     sections: tuple[Section, ...] = ()
     made_with: dict[str, str] = msgspec.field(default_factory=dict)
+    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +95,7 @@ class Draft:
     probe: Probe
     packed: tuple[bytes, ...] = ()
     made_with: tuple[tuple[str, str], ...] = ()
+    certificate: Certificate | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,6 +141,7 @@ def _manifest(draft: Draft, sections: Sequence[Section]) -> bytes:
             probe=draft.probe,
             sections=tuple(sections),
             made_with=dict(draft.made_with),
+            certificate=draft.certificate,
         )
     )
 
@@ -155,6 +169,7 @@ class CompactModel:
 
     def __init__(self, manifest: Manifest, forests: Sequence[Forest]) -> None:
         self.manifest = manifest
+        self.forests = tuple(forests)
         text = [spec.kind is FeatureKind.CATEGORICAL for spec in manifest.features]
         self._answer: Answer
         binder = Binder(manifest.programs, forests, text)

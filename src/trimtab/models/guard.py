@@ -14,7 +14,7 @@ import numpy as np
 from trimtab.errors import InvalidPlan, ModelFailure, TrimtabError
 from trimtab.protocols import ModelFormat, Predictor
 from trimtab.telemetry import Event
-from trimtab.types import Columns, FloatArray, Scalar, Signature, Task
+from trimtab.types import Certificate, Columns, FloatArray, Scalar, Signature, Task
 
 log = logging.getLogger(__name__)
 
@@ -45,6 +45,16 @@ class Guarded:
     def original(self) -> object:
         """The fitted model of its own library, where the format keeps one; None elsewhere."""
         return getattr(self._predictor, "original", None)
+
+    @property
+    def certificate(self) -> Certificate | None:
+        """How the model differs from the one that it was made of, where its file says so."""
+        return getattr(self._predictor, "certificate", None)
+
+    @property
+    def forests(self) -> Sequence[Any]:
+        """The compact forests inside, where the format has such."""
+        return getattr(self._predictor, "forests", ())
 
     def before_last(self, columns: Columns) -> Any:
         """The matrix that the last step of a pipeline is given, where the model is one."""

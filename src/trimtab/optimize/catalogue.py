@@ -20,8 +20,9 @@ STEPS: tuple[OptimisationStep, ...] = (
     MergeLeaves(),
     RefineLeaves(),
     QuantiseLeaves(),
-    SelectFeatures(),
-    Distil(),
     OnnxRuntime(),
     Int8(),
+    Distil(),
+    SelectFeatures(),
 )
+"""Those that fit models anew come last: a search may end before them."""

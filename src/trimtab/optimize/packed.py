@@ -56,28 +56,39 @@ class PackedForm:
         )
 
     def paths_differ(self, original: object, rows: Any) -> int | None:
-        """How many rows take another way through any tree than in the original; None if unknown.
-
-        The original's ways are those of its library where it tells its leaves in the record's own
-        places (scikit-learn's forests), else those of the plain walk over the unpacked trees.
-        """
+        """How many rows take another way through any tree than in the original; None if unknown."""
         if not isinstance(original, NativeForm):
             return None
         head, tail = split(original.model)
-        X = prepared(head, rows)
-        ends = np.asarray(tail.apply(X)) if _tells_leaves(tail) else self.ensemble.leaves(matrix(X))
-        ways = Forest(self.packed).paths(matrix(X))
-        differ = np.zeros(len(ways), dtype=np.bool_)
-        for place, tree in enumerate(self.ensemble.trees):
-            own = ends.reshape(len(ways), -1)[:, place]
-            differ |= decision_paths(tree)[own] != ways[:, place]
-        return int(differ.sum())
+        return paths_differ(Forest(self.packed), self.ensemble, tail, prepared(head, rows))
 
 
 def open_parts(path: Path) -> Answer:
     """A folder of prepared steps and a compact file as a function from rows to outputs."""
     head, forest = joblib.load(path / "head.joblib"), Forest.open(path / "forest")
     return lambda rows: forest.predict(matrix(prepared(head, rows)))
+
+
+def paths_differ(forest: Forest, ensemble: TreeEnsemble, tail: Any, X: Any) -> int:
+    """How many rows take another way through any tree of ``forest`` than through the original's.
+
+    The original's ways are those of its library where it tells its leaves in the record's own
+    places (scikit-learn's forests), else those of the plain walk over the unpacked trees.
+
+    Args:
+        forest: The packed trees.
+        ensemble: The same trees, unpacked.
+        tail: The fitted estimator that they come from.
+        X: Rows as it takes them.
+    """
+    told = tail.apply(X) if _tells_leaves(tail) else ensemble.leaves(matrix(X))
+    ends = np.asarray(told).astype(np.intp)  # gradient boosting tells them as floats
+    ways = forest.paths(matrix(X))
+    differ = np.zeros(len(ways), dtype=np.bool_)
+    for place, tree in enumerate(ensemble.trees):
+        own = ends.reshape(len(ways), -1)[:, place]
+        differ |= decision_paths(tree)[own] != ways[:, place]
+    return int(differ.sum())
 
 
 @dataclass(frozen=True, slots=True)

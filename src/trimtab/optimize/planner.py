@@ -124,6 +124,7 @@ class Planner:
     _known: set[bytes] = field(default_factory=set)
     _hopeless: set[str] = field(default_factory=set)
     _left_out: list[str] = field(default_factory=list)
+    _offering: dict[str, bool] = field(default_factory=dict)
     _before: FloatArray | None = None
     _warm: Warm = field(default_factory=Warm)
 
@@ -142,7 +143,7 @@ class Planner:
             The plan, and the form to use; None where nothing is to be changed.
         """
         with tempfile.TemporaryDirectory(prefix="trimtab-plan-") as directory, self._warm:
-            for kept in (self._tried, self._known, self._hopeless, self._left_out):
+            for kept in (self._tried, self._known, self._hopeless, self._left_out, self._offering):
                 kept.clear()
             began = self.course.timer()
             (first,) = self._try("original", (), True, original, Path(directory))
@@ -200,7 +201,9 @@ class Planner:
         while not self.course.over:
             words, form = next(offers, ("", None))
             if form is None:
+                self._offering.setdefault(step.name, False)
                 return
+            self._offering[step.name] = True
             before = "" if root.trial.lossless else f"{root.trial.name}, "
             if before and words in self._hopeless:
                 continue
@@ -208,7 +211,8 @@ class Planner:
             done = (*root.trial.steps, step.name)
             safe = root.trial.lossless and step.lossless
             yield from self._try(name, done, safe, form, directory)
-        self._left_out.append(step.name)
+        if self._offering.get(step.name, True):
+            self._left_out.append(step.name)
 
     def _try(
         self, name: str, steps: tuple[str, ...], lossless: bool, form: ModelForm, directory: Path

@@ -12,15 +12,18 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from trimtab.errors import ModelFailure
+from trimtab.errors import InvalidPlan, ModelFailure
 from trimtab.models.artifact import Formats
 from trimtab.models.guard import Guarded, opened
 from trimtab.models.registry import ArtifactFile
 from trimtab.optimize.agreement import agreement
 from trimtab.optimize.budget import Budget
+from trimtab.optimize.convert import ensemble_of
 from trimtab.optimize.forms import libraries
 from trimtab.optimize.ground import segments_of
 from trimtab.optimize.measure import WORKERS, Warm, here, machine
+from trimtab.optimize.packed import paths_differ
+from trimtab.optimize.pipelines import prepared, split
 from trimtab.types import (
     Array,
     Certificate,
@@ -117,7 +120,7 @@ def certifier(
             mean_abs=agreed.mean_abs,
             threshold=signature.threshold if signature.labels else None,
             flips=agreed.flips,
-            path_differences=None,
+            path_differences=_paths_differ(predictor, compiled, rows.columns),
             metrics=agreed.metrics,
             segments=agreed.segments,
             before=costs[0],
@@ -129,6 +132,20 @@ def certifier(
         )
 
     return certify
+
+
+def _paths_differ(predictor: Guarded, compiled: Guarded, columns: Columns) -> int | None:
+    """How many rows go another way through the compiled trees; None where there is not one ensemble."""
+    if len(compiled.forests) != 1:
+        return None
+    head, tail = split(predictor.original)
+    try:
+        ensemble = ensemble_of(tail)
+    except InvalidPlan:
+        return None
+    return paths_differ(
+        compiled.forests[0], ensemble, tail, prepared(head, predictor.rows(columns))
+    )
 
 
 def open_artifact(folder: Path) -> Callable[[ColumnRows], FloatArray]:

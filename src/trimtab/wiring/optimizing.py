@@ -6,13 +6,14 @@ import math
 import shutil
 import tempfile
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import narwhals as nw
 
+from trimtab.compact.artifact import Draft
 from trimtab.digests import digest_of
 from trimtab.errors import InvalidInput
 from trimtab.models.artifact import Formats, kind_of
@@ -31,7 +32,7 @@ from trimtab.optimize.trees import ENSEMBLES
 from trimtab.protocols import ModelForm
 from trimtab.rollout import audit
 from trimtab.schema import columns_from_frame, infer_signature
-from trimtab.types import FeatureKind, Record, Rows, Signature, Task, Version
+from trimtab.types import Certificate, FeatureKind, Record, Rows, Signature, Task, Version
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import outcomes_of
 
@@ -156,7 +157,7 @@ def plan_for(
     return plan, form
 
 
-def artifact_of(source: Source, held: Held, form: ModelForm, folder: Path) -> object:
+def artifact_of(source: Source, held: Held, form: ModelForm, folder: Path) -> Draft | Path:
     """What a form is registered as: a compact artifact that runs no code, or a file of its kind.
 
     Raises:
@@ -176,19 +177,31 @@ def artifact_of(source: Source, held: Held, form: ModelForm, folder: Path) -> ob
     )
 
 
-def write_form(source: Source, held: Held, form: ModelForm, out: Path) -> None:
+def write_form(
+    source: Source, held: Held, form: ModelForm, out: Path, certificate: Certificate | None = None
+) -> list[Path]:
     """Write a form to a file that ``trimtab register`` takes.
+
+    Returns:
+        What was written: the compact artifact carries its certificate, to the file of another
+        library one is written beside it.
 
     Raises:
         InvalidPlan: as :func:`artifact_of`.
     """
+    beside = out.with_name(f"{out.name}.certificate.json")
     with tempfile.TemporaryDirectory(prefix="trimtab-") as directory:
         artifact = artifact_of(source, held, form, Path(directory))
-        if not isinstance(artifact, Path):
+        if isinstance(artifact, Draft):
             path = Path(directory) / "artifact"
-            Formats.installed().save(artifact, path)
-            artifact = path
+            Formats.installed().save(replace(artifact, certificate=certificate), path)
+            shutil.move(path, out)
+            return [out]
         shutil.move(artifact, out)
+    if certificate is None:
+        return [out]
+    beside.write_bytes(msgspec.json.format(msgspec.json.encode(certificate)))
+    return [out, beside]
 
 
 def register_form(

@@ -132,6 +132,7 @@ def register(  # noqa: PLR0913 - each is a fact of the version
         view_versions=versions_of(deployment, views),
         trust=vouched,
         compact=compiled,
+        certificate=predictor.certificate,
         sealer=sealer,
     )
     _told(deployment, version, author, description or "registered")

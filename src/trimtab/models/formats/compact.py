@@ -64,6 +64,8 @@ class CompactPredictor:
 
     def __init__(self, model: CompactModel, signature: Signature) -> None:
         self._model = model
+        self.forests = model.forests
+        self.certificate = model.manifest.certificate
         own = [spec.name for spec in model.manifest.features]
         self._places = [signature.names.index(name) for name in own]
         self._straight = self._places == list(range(len(own)))

@@ -72,6 +72,7 @@ class FrontedPredictor:
         self._front = front
         self._input = SklearnInput(front, signature)
         self._model = model
+        self.forests = model.forests
 
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
