@@ -36,6 +36,7 @@ from trimtab.record.reader import SegmentReader
 from trimtab.serve import child, watcher, worker
 from trimtab.telemetry import Metrics, forget
 
+ROOT = Path(__file__).parents[2]
 WORKERS = 2
 CLIENTS = 4
 ANSWERS_A_CONNECTION = 25
@@ -50,6 +51,7 @@ def run(folder: Path, kills: int) -> dict[str, Any]:
     done = subprocess.run(
         [sys.executable, "-m", "tests.e2e.killed_workers", "kills", str(folder), str(kills)],
         env={**os.environ, **dict.fromkeys(ONE_THREAD, "1"), "PROMETHEUS_MULTIPROC_DIR": str(metrics)},
+        cwd=ROOT,
         stdout=subprocess.PIPE,
         check=True,
     )  # fmt: skip

@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import numpy as np
 import pytest
-from tests.e2e.clients import journal, metric
+from tests.e2e.clients import eventually, journal, metric
 from tests.e2e.conftest import Running, registered, start_server, stop
 
 from trimtab.serve.rpc.messages import SERVICE, message, methods
@@ -182,6 +182,23 @@ def test_every_refusal_is_counted_once(
     with pytest.raises(grpc.RpcError):
         call(name, sent)
     assert before + 1 == counted(server)
+
+
+def test_what_grpc_itself_refuses_is_counted_once(server: Any, call: Callable[..., Any]) -> None:
+    before = counted(server)
+    with pytest.raises(grpc.RpcError) as told:
+        call("ModelInfer", b"x" * 200_000)
+    error: Any = told.value
+    assert "RESOURCE_EXHAUSTED" == error.code().name
+    eventually(lambda: counted(server), lambda seen: seen == before + 1)
+    with grpc.insecure_channel(address(server)) as channel:
+        for name in (f"/{SERVICE}/ModelStreamInfer", "/other.Service/Method"):
+            with pytest.raises(grpc.RpcError) as told:
+                channel.unary_unary(name)(b"", timeout=20.0)
+            error = told.value
+            assert "UNIMPLEMENTED" == error.code().name
+            assert "no_route" == dict(error.trailing_metadata())["trimtab-code"]
+    assert before + 3 == counted(server)
 
 
 @pytest.mark.parametrize(

@@ -232,6 +232,28 @@ def test_the_cases_of_each_wire_leave_nothing_either(edge: Running) -> None:
     assert [] == journal(edge.config)
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [
+        ("GET", "/models/nobody", 404),
+        ("GET", "/models/nobody.json", 404),
+        ("GET", "/models/nobody/report", 404),
+        ("POST", "/models/risk/change/pause", 415),
+        ("PUT", "/models/risk/change/pause", 405),
+        ("GET", "/nowhere", 404),
+    ],
+)
+def test_what_pages_refuse_is_counted_once(
+    edge: Running, method: str, path: str, status: int
+) -> None:
+    with edge.client as client:
+        before = metric(client, "ml_requests_total")
+        assert status == client.request(method, path).status_code
+        assert before + 1 == metric(client, "ml_requests_total")
+        assert 200 == client.get("/").status_code
+        assert before + 1 == metric(client, "ml_requests_total")
+
+
 @pytest.mark.parametrize("name", SMUGGLING)
 def test_framing_that_is_not_clear_is_refused_and_the_connection_closed(
     edge: Running, name: str

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from starlette.requests import Request
 from starlette.responses import Response
+from starlette.routing import BaseRoute, Route
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError
 from trimtab.serve.dataplane import Reply, failure, inference_failure
@@ -15,6 +17,7 @@ Count = Callable[[str, int], None]
 """Counts a request by its model and status."""
 
 Handler = Callable[[Request, Any], Awaitable[Response]]
+_COUNTED = "trimtab.counted"
 
 
 def refusals(count: Count) -> dict[int | type[Exception], Handler]:
@@ -43,8 +46,30 @@ def refusals(count: Count) -> dict[int | type[Exception], Handler]:
 
     def answered(request: Request, reply: Reply, headers: dict[str, str]) -> Response:
         count(request.path_params.get("model", ""), reply.status)
+        request.scope[_COUNTED] = True
         asking = {"www-authenticate": "Bearer"} if reply.status == 401 else {}
         told = {**dict(reply.headers), **asking, **headers}
         return Response(reply.body, reply.status, told, media_type=reply.content_type)
 
     return {404: no_route, 405: no_method, TrimtabError: refused}
+
+
+def counting(routes: Sequence[BaseRoute], count: Count) -> list[BaseRoute]:
+    """Routes that may answer a refusal by themselves, as pages do: it is counted here."""
+    for route in routes:
+        if isinstance(route, Route):
+            route.app = _counting(route.app, count)
+    return list(routes)
+
+
+def _counting(app: ASGIApp, count: Count) -> ASGIApp:
+    async def counted(scope: Scope, receive: Receive, send: Send) -> None:
+        async def sent(message: Message) -> None:
+            status = message.get("status", 0)  # of the message that begins an answer
+            if status >= 400 and not scope.get(_COUNTED):
+                count(scope["path_params"].get("model", ""), status)
+            await send(message)
+
+        await app(scope, receive, sent)
+
+    return counted

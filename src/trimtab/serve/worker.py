@@ -30,6 +30,7 @@ from trimtab.serve.line import Line
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.overload import Turnstile
+from trimtab.serve.refusals import counting
 from trimtab.serve.turns import MOST_WAITING, Turns
 from trimtab.serve.v2.repository import Repository, repository_routes
 from trimtab.serve.v2.routes import inference_routes
@@ -97,7 +98,7 @@ def build(
             explorer_route(serving.board.models),
             *control_routes(deployment),
             *desk.routes,
-            *page_routes(deployment),
+            *counting(page_routes(deployment), data_plane.answered),
         ],
         max_body_bytes=max_body_bytes,
         lifespan=lifespan,

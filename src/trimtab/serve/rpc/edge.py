@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,14 +151,12 @@ async def open_edge(service: Service, config: ServeConfig) -> Any:
             ("grpc.max_send_message_length", -1),
         ]
     )
-    handlers = {
-        name: grpc.unary_unary_rpc_method_handler(
-            _guarded(getattr(service, _snake(name)), taken.FromString, service.data_plane.answered),
-            response_serializer=_serialized,
-        )
+    count = service.data_plane.answered
+    calls = {
+        f"/{SERVICE}/{name}": _guarded(getattr(service, _snake(name)), taken.FromString, count)
         for name, taken, _ in methods()
     }
-    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(SERVICE, handlers),))
+    server.add_generic_rpc_handlers((_Handlers(calls, count),))
     host = f"[{config.host}]" if ":" in config.host else config.host
     try:
         server.add_insecure_port(f"{host}:{config.grpc_port}")
@@ -170,6 +168,56 @@ async def open_edge(service: Service, config: ServeConfig) -> Any:
         ) from refused
     await server.start()
     return server
+
+
+class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no types
+    """What answers each call, and counts those that nothing of ours ever sees.
+
+    Args:
+        methods: By their full names.
+        count: Counts what was refused.
+    """
+
+    def __init__(self, methods: Mapping[str, Method], count: Count) -> None:
+        self._methods = methods
+        self._count = count
+
+    def service(self, details: Any) -> Any:
+        """The handler of a call whose head has come."""
+        method = self._methods.get(details.method)
+        if method is None:
+            return grpc.stream_stream_rpc_method_handler(self._no_method)
+        return grpc.unary_unary_rpc_method_handler(
+            _Call(method, self._count).answer, response_serializer=_serialized
+        )
+
+    async def _no_method(self, _: Any, context: Any) -> None:
+        self._count("", 404)
+        await context.abort(
+            grpc.StatusCode.UNIMPLEMENTED,
+            f"There is no such method; the service is {SERVICE}.",
+            (("trimtab-code", "no_route"),),
+        )
+
+
+class _Call:
+    """One call. Its message may be larger than gRPC takes: then it ends without having begun, and is counted so."""
+
+    __slots__ = ("_begun", "_count", "_method")
+
+    def __init__(self, method: Method, count: Count) -> None:
+        self._method = method
+        self._count = count
+        self._begun = False
+
+    async def answer(self, body: bytes, context: Any) -> Any:
+        """Answer its message."""
+        self._begun = True
+        return await self._method(body, context)
+
+    def __del__(self) -> None:
+        if not self._begun:
+            self._count("", 413)
 
 
 def _guarded(method: Method, read: Callable[[bytes], Any], count: Count) -> Method:
