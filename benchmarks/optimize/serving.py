@@ -1,7 +1,8 @@
 """A large forest served by the original and by its compiled form: memory of the workers, latency, rate.
 
 ``serving.py [--folder DIR] [--trees N] [--rows N] [--calls N]``. The model is trained once and kept in the
-folder. Each server is ``trimtab serve`` as a process tree of its own; memory is read from ``/proc`` (PSS: a
+folder; ``--model FILE`` takes another forest of 30 features in its place, and ``--workers 1`` leaves the original out where
+several workers would each hold it. Registration runs in a process of its own, for its peak. Each server is ``trimtab serve`` as a process tree of its own; memory is read from ``/proc`` (PSS: a
 page that k processes share counts 1/k in each).
 """
 
@@ -11,11 +12,13 @@ import argparse
 import http.client
 import json
 import re
+import resource
 import statistics
 import sys
 import tempfile
 import threading
 import time
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -26,7 +29,7 @@ import pandas as pd
 from sklearn.ensemble import RandomForestClassifier
 
 from trimtab.cli.demo.server import Server
-from trimtab.config import Config, OptimizeConfig, StateConfig
+from trimtab.config import Config, StateConfig
 from trimtab.types import Task, Version
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.registration import Training, register
@@ -63,12 +66,10 @@ def trained(folder: Path, trees: int, rows: int) -> Path:
     return path
 
 
-def deployed(folder: Path, model: Path, *, compact: bool) -> tuple[Path, Version]:
-    """A state directory with the model deployed; the path of its configuration."""
+def deployed(folder: Path, model: Path) -> tuple[Path, Version, float]:
+    """A state directory with the model deployed: its configuration, and the peak in MB that this took."""
     folder.mkdir(parents=True, exist_ok=True)
-    config = Config(
-        state=StateConfig(dir=str(folder / "state")), optimize=OptimizeConfig(compact=compact)
-    )
+    config = Config(state=StateConfig(dir=str(folder / "state")))
     deployment = Deployment.open(config)
     version = register(
         deployment,
@@ -80,7 +81,8 @@ def deployed(folder: Path, model: Path, *, compact: bool) -> tuple[Path, Version
     )
     deployment.deploy("forest", version.version, actor="benchmark", reason="measured")
     deployment.close()
-    return folder / "trimtab.toml", version
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    return folder / "trimtab.toml", version, peak
 
 
 def write_config(path: Path, workers: int, *, compact: bool) -> None:
@@ -179,18 +181,23 @@ def main(arguments: list[str]) -> None:
     parser.add_argument("--trees", type=int, default=200)
     parser.add_argument("--rows", type=int, default=30_000)
     parser.add_argument("--calls", type=int, default=150)
+    parser.add_argument("--model", type=Path, help="A forest of 30 features, by joblib.")
+    parser.add_argument(
+        "--workers", type=int, default=4, help="The most that hold the original; 0: none."
+    )
     asked = parser.parse_args(arguments)
     with tempfile.TemporaryDirectory() as made:
         folder = asked.folder or Path(made)
-        model = trained(folder, asked.trees, asked.rows)
+        model = asked.model or trained(folder, asked.trees, asked.rows)
         with tempfile.TemporaryDirectory(dir=folder) as state:
-            path, version = deployed(Path(state), model, compact=True)
+            with ProcessPoolExecutor(1) as apart:
+                path, version, peak = apart.submit(deployed, Path(state), model).result()
             form = version.compact
             assert form is not None, version.lineage
             print(
-                f"{asked.trees} trees: {model.stat().st_size / MB:,.0f} MB as joblib,"
+                f"{model.name}: {model.stat().st_size / MB:,.0f} MB as joblib,"
                 f" {form.size_bytes / MB:,.1f} MB compiled; equal on {form.equal:,} of"
-                f" {form.rows:,} rows, at most {form.max_abs:.1g} apart\n"
+                f" {form.rows:,} rows, at most {form.max_abs:.1g} apart; registered in {peak:,.0f} MB\n"
             )
             print(
                 "| form | workers | PSS a worker, MB | PSS in all, MB | of the artifact's pages, in all"
@@ -198,6 +205,8 @@ def main(arguments: list[str]) -> None:
             )
             print("|---|---|---|---|---|---|---|")
             for compact, workers in ((False, 1), (False, 4), (True, 1), (True, 4)):
+                if not compact and workers > asked.workers:
+                    continue
                 write_config(path, workers, compact=compact)
                 digest = form.digest if compact else version.digest
                 show(

@@ -11,6 +11,7 @@ import joblib
 import numpy as np
 
 from trimtab.types import FloatArray, ModelFile, Task
+from trimtab.unpickling import load
 
 Answer = Callable[[Any], FloatArray]
 
@@ -41,7 +42,7 @@ class NativeForm:
 
 def open_native(path: Path) -> Answer:
     """A file that this program has just written, as a function from rows to outputs."""
-    return answering(joblib.load(path))
+    return answering(load(path))
 
 
 def answering(model: Any) -> Answer:

@@ -10,6 +10,7 @@ from sklearn.base import BaseEstimator
 
 from trimtab.models.formats.sklearn_frame import SklearnPredictor
 from trimtab.types import Signature
+from trimtab.unpickling import load
 
 _PICKLE = tuple(bytes((0x80, protocol)) for protocol in range(2, 6))
 _ZLIB_OR_GZIP = 47
@@ -34,7 +35,7 @@ class JoblibFormat:
 
     def load(self, path: Path, signature: Signature) -> SklearnPredictor:
         """Load a file; whatever code is in it runs now."""
-        return SklearnPredictor(joblib.load(path), signature)
+        return SklearnPredictor(load(path), signature)
 
     def accepts(self, model: object) -> bool:
         """Whether it is a scikit-learn estimator."""

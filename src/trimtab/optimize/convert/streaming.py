@@ -6,7 +6,6 @@ its arrays are dropped, so that what is in memory is the compact form and one tr
 
 from __future__ import annotations
 
-import inspect
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
@@ -19,8 +18,8 @@ from trimtab.errors import InvalidPlan
 from trimtab.optimize.convert.dispatch import converter_of
 from trimtab.optimize.convert.refusal import unsupported
 from trimtab.optimize.convert.sklearn_trees import from_state
+from trimtab.unpickling import PICKLE_START, native_order
 
-PICKLE_START = b"\x80"
 LARGE_BYTES = 4096
 
 
@@ -61,9 +60,7 @@ class _Reader(NumpyUnpickler):  # type: ignore[misc]  # joblib has no types
     """Reads a pickle, packing trees as they come."""
 
     def __init__(self, path: Path, file: Any) -> None:
-        known = inspect.signature(NumpyUnpickler).parameters
-        native = {"ensure_native_byte_order": False} if "ensure_native_byte_order" in known else {}
-        super().__init__(str(path), file, **native)
+        super().__init__(str(path), file, **native_order())
         self.trees: list[_Placeholder] = []
         self.packer: Packer | None = None
         self._forgotten = 0
