@@ -2,8 +2,8 @@
 
 Thirty features (five each: normal, lognormal, uniform, bimodal, count; categories of 3, 5, 8, 20 and 50
 levels, Zipf), a reference of 10,000 rows drawn anew for every replicate. Options: ``replicates=400``,
-``references=12``, ``windows=500``, ``traps=40``, ``millions=1000``,
-``seed=1``, ``parts=single,repeated,traps,millions``, and ``write=PATH`` to put each part's table between
+``others=150``, ``references=12``, ``windows=500``, ``traps=40``, ``millions=1000``,
+``seed=1``, ``parts=single,others,repeated,traps,millions``, and ``write=PATH`` to put each part's table between
 its marks in a page.
 """
 
@@ -23,6 +23,20 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 from drawn import Drawn
 from page import show
+from thirty import (
+    CATEGORIES,
+    CHANGES,
+    FEATURES,
+    SHIFTED,
+    Rng,
+    Table,
+    alike,
+    columns,
+    correlated,
+    draw,
+    gappy,
+    shifted,
+)
 
 from trimtab.config import WatchConfig
 from trimtab.drift import (
@@ -38,55 +52,15 @@ from trimtab.drift.noise import effective_size, kolmogorov_p
 from trimtab.judge import LEVEL, DriftJudge, flag
 from trimtab.protocols import DriftStatistic
 from trimtab.sketch import Sketch, TableSketch, side_by_side
-from trimtab.types import Columns, Comparison, FeatureKind, FeatureSpec, Verdict, Window
+from trimtab.types import Comparison, Verdict, Window
 
 REFERENCE_ROWS = 10_000
 WINDOWS = (200, 1_000, 10_000)
-COPIES = 5
 MILLION = 1_000_000
 MANY_REFERENCE_ROWS = 100_000
 
-Rng = np.random.Generator
-Table = dict[str, np.ndarray]
+Draw = Callable[[Rng, int], Table]
 Lines = list[tuple[str, str, str, str]]
-
-
-def bimodal(rng: Rng, rows: int) -> np.ndarray:
-    return np.where(rng.random(rows) < 0.5, -2.0, 2.0) + rng.normal(0, 0.5, rows)
-
-
-def levels(count: int) -> Callable[[Rng, int], np.ndarray]:
-    share = 1 / np.arange(1, count + 1)
-    names = np.array([f"level {number}" for number in range(count)], dtype=object)
-    return lambda rng, rows: names[rng.choice(count, rows, p=share / share.sum())]
-
-
-NUMERIC: Mapping[str, Callable[[Rng, int], np.ndarray]] = {
-    "normal": lambda rng, rows: rng.normal(size=rows),
-    "lognormal": lambda rng, rows: rng.lognormal(size=rows),
-    "uniform": lambda rng, rows: rng.uniform(size=rows),
-    "bimodal": bimodal,
-    "count": lambda rng, rows: rng.poisson(4, rows).astype(np.float64),
-}
-FEATURES = {f"{name} {copy}": draw for name, draw in NUMERIC.items() for copy in range(COPIES)} | {
-    f"category {count}": levels(count) for count in (3, 5, 8, 20, 50)
-}
-SHIFTED = ("normal 0", "lognormal 0", "uniform 0", "bimodal 0", "normal 1")
-CATEGORIES = tuple(name for name in FEATURES if name.startswith("category"))
-
-
-def draw(rng: Rng, rows: int) -> Table:
-    return {name: make(rng, rows) for name, make in FEATURES.items()}
-
-
-def columns(table: Table) -> Columns:
-    specs = tuple(
-        FeatureSpec(
-            name=name, kind=FeatureKind.CATEGORICAL if a.dtype == object else FeatureKind.NUMERIC
-        )
-        for name, a in table.items()
-    )
-    return Columns(features=specs, arrays=tuple(table.values()))
 
 
 def judged(
@@ -137,42 +111,6 @@ def stated(rows: int) -> float:
     pairs = numbers * (numbers - 1) / 2
     reach.append(float(2 * pairs * scipy.stats.norm.sf(0.1 * np.sqrt(size))))
     return sum(min(LEVEL / len(reach), one) for one in reach)
-
-
-# ---------------------------------------------------------------------------- what is changed
-
-
-def shifted(by: float) -> Callable[[Rng, np.ndarray], np.ndarray]:
-    return lambda _, values: values + by * values.std()
-
-
-def widened(by: float) -> Callable[[Rng, np.ndarray], np.ndarray]:
-    return lambda _, values: values.mean() + by * (values - values.mean())
-
-
-def lost(share: float) -> Callable[[Rng, np.ndarray], np.ndarray]:
-    return lambda rng, values: np.where(rng.random(len(values)) < share, np.nan, values)
-
-
-def renamed(share: float) -> Callable[[Rng, np.ndarray], np.ndarray]:
-    return lambda rng, values: np.where(rng.random(len(values)) < share, "zz", values)
-
-
-CHANGES = {
-    "mean + 0.1 sd": (shifted(0.1), SHIFTED, 0.70),
-    "mean + 0.25 sd": (shifted(0.25), SHIFTED, 1.0),
-    "sd × 1.25": (widened(1.25), SHIFTED, 0.99),
-    "missing + 5 points": (lost(0.05), SHIFTED, 1.0),
-    "new category, 2 % of rows": (renamed(0.02), CATEGORIES, 1.0),
-}
-
-
-def correlated(table: Table) -> Table:
-    half = 0.5 * table["normal 0"] + np.sqrt(0.75) * table["normal 1"]
-    return table | {"normal 1": half}
-
-
-# ---------------------------------------------------------------------------- the parts
 
 
 def replicates(count: int, seed: int) -> Lines:
@@ -235,6 +173,33 @@ def within(
         f"{'at most ' if bound else ''}{level:.1%}; 99 % band {low:.0f}–{high:.0f}",
         mark(low <= found <= high),
     )
+
+
+OTHERS: Mapping[str, tuple[Draw, int, int]] = {
+    "100 rows": (draw, REFERENCE_ROWS, 100),
+    "300 rows": (draw, REFERENCE_ROWS, 300),
+    "3,000 rows": (draw, REFERENCE_ROWS, 3_000),
+    "300 rows, a reference of 1,000": (draw, 1_000, 300),
+    "300 rows, a tenth of each number missing": (gappy, REFERENCE_ROWS, 300),
+    "300 rows, 15 numbers with correlations of 0.8": (alike, REFERENCE_ROWS, 300),
+}
+WINDOWS_A_REFERENCE = 10
+
+
+def others(references: int, seed: int) -> Lines:
+    """False alarms of other windows and other data."""
+    rng = np.random.default_rng(seed)
+    lines = []
+    for what, (make, known, rows) in OTHERS.items():
+        alarms = 0
+        for _ in range(references):
+            profile = build_profile(columns(make(rng, known)))
+            alarms += sum(
+                bool(judged(profile, make(rng, rows)).flagged) for _ in range(WINDOWS_A_REFERENCE)
+            )
+        count = references * WINDOWS_A_REFERENCE
+        lines.append(within(f"no drift, {what}: flagged", alarms, count, LEVEL, bound=True))
+    return lines
 
 
 def repeated(references: int, windows: int, seed: int) -> Lines:
@@ -374,6 +339,7 @@ def run(options: Mapping[str, str]) -> None:
     seed = int(options.get("seed", 1))
     parts = {
         "single": lambda: replicates(int(options.get("replicates", 400)), seed),
+        "others": lambda: others(int(options.get("others", 150)), seed + 4),
         "repeated": lambda: repeated(
             int(options.get("references", 12)), int(options.get("windows", 500)), seed + 1
         ),
