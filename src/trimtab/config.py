@@ -75,6 +75,9 @@ class ServeConfig(Section, frozen=True):
     grpc_port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
 
 
+Sensitivity = Literal["public", "internal", "personal", "secret"]
+
+
 class JournalConfig(Section, frozen=True):
     """The prediction journal.
 
@@ -88,6 +91,9 @@ class JournalConfig(Section, frozen=True):
     With ``compact`` closed segments become Parquet once the watcher has read them and nothing was written
     to them for ``compact_after_seconds``. Records are kept for ``retain_days`` after they were made, and
     the newest ``retain_bytes`` of them; 0 sets no limit. What the watcher has not read is always kept.
+
+    Of features that a view declares with one of the sensitivities in ``withhold``, no values are recorded, of
+    whichever model; ``withhold`` of a model names others.
     """
 
     mode: Literal["durable", "bounded", "sampled"] = "bounded"
@@ -100,6 +106,7 @@ class JournalConfig(Section, frozen=True):
     compact_after_seconds: NonNegative = 60.0
     retain_days: NonNegative = 0.0
     retain_bytes: Annotated[int, Meta(ge=0)] = 0
+    withhold: tuple[Sensitivity, ...] = ()
 
 
 class WatchConfig(Section, frozen=True):
@@ -190,7 +197,7 @@ class ViewFeature(Section, frozen=True):
     maximum: float | None = None
     allowed: tuple[Scalar, ...] = ()
     ttl_seconds: Positive | None = None
-    sensitivity: Literal["public", "internal", "personal", "secret"] = "internal"
+    sensitivity: Sensitivity = "internal"
     owner: str = ""
     description: str = ""
 
@@ -214,7 +221,7 @@ class ViewTransform(Section, frozen=True):
     minimum: float | None = None
     maximum: float | None = None
     allowed: tuple[Scalar, ...] = ()
-    sensitivity: Literal["public", "internal", "personal", "secret"] = "internal"
+    sensitivity: Sensitivity = "internal"
     owner: str = ""
     description: str = ""
 
@@ -333,12 +340,6 @@ class ModelConfig(Section, frozen=True):
     availability_target: Annotated[float, Meta(ge=0, lt=1)] = 0.999
     withhold: tuple[str, ...] = ()
 
-    def __post_init__(self) -> None:
-        for name in self.withhold:
-            if name == self.segment_by or name in self.performance.segments:
-                message = f"{name!r} is withheld from the journal, so nothing is watched by it"
-                raise ValueError(message)
-
 
 class ChannelConfig(Section, frozen=True):
     """An alert channel: ``kind`` is a plugin name; ``min_severity`` bounds what it gets.
@@ -405,6 +406,23 @@ class Config(Section, frozen=True):
     alerts: AlertsConfig = AlertsConfig()
     optimize: OptimizeConfig = OptimizeConfig()
     auth: AuthConfig = AuthConfig()
+
+    def __post_init__(self) -> None:
+        for model, own in self.models.items():
+            for name in sorted(self.withheld(model) & {own.segment_by, *own.performance.segments}):
+                message = f"{name!r} is withheld from the journal, so nothing is watched by it"
+                raise ValueError(message)
+
+    def withheld(self, model: str) -> frozenset[str]:
+        """The features and keys of a model whose values the journal never gets."""
+        sensitive = {
+            one.name
+            for view in self.features.views.values()
+            for declared in (view.features, view.transforms, view.request)
+            for one in declared
+            if one.sensitivity in self.journal.withhold
+        }
+        return frozenset(self.models.get(model, ModelConfig()).withhold) | sensitive
 
 
 T = TypeVar("T")

@@ -17,12 +17,26 @@ from tests.e2e.conftest import Running, Start, frame, registered
 SECRET = "a-land-that-nobody-may-read-of"
 
 
-def withholding(folder: Path, *names: str) -> Path:
+NAMED = """
+[models.risk]
+withhold = ["country"]
+
+[journal]
+compact_after_seconds = 0
+"""
+SENSITIVE = """
+[journal]
+compact_after_seconds = 0
+withhold = ["personal", "secret"]
+
+[features.views.visitors]
+request = [{ name = "country", kind = "categorical", sensitivity = "personal" }]
+"""
+
+
+def withholding(folder: Path, settings: str) -> Path:
     path = registered(folder)
-    path.write_text(
-        path.read_text() + f"\n[models.risk]\nwithhold = {list(names)!r}\n"
-        "\n[journal]\ncompact_after_seconds = 0\n"
-    )
+    path.write_text(path.read_text() + settings)
     return path
 
 
@@ -63,8 +77,11 @@ def comparisons(server: Running, subject: str) -> dict[str, dict[str, Any]]:
     return {one["name"]: one for one in found[0]["comparisons"]}
 
 
-def test_a_withheld_value_is_nowhere_and_everybody_knows_why(tmp_path: Path, serve: Start) -> None:
-    config = withholding(tmp_path, "country")
+@pytest.mark.parametrize("settings", [NAMED, SENSITIVE], ids=["by name", "by sensitivity"])
+def test_a_withheld_value_is_nowhere_and_everybody_knows_why(
+    tmp_path: Path, serve: Start, settings: str
+) -> None:
+    config = withholding(tmp_path, settings)
     server = serve(config)
     send(server)
     eventually(lambda: watched(server)[0], lambda seen: seen == 201)

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab import plugins
-from trimtab.config import AuthConfig, Config, ModelConfig
+from trimtab.config import AuthConfig, Config
 from trimtab.errors import InvalidConfig, InvalidPlan, NotFound
 from trimtab.models.registry import Registry
 from trimtab.models.trust import Trust
@@ -209,12 +209,12 @@ class Deployment:
             InvalidPlan: the plan cannot be run.
             Conflict: another rollout of the model is under way.
         """
-        withheld = self.config.models.get(model, ModelConfig()).withhold
+        withheld = sorted(self.config.withheld(model))
         if withheld and plan.strategy == Shadow.name:
             raise InvalidPlan(
                 f"A shadow answers from the journal, which is not given {withheld[0]!r}.",
                 code="withheld_feature",
-                hint=f"Roll out by a canary, or take it out of [models.{model}] withhold.",
+                hint="Roll out by a canary, or do not withhold it.",
             )
         with self._change(actor, reason) as change:
             return controller.start(change, model, plan, candidate, force=force)

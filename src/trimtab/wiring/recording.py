@@ -19,14 +19,14 @@ def open_writer(
 
     With ``turn``, what is put in one turn of an event loop is written at its end.
     """
-    models, folder = deployment.config.models, deployment.journal_dir
-    journal = Journal(folder, deployment.config.journal, metrics, deployment.clock, turn)
+    config, folder = deployment.config, deployment.journal_dir
+    journal = Journal(folder, config.journal, metrics, deployment.clock, turn)
 
     def naming(model: str, version: int) -> tuple[Signature | None, frozenset[str]]:
-        names = frozenset(models.get(model, ModelConfig()).withhold)
+        names = config.withheld(model)
         return (deployment.version(model, version).signature if names else None), names
 
-    withheld = any(model.withhold for model in models.values())
+    withheld = config.journal.withhold or any(one.withhold for one in config.models.values())
     return Withholding(journal, naming) if withheld else journal
 
 

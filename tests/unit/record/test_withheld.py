@@ -7,8 +7,18 @@ from itertools import combinations
 from pathlib import Path
 
 import pytest
+from msgspec.structs import replace
 
-from trimtab.config import JournalConfig, ModelConfig, PerformanceConfig
+from trimtab.config import (
+    Config,
+    FeaturesConfig,
+    JournalConfig,
+    ModelConfig,
+    PerformanceConfig,
+    ViewConfig,
+    ViewFeature,
+    ViewTransform,
+)
 from trimtab.record.compaction import compact
 from trimtab.record.journal import Journal
 from trimtab.record.reader import SegmentReader
@@ -73,7 +83,26 @@ def test_the_value_is_in_no_segment_and_in_no_part_and_the_record_is_whole(
 
 
 def test_what_is_withheld_cannot_part_the_traffic() -> None:
-    with pytest.raises(ValueError, match="nothing is watched by it"):
-        ModelConfig(withhold=("a",), segment_by="a")
-    with pytest.raises(ValueError, match="nothing is watched by it"):
-        ModelConfig(withhold=("a",), performance=PerformanceConfig(segments=("b", "a")))
+    for own in (
+        ModelConfig(withhold=("a",), segment_by="a"),
+        ModelConfig(withhold=("a",), performance=PerformanceConfig(segments=("b", "a"))),
+    ):
+        with pytest.raises(ValueError, match="nothing is watched by it"):
+            Config(models={"m": own})
+
+
+def test_features_are_withheld_by_their_names_and_by_what_views_say_of_them() -> None:
+    view = ViewConfig(
+        entity="user",
+        features=(ViewFeature(name="income", sensitivity="secret"), ViewFeature(name="visits")),
+        request=(ViewFeature(name="user", sensitivity="personal"),),
+        transforms=(ViewTransform("ratio", "m:f", ("income",), sensitivity="secret"),),
+    )
+    config = Config(
+        models={"m": ModelConfig(withhold=("amount",))},
+        features=FeaturesConfig(views={"users": view}),
+        journal=JournalConfig(withhold=("personal", "secret")),
+    )
+    assert {"amount", "income", "user", "ratio"} == config.withheld("m")
+    assert {"income", "user", "ratio"} == config.withheld("other")
+    assert {"amount"} == replace(config, journal=JournalConfig()).withheld("m")
