@@ -29,8 +29,10 @@ from run import deployed
 from trimtab.config import load
 from trimtab.protocols import JournalWriter, LiveModel
 from trimtab.record.frames import frame
-from trimtab.serve.dataplane import DataPlane, Reply
+from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.meters import Tally
 from trimtab.serve.overload import Turnstile
+from trimtab.serve.reply import Reply
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
 from trimtab.types import Assignment, PredictionRecord
@@ -42,6 +44,9 @@ Ask = Callable[[Sequence[bytes]], object]
 
 class AtHand(Turns):
     """Turns that end when told, with coroutines driven as the lane does."""
+
+    _at = 0.0
+    _due: Callable[[], None] | None = None
 
     def _end_soon(self) -> None: ...
 
@@ -60,6 +65,13 @@ class AtHand(Turns):
     def finish(self) -> None:
         while self._calls or self._waiting:
             self.end()
+        if self._due and time.monotonic() >= self._at:
+            due, self._due = self._due, None
+            due()
+
+    def sometimes(self, seconds: float, call: Callable[[], None]) -> None:
+        """As the loop calls something later."""
+        self._at, self._due = time.monotonic() + seconds, call
 
 
 class NoJournal:
@@ -138,7 +150,8 @@ def opened(
 ) -> tuple[Ask, LiveModel]:
     """A worker's data plane, and its live model."""
     turns = AtHand()
-    metrics.gather(turns.soon)
+    tally = Tally(turns.sometimes)
+    metrics.gather(turns.soon, tally.soon)
     serving = Serving.open(deployment, metrics, journal, turns)
     serving.board.refresh()
     if assign is not None:

@@ -5,16 +5,17 @@ from __future__ import annotations
 import asyncio
 import sys
 import time
+from collections.abc import Sequence
 
 import uvicorn
 from starlette.applications import Starlette
 
 from trimtab.config import ServeConfig
 from trimtab.serve.connections import Connections
-from trimtab.serve.dataplane import Reply
 from trimtab.serve.lane.protocol import lane
 from trimtab.serve.line import Line
 from trimtab.serve.overload import Turnstile
+from trimtab.serve.reply import Reply
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
 
@@ -24,6 +25,9 @@ EMPTY = Reply(200, b"{}")
 class Empty:
     async def predict(self, *_: object) -> Reply:
         return EMPTY
+
+    async def together(self, _: str, sent: Sequence[object]) -> Sequence[Reply]:
+        return [EMPTY] * len(sent)
 
     async def infer(self, *_: object) -> Reply:
         return EMPTY

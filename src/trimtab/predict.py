@@ -24,6 +24,7 @@ from trimtab.types import (
     Columns,
     FeaturesAnswer,
     FloatArray,
+    PlainRow,
     PredictAnswer,
     Prediction,
     PredictionRecord,
@@ -206,6 +207,48 @@ class PredictFlow:
         self._count(live.route, records)
         return PredictAnswer(model=live.route.model, epoch=live.route.epoch, predictions=(given,))
 
+    async def plain(
+        self, live: LiveModel, rows: Sequence[PlainRow]
+    ) -> Sequence[PredictAnswer | str]:
+        """Answer rows of several requests that arrived together, all steps but the first once for all of them.
+
+        Returns:
+            In order, each row's answer; or its prediction id, under which :meth:`predict` is to be asked: where
+            the row is not the champion's, or the champion fails on any of them.
+
+        Raises:
+            Unavailable: the journal refuses.
+        """
+        now, champion, route = self._clock.now(), live.champion, live.route
+        found: list[PredictAnswer | str] = []
+        asked: dict[int, Asked] = {}
+        for at, row in enumerate(rows):
+            name = self._new_id()
+            found.append(name)
+            assigned = self._assign(route, row.key, name)
+            features = None if live.whole is None else live.whole(row.values)
+            if assigned.arm == 0 and features is not None:
+                unit = self._unit(row.key if row.key and assigned.sticky else name)
+                asked[at] = Asked(name, now, unit, assigned, features, None, {})
+        try:
+            outputs = _together(champion, [row.resolved.values for row in asked.values()])
+        except ModelFailure:
+            return found
+        done, records = self._clock.monotonic(), []
+        for (at, one), values in zip(asked.items(), outputs, strict=True):
+            answered = Answered(
+                route, 0, champion.version, champion.digest, champion.signature, champion.pick,
+                now, (done - rows[at].began) * 1e3,
+            )  # fmt: skip
+            given = answers.prediction(one, answered, values)
+            records.append(answers.record(one, answered, given))
+            found[at] = PredictAnswer(model=route.model, epoch=route.epoch, predictions=(given,))
+        if records:
+            if (on_disk := self._journal.put(records)) is not None:
+                await on_disk
+            self._count(route, records)
+        return found
+
     def _event_time(self, row: RowRequest, now: float, index: int) -> float:
         if row.event_time is None:
             return now
@@ -348,6 +391,13 @@ def _outputs(arm: LiveArm, rows: Sequence[Resolved]) -> Sequence[Sequence[float]
         return (arm.one(_values(arm, rows[0])),)
     outputs: list[list[float]] = arm.predictor.predict(_columns(arm, rows)).tolist()
     return outputs
+
+
+def _together(arm: LiveArm, rows: Sequence[Sequence[Scalar]]) -> Sequence[Sequence[float]]:
+    """What an arm answers to rows in its own order, each as if it were alone."""
+    if arm.one is not None and len(rows) < 2:
+        return [arm.one(row) for row in rows]
+    return () if arm.many is None else arm.many(rows)
 
 
 def _columns(arm: LiveArm, rows: Sequence[Resolved]) -> Columns:

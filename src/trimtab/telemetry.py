@@ -222,7 +222,7 @@ ALL: tuple[MetricSpec, ...] = (
 
 
 class _Sum:
-    """Adds to a counter once a turn."""
+    """Adds to a counter once for many."""
 
     __slots__ = ("_add", "_amount", "_soon")
 
@@ -253,7 +253,7 @@ class _Histogram(Histogram):
 
 
 class _Values:
-    """Puts values into a histogram once a turn."""
+    """Puts values into a histogram once for many."""
 
     __slots__ = ("_histogram", "_soon", "_values")
 
@@ -285,6 +285,7 @@ class Metrics:
         self.registry = CollectorRegistry() if registry is None else registry
         self._drop = frozenset(drop)
         self._soon: Soon | None = None
+        self._later: Soon | None = None
         self._metrics: dict[str, Counter | Gauge | Histogram] = {}
         for spec in ALL:
             labels = tuple(label for label in spec.labels if label not in self._drop)
@@ -329,15 +330,16 @@ class Metrics:
     def observer(self, name: str, **labels: object) -> Callable[[float], None]:
         """What puts a value into one histogram, looked up once."""
         histogram = self._of(name, _Histogram, labels)
-        return histogram.observe if self._soon is None else _Values(histogram, self._soon)
+        return histogram.observe if self._later is None else _Values(histogram, self._later)
 
-    def gather(self, soon: Soon) -> None:
-        """From now on what ``counter`` and ``observer`` give adds up within a turn of the event loop.
+    def gather(self, soon: Soon, later: Soon | None = None) -> None:
+        """From now on what ``counter`` and ``observer`` give adds up before it is counted.
 
         Args:
-            soon: Calls a function at the end of the turn; what is looked up is for the loop's thread.
+            soon: Calls a function before anybody is answered; what is looked up is for the loop's thread.
+            later: Calls a function when there is time; histograms can wait. ``soon`` if None.
         """
-        self._soon = soon
+        self._soon, self._later = soon, later or soon
 
     def _of(self, name: str, kind: type[M], labels: dict[str, object]) -> M:
         metric = self._metrics[name]

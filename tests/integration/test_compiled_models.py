@@ -42,6 +42,7 @@ from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 from sklearn.tree import DecisionTreeClassifier
 
+from trimtab.compact.artifact import Draft, read, write
 from trimtab.models.formats.lightgbm import LightgbmFormat
 from trimtab.models.formats.sklearn_frame import SklearnPredictor
 from trimtab.models.formats.xgboost import XgboostFormat
@@ -232,3 +233,43 @@ def test_a_model_of_another_release_that_lacks_an_attribute_stays_native() -> No
     encoder.categories_ = categories
     assert found.artifact is None
     assert "cannot be read: AttributeError" in found.reason
+
+
+NUMBERS = ["a", "b", "n"]
+SINGLE = {
+    "logistic": (lambda: LogisticRegression(max_iter=500), TWO, Task.BINARY),
+    "logistic of three": (lambda: LogisticRegression(max_iter=500), THREE, Task.MULTICLASS),
+    "one against the rest": (lambda: SGDClassifier(random_state=0, loss="log_loss"), THREE, Task.MULTICLASS),
+    "huber": (lambda: SGDClassifier(random_state=0, loss="modified_huber"), TWO, Task.BINARY),
+    "ridge": (Ridge, VALUE, Task.REGRESSION),
+    "poisson": (PoissonRegressor, np.abs(VALUE), Task.REGRESSION),
+    "forest": (forest, TWO, Task.BINARY),
+    "forest of three": (forest, THREE, Task.MULTICLASS),
+    "boosting": (lambda: HistGradientBoostingClassifier(max_iter=20), TWO, Task.BINARY),
+    "trees of a value": (lambda: RandomForestRegressor(5, random_state=0), VALUE, Task.REGRESSION),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("texts", [True, False])
+@pytest.mark.parametrize("name", SINGLE)
+def test_rows_together_answer_as_each_alone_to_the_last_bit(
+    name: str, texts: bool, tmp_path: Path
+) -> None:
+    make, outcome, task = SINGLE[name]
+    numbers = make_pipeline(SimpleImputer(), StandardScaler())
+    frame = X if texts else X[NUMBERS]
+    model = make_pipeline(before(dense=True) if texts else numbers, make()).fit(frame, outcome)
+    labels = {Task.BINARY: ("0", "1"), Task.MULTICLASS: ("low", "mid", "top")}.get(task, ())
+    signature = infer_signature(frame, task=task, labels=labels)
+    served = Guarded(SklearnPredictor(model, signature), signature, "m")
+    found = compact(model, signature, served, columns_from_frame(signature, frame))
+    assert isinstance(found.artifact, Draft)
+    write(found.artifact, tmp_path / "model")
+    opened_again = read(tmp_path / "model")
+    assert opened_again.one is not None
+    assert opened_again.many is not None
+    rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
+    alone = [opened_again.one(row) for row in rows]
+    for count in (1, 2, 3, 16, 17, ROWS):
+        together = opened_again.many(rows[:count])
+        assert together.tobytes() == np.concatenate(alone[:count]).tobytes()

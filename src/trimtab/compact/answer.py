@@ -34,6 +34,11 @@ Answer = Callable[[Sequence[Array], int], FloatArray]
 One = Callable[[Sequence[Scalar]], FloatArray]
 """One row's values, None for missing, to shape ``(1, outputs)``."""
 
+Many = Callable[[Sequence[Sequence[Scalar]]], FloatArray]
+"""Rows of values to shape ``(rows, outputs)``, each row's as it would be alone."""
+
+Predict = Callable[[FloatArray], FloatArray]
+
 
 class Binder:
     """Binds nodes.
@@ -75,10 +80,25 @@ class Binder:
         if not isinstance(node, Leaf):
             return None
         rows, check = self._rows(node.program), _CHECKS[node.check]
-        predict, _ = self._model(node, rows.width)
+        predict, _, _ = self._model(node, rows.width)
         make = rows.one
 
         def answer(values: Sequence[Scalar]) -> FloatArray:
+            matrix = make(values)
+            check(matrix)
+            return predict(matrix)
+
+        return answer
+
+    def many(self, node: Node) -> Many | None:
+        """The same function of several rows, each of which is answered as if it were alone."""
+        if not isinstance(node, Leaf):
+            return None
+        rows, check = self._rows(node.program), _CHECKS[node.check]
+        _, _, predict = self._model(node, rows.width)
+        make = rows.several
+
+        def answer(values: Sequence[Sequence[Scalar]]) -> FloatArray:
             matrix = make(values)
             check(matrix)
             return predict(matrix)
@@ -94,7 +114,7 @@ class Binder:
 
     def _leaf(self, leaf: Leaf) -> tuple[Answer, int]:
         rows, check = self._rows(leaf.program), _CHECKS[leaf.check]
-        predict, outputs = self._model(leaf, rows.width)
+        predict, outputs, _ = self._model(leaf, rows.width)
         make = rows.matrix
 
         def answer(sources: Sequence[Array], count: int) -> FloatArray:
@@ -104,7 +124,8 @@ class Binder:
 
         return answer, outputs
 
-    def _model(self, leaf: Leaf, width: int) -> tuple[Callable[[FloatArray], FloatArray], int]:
+    def _model(self, leaf: Leaf, width: int) -> tuple[Predict, int, Predict]:
+        """An estimator, its outputs, and its function of rows each of which is answered as if it were alone."""
         if not isinstance(leaf.model, Trees):
             return _linear(leaf.model, width)
         if not 0 <= leaf.model.section < len(self._forests):
@@ -177,16 +198,15 @@ _CHECKS: dict[str, Callable[[FloatArray], None]] = {
 }
 
 
-def _trees(
-    model: Trees, forest: Forest, width: int
-) -> tuple[Callable[[FloatArray], FloatArray], int]:
+def _trees(model: Trees, forest: Forest, width: int) -> tuple[Predict, int, Predict]:
     outputs = forest.columns if model.raw else forest.outputs
     if forest.features != width or outputs != model.outputs:
         raise _malformed("the columns of a forest")
-    return forest.raw if model.raw else forest.predict, outputs
+    predict = forest.raw if model.raw else forest.predict
+    return predict, outputs, predict
 
 
-def _linear(model: Linear, width: int) -> tuple[Callable[[FloatArray], FloatArray], int]:
+def _linear(model: Linear, width: int) -> tuple[Predict, int, Predict]:
     slopes, shift = read_numbers(model.coefficients), read_numbers(model.intercepts)
     outputs = max(model.outputs, 1)
     if len(slopes) != outputs * width or len(shift) not in {1, outputs}:
@@ -201,10 +221,17 @@ def _linear(model: Linear, width: int) -> tuple[Callable[[FloatArray], FloatArra
             products = X[:, None, :] * matrix
             return np.add.accumulate(products, axis=2)[:, :, -1] + shift
 
+        apart = score
+
     elif model.outputs == 0:
 
         def score(X: FloatArray) -> FloatArray:
             found: FloatArray = (X @ slopes + shift).reshape(-1, 1)
+            return found
+
+        def apart(X: FloatArray) -> FloatArray:
+            # A product of matrices adds in another order than one of a row; a stack of rows does not.
+            found: FloatArray = X[:, None, :] @ slopes + shift
             return found
 
     else:
@@ -214,10 +241,12 @@ def _linear(model: Linear, width: int) -> tuple[Callable[[FloatArray], FloatArra
             found: FloatArray = X @ turned + shift
             return found
 
-    def predict(X: FloatArray) -> FloatArray:
-        return link(score(X))
+        def apart(X: FloatArray) -> FloatArray:
+            found: FloatArray = (X[:, None, :] @ turned)[:, 0, :] + shift
+            return found
 
-    return predict, classes if outputs == 1 else outputs
+    width_out = classes if outputs == 1 else outputs
+    return lambda X: link(score(X)), width_out, lambda X: link(apart(X))
 
 
 def _identity(scores: FloatArray) -> FloatArray:

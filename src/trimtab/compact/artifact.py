@@ -176,6 +176,8 @@ class CompactModel:
         self._answer, outputs = binder.bind(manifest.node)
         self.one = binder.one(manifest.node)
         """Answers one row of values in the manifest's order; None where that is no shorter way."""
+        self.many = binder.many(manifest.node)
+        """Answers rows of values, each as ``one`` does; None where there is no ``one``."""
         if outputs != manifest.outputs:
             raise _malformed(f"{outputs} outputs where {manifest.outputs} are named")
 

@@ -13,7 +13,10 @@ from trimtab.types import Array, FloatArray, Scalar
 
 Registers = FloatArray
 Slots = list[object]
-Run = Callable[[Registers, Slots, Sequence[Array]], None]
+Sources = Sequence[Array] | Array
+"""A column each, or all of them as the rows of one array."""
+
+Run = Callable[[Registers, Slots, Sources], None]
 RunOne = Callable[[Registers, Slots, Sequence[Scalar]], None]
 Hit = tuple[int, float] | None
 """The register that a category switches on, -1 none, and its number; None where it is refused."""

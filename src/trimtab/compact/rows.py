@@ -23,7 +23,7 @@ from trimtab.compact.program import (
     read_numbers,
     read_places,
 )
-from trimtab.compact.quick import Registers, Run, RunOne, Slots, quick, refused_value
+from trimtab.compact.quick import Registers, Run, RunOne, Slots, Sources, quick, refused_value
 from trimtab.compact.steps import change_of
 from trimtab.errors import Refused
 from trimtab.types import Array, FloatArray, Scalar
@@ -55,6 +55,7 @@ class Rows:
         self._slots = len(slots)
         if set(slots) != set(range(self._slots)):
             raise _malformed("code slots")
+        self._texts = any(text)
         order = _Order(tuple(text), slots)
         bound = [order.bind(op, self._registers) for op in program.operations]
         self._many = tuple(many for _, many in bound)
@@ -64,11 +65,11 @@ class Rows:
         self.width = len(self._output)
         self._plain = bool((self._output == np.arange(self._registers)[: self.width]).all())
 
-    def matrix(self, sources: Sequence[Array], rows: int) -> FloatArray:
+    def matrix(self, sources: Sources, rows: int) -> FloatArray:
         """The program's output for columns of equal length.
 
         Args:
-            sources: One array of shape ``(rows,)`` for each source column.
+            sources: One array of shape ``(rows,)`` for each source column, or all of them as one.
             rows: How many rows there are.
 
         Returns:
@@ -82,7 +83,11 @@ class Rows:
         out = np.empty((rows, self.width))
         for start in range(0, rows, self._chunk):
             stop = min(start + self._chunk, rows)
-            part = [array[start:stop] for array in sources]
+            part: Sources = (
+                sources[:, start:stop]
+                if isinstance(sources, np.ndarray)
+                else [array[start:stop] for array in sources]
+            )
             registers = np.empty((self._registers, stop - start))
             slots: Slots = [None] * self._slots
             for run in self._many:
@@ -106,6 +111,19 @@ class Rows:
             run(registers, slots, values)
         chosen = registers[: self.width] if self._plain else registers[self._output]
         return chosen.reshape(1, -1)
+
+    def several(self, rows: Sequence[Sequence[Scalar]]) -> FloatArray:
+        """The program's output for several rows, shape ``(rows, width)``; each is what :meth:`one` makes of it.
+
+        Args:
+            rows: One value for each source column; None and NaN are missing.
+
+        Raises:
+            InvalidInput: a value that the original's preprocessing refuses.
+        """
+        if self._texts or len(rows) == 1:
+            return np.concatenate([self.one(row) for row in rows])
+        return self.matrix(np.array(rows, dtype=np.float64).T, len(rows))
 
 
 class _Order:
@@ -141,7 +159,10 @@ class _Order:
                 values if whole else [values[pick] for pick in picks]
             )  # None becomes NaN
 
-        def many(into: Registers, _: Slots, sources: Sequence[Array]) -> None:
+        def many(into: Registers, _: Slots, sources: Sources) -> None:
+            if isinstance(sources, np.ndarray):
+                into[first:last] = sources if whole else sources[picks]
+                return
             for register, pick in enumerate(picks, first):
                 into[register] = sources[pick]
 
@@ -171,7 +192,7 @@ class _Order:
         def one(into: Registers, slots: Slots, _: Sequence[Scalar]) -> None:
             into[first:last] = rows[slots[slot]]  # type: ignore[call-overload]  # an int
 
-        def many(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
+        def many(into: Registers, slots: Slots, _: Sources) -> None:
             np.take(columns, slots[slot], axis=1, out=into[first:last])  # type: ignore[call-overload]  # codes
 
         return one, many
@@ -194,7 +215,7 @@ class _Order:
             if place >= 0:
                 into[place] = value
 
-        def many(into: Registers, slots: Slots, _: Sequence[Array]) -> None:
+        def many(into: Registers, slots: Slots, _: Sources) -> None:
             into[first:last] = column
             taken = slots[slot]
             hot = where[taken]  # type: ignore[call-overload]  # codes
@@ -217,7 +238,7 @@ def _codes_of_text(op: Codes, source: int) -> Bound:
             raise refused_value(value)
         slots[slot] = code
 
-    def many(_: Registers, slots: Slots, sources: Sequence[Array]) -> None:
+    def many(_: Registers, slots: Slots, sources: Sources) -> None:
         values = sources[source]
         codes = np.array([get(value, unknown) for value in values], dtype=np.intp)
         if careful and (codes < 0).any():
@@ -230,7 +251,7 @@ def _codes_of_text(op: Codes, source: int) -> Bound:
 def _codes_of_numbers(
     op: Codes,
     read_one: Callable[[Registers, Sequence[Scalar]], Any],
-    read: Callable[[Registers, Sequence[Array]], Array],
+    read: Callable[[Registers, Sources], Array],
 ) -> Bound:
     keys, codes = read_numbers(op.numbers), read_places(op.codes).astype(np.intp)
     known = dict(zip(keys.tolist(), codes.tolist(), strict=True))
@@ -244,7 +265,7 @@ def _codes_of_numbers(
             raise refused_value(value)
         slots[slot] = code
 
-    def many(into: Registers, slots: Slots, sources: Sequence[Array]) -> None:
+    def many(into: Registers, slots: Slots, sources: Sources) -> None:
         values = read(into, sources)
         found = np.full(len(values), unknown, dtype=np.intp)
         if len(keys):
@@ -272,7 +293,7 @@ def _step(op: Step, registers: int) -> Bound:
     def one(into: Registers, _: Slots, __: Sequence[Scalar]) -> None:
         row(into[first:last], given)
 
-    def many(into: Registers, _: Slots, __: Sequence[Array]) -> None:
+    def many(into: Registers, _: Slots, __: Sources) -> None:
         rows(into[first:last], tall)
 
     return one, many
@@ -285,7 +306,7 @@ def _times(op: Times, registers: int) -> Bound:
         raise _malformed("factors")
     first, last = _range(op.first, op.first + len(left), registers)
 
-    def both(into: Registers, _: Slots, __: Sequence[object]) -> None:
+    def both(into: Registers, _: Slots, __: object) -> None:
         np.multiply(into[left], into[right], out=into[first:last])
 
     return both, both

@@ -84,15 +84,20 @@ class Resolver:
         self._metrics = metrics
         self._clock = clock
         self._complete = (REQUEST * len(self._specs), (None,) * len(self._specs))
+        self._optional = frozenset(at for at, spec in enumerate(self._specs) if spec.nullable)
         self._defaults = {f.index: f.default for view in plan.views for f in view.features}
         self._layouts = [Layout(view, len(self._specs), self._refuse) for view in plan.views]
         self._tallies = [Tally(model, view, metrics) for view in plan.views]
 
     def whole(self, row: Sequence[Scalar]) -> Resolved | None:
-        """A row of which nothing is missing; None where :meth:`resolve` has more to do, or to count."""
-        if self._tallies or None in row or any(map(ne, row, row)):
+        """A row that nothing fills; None where :meth:`resolve` has more to do, or to count."""
+        if self._tallies or any(map(ne, row, row)):
             return None
         sources, ages = self._complete
+        if None in row:
+            if not self._optional.issuperset([at for at, value in enumerate(row) if value is None]):
+                return None
+            sources = "".join([_MISSING if value is None else REQUEST for value in row])
         return Resolved(values=tuple(row), sources=sources, ages_seconds=ages)
 
     async def resolve(

@@ -114,6 +114,22 @@ class Guarded:
 
         return score
 
+    @property
+    def many(self) -> Callable[[Sequence[Sequence[Scalar]]], Sequence[Sequence[float]]] | None:
+        """Scores rows of values, each as :attr:`one` would to the last bit; None where the format has no such way."""
+        take = getattr(self._predictor, "many", None)
+        if take is None:
+            return None
+
+        def score(rows: Sequence[Sequence[Scalar]]) -> Sequence[Sequence[float]]:
+            values = self._asked(take, rows)
+            if wrong := self._wrong(values, len(rows)):
+                raise self._nonsense(wrong)
+            outputs: list[list[float]] = values.tolist()
+            return outputs
+
+        return score
+
     def _sound(self, outputs: Sequence[float]) -> bool:
         finite = math.isfinite(sum(outputs))
         within = not self._probabilities or -TOLERANCE <= min(outputs) <= max(outputs) <= MOST

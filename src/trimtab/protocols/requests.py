@@ -106,7 +106,9 @@ class LiveArm:
     ``pick`` maps the arm's own feature order to the champion's, in which rows are checked. ``one`` scores
     one row of values in the arm's own order, None for missing, as ``predictor`` would; None where
     there is no short way. ``together`` does so with other requests' rows in one call, given the
-    request's deadline in milliseconds; None where rows are not gathered.
+    request's deadline in milliseconds; None where rows are not gathered. ``many`` scores several rows
+    at once, each as ``one`` would to the last bit. ``read`` reads a JSON body of one row, its values in
+    order and its routing key, where nothing about it is unusual.
     """
 
     version: int
@@ -117,6 +119,8 @@ class LiveArm:
     pick: tuple[int, ...]
     one: Callable[[Sequence[Scalar]], Sequence[float]] | None = None
     together: Gathered | None = None
+    many: Callable[[Sequence[Sequence[Scalar]]], Sequence[Sequence[float]]] | None = None
+    read: Callable[[bytes], tuple[tuple[Scalar, ...], str | None] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +140,12 @@ class LiveModel:
     feature_deadline_ms: float
     whole: Callable[[Sequence[Scalar]], Resolved | None] | None = None
     views: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def plain(self) -> bool:
+        """Whether plain rows of several requests can be answered at once."""
+        champion = self.champion
+        return None not in {self.whole, champion.read, champion.many}
 
 
 class CrashBoard(Protocol):

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 
 from trimtab.errors import InvalidRow
+from trimtab.schema.plain import PlainBodies
 from trimtab.schema.refusals import feature_path, listed, meant, missing, refusal, short
 from trimtab.schema.values import CONVERT, MAX_TEXT, WrongValue, entity_key
 from trimtab.types import Array, Columns, FeatureKind, FeatureSpec, RowRequest, Scalar, Signature
@@ -51,6 +52,10 @@ class Checker:
         gaps: list[Scalar] = [None] * len(self._plan)
         self._nothing = gaps if optional and self._extra else None
         self._refuse = unknown == "refuse"
+        plain = not (entities or inputs or provided)
+        self.read = _reader(signature.features) if plain else None
+        """Reads a plain JSON body of a row to what :meth:`check` would make of it; None where none can be plain."""
+
         kinds = {spec.kind for spec in signature.features}
         self._numbers = FeatureKind.CATEGORICAL not in kinds
         self._whole: _Whole | None = None
@@ -128,6 +133,13 @@ class Checker:
             code="unknown_feature",
             path=feature_path(path, short(name)),
         )
+
+
+def _reader(specs: Sequence[FeatureSpec]) -> PlainBodies | None:
+    try:
+        return PlainBodies(specs)
+    except ValueError:  # a name cannot stand in JSON as it is
+        return None
 
 
 class _Whole:

@@ -13,8 +13,9 @@ from starlette.routing import BaseRoute, Route
 
 from trimtab.errors import TrimtabError
 from trimtab.serve.body import read_body
-from trimtab.serve.dataplane import JSON, DataPlane, Reply
+from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.refusals import refusals
+from trimtab.serve.reply import JSON, Reply
 from trimtab.serve.wire import DEADLINE
 from trimtab.telemetry import CONTENT_TYPE_LATEST
 
@@ -30,6 +31,7 @@ def build_app(
     routes: Sequence[BaseRoute],
     max_body_bytes: int,
     lifespan: Lifespan,
+    settle: Callable[[], None] = lambda: None,
 ) -> Starlette:
     """Put the routes together.
 
@@ -40,6 +42,7 @@ def build_app(
         routes: The control plane's and the dashboard's.
         max_body_bytes: A larger body is refused before it is read whole.
         lifespan: Opens and drains what the worker holds.
+        settle: Called before a scrape: this worker's values that were put off are counted.
     """
 
     def posted(handle: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -64,6 +67,7 @@ def build_app(
         return Response(b'{"ready":false}', status_code=503, media_type=JSON)
 
     async def scrape(_: Request) -> Response:
+        settle()
         return Response(await run_in_threadpool(metrics), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(

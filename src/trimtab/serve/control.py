@@ -17,8 +17,8 @@ from trimtab.errors import Conflict, InvalidRequest, Refused, Unavailable
 from trimtab.rollout import controller
 from trimtab.rollout.host_rollback import Override
 from trimtab.serve.body import read_body
-from trimtab.serve.dataplane import JSON
 from trimtab.serve.decoding import decode
+from trimtab.serve.reply import JSON
 from trimtab.types import RolloutPlan
 from trimtab.types import Route as TrafficRoute
 from trimtab.wiring.deployment import Deployment

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 
 import msgspec
@@ -15,36 +14,22 @@ from trimtab.protocols import Clock, LiveModel
 from trimtab.serve import wire
 from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
 from trimtab.serve.meters import Meters
-from trimtab.serve.overload import SHED_CODES, Turnstile
-from trimtab.serve.status import body_of, inference_body_of, status_of
+from trimtab.serve.overload import Turnstile
+from trimtab.serve.plain import Alone, PlainPredictions
+from trimtab.serve.reply import JSON, Failed, Reply, failure, inference_failure
 from trimtab.serve.v2.reply import check_outputs, infer_reply, told_of
 from trimtab.serve.v2.request import Asked as AskedTensors
 from trimtab.serve.v2.request import infer_request
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import OutcomeReceipt, PredictAnswer, Signature
 
-logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode
-JSON = "application/json"
 BINARY = "application/octet-stream"
 ARROW = "application/vnd.apache.arrow.stream"
 _JSON_ALONE = frozenset({JSON, ""})
 _ROWS = frozenset({JSON, ARROW, ""})
 _TENSORS = frozenset({JSON, BINARY, ""})
 _FRAMES = frozenset({JSON, CSV, ""})
-
-
-class Reply(msgspec.Struct, frozen=True):
-    """A status, a body and its type, and extra headers."""
-
-    status: int
-    body: bytes
-    content_type: str = JSON
-    headers: tuple[tuple[str, str], ...] = ()
-
-
-Failed = Callable[[TrimtabError], Reply]
-"""How an error is told in a wire format."""
 
 
 class OutcomesAnswer(msgspec.Struct, frozen=True):
@@ -90,13 +75,41 @@ class DataPlane:
         self._in_thread = in_thread
         self._turnstile = turnstile
         self._sheds: dict[tuple[bool, str], Reply] = {}
+        self._plain = PlainPredictions(flow, live, clock, self._meters, turnstile)
 
     async def predict(
-        self, model: str, body: bytes, content_type: str = JSON, deadline: str = ""
+        self,
+        model: str,
+        body: bytes,
+        content_type: str = JSON,
+        deadline: str = "",
+        prediction_id: str | None = None,
     ) -> Reply:
-        """``POST /models/{model}/predict``; ``deadline`` as its header says it."""
-        work = self._predict(model, body, content_type, deadline)
+        """``POST /models/{model}/predict``.
+
+        Args:
+            model: Its name.
+            body: Of one row or many.
+            content_type: As the client sent it.
+            deadline: As its header says it.
+            prediction_id: What its only row is called, if the client does not say.
+        """
+        work = self._predict(model, body, content_type, deadline, prediction_id)
         return await self._predicted(model, content_type, _ROWS, work)
+
+    async def together(
+        self, model: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Sequence[Reply | Alone]:
+        """The same for JSON bodies that arrived together, each of a request of its own.
+
+        Args:
+            model: Its name.
+            sent: Bodies, and when each was there in monotonic seconds.
+
+        Returns:
+            For each body a reply, or that ``predict`` is to be asked.
+        """
+        return await self._plain.answer(model, sent)
 
     async def infer(
         self,
@@ -219,7 +232,9 @@ class DataPlane:
         """Count a request that others answered."""
         self._meters.answered(model, status)
 
-    async def _predict(self, model: str, body: bytes, content_type: str, deadline: str) -> Reply:
+    async def _predict(
+        self, model: str, body: bytes, content_type: str, deadline: str, named: str | None
+    ) -> Reply:
         if content_type.startswith(ARROW):
             from trimtab.serve.arrow import arrow_reply, arrow_request
 
@@ -227,6 +242,8 @@ class DataPlane:
             self._turnstile.in_time(batch.deadline_ms)
             return Reply(200, arrow_reply(await self._flow.predict(model, batch)), ARROW)
         asked, columnar = wire.predict_request(body, self._config.max_rows)
+        if named is not None:
+            asked = wire.named(asked, named)
         asked = wire.within(asked, deadline)
         self._turnstile.in_time(asked.deadline_ms)
         answer: PredictAnswer = await self._flow.predict(model, asked)
@@ -285,21 +302,3 @@ def _check_type(content_type: str, taken: Collection[str]) -> None:
         code="unsupported_media_type",
         hint=f"Send {' or '.join(sorted(filter(None, taken)))}.",
     )
-
-
-def failure(error: TrimtabError) -> Reply:
-    """The reply that tells a client about an error."""
-    return _failed(error, _encode(body_of(error)))
-
-
-def inference_failure(error: TrimtabError) -> Reply:
-    """The same as the Open Inference Protocol says it: ``error`` is a text."""
-    return _failed(error, _encode(inference_body_of(error)))
-
-
-def _failed(error: TrimtabError, body: bytes) -> Reply:
-    status = status_of(error)
-    if status >= 500 and error.code not in SHED_CODES:  # counted; a line for each would be load too
-        logger.error(Event.REQUEST_FAILED, exc_info=error, extra={"code": error.code})
-    headers = (("retry-after", "1"),) if status == 503 else ()
-    return Reply(status, body, headers=headers)

@@ -16,8 +16,8 @@ from trimtab.features.writing import RowReader, Tally, Written, writable, write_
 from trimtab.protocols import FeatureStore
 from trimtab.serve.body import read_body
 from trimtab.serve.control import authorize
-from trimtab.serve.dataplane import JSON
 from trimtab.serve.decoding import decode
+from trimtab.serve.reply import JSON
 from trimtab.telemetry import Metrics
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import open_store

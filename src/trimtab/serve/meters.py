@@ -7,6 +7,44 @@ from collections.abc import Callable
 from trimtab.telemetry import UNKNOWN, Metrics
 
 Add = Callable[[float], None]
+Call = Callable[[], None]
+
+TALLY_SECONDS = 0.02
+"""How long a value may wait to be shown: all that a killed worker's histograms can lack."""
+
+
+class Tally:
+    """Puts calls off and makes them together: a histogram is a file in memory, and writing it has its price.
+
+    Args:
+        later: Calls a function after so many seconds.
+        seconds: How long a call is put off at most.
+    """
+
+    def __init__(
+        self, later: Callable[[float, Call], object], seconds: float = TALLY_SECONDS
+    ) -> None:
+        self._later = later
+        self._seconds = seconds
+        self._calls: list[Call] = []
+        self._due = False
+
+    def soon(self, call: Call) -> None:
+        """Put off a call."""
+        self._calls.append(call)
+        if not self._due:
+            self._due = True
+            self._later(self._seconds, self._end)
+
+    def settle(self) -> None:
+        """Make all calls that were put off, now."""
+        calls, self._calls = self._calls, []
+        for call in calls:
+            call()
+
+    def _end(self) -> None:
+        self._due = False
+        self.settle()
 
 
 class Meters:
@@ -24,14 +62,16 @@ class Meters:
         self._codes: dict[tuple[str, int], Add] = {}
         self._seconds: dict[str, Add] = {}
 
-    def answered(self, model: str, status: int) -> None:
-        """Count a request by its status."""
+    def answered(self, model: str, status: int, requests: int = 1) -> None:
+        """Count requests by their status."""
+        if not requests:
+            return
         label = model if self._known(model) else UNKNOWN
         add = self._codes.get((label, status))
         if add is None:
             add = self._metrics.counter("ml_requests_total", model=label, code=status)
             self._codes[label, status] = add
-        add(1.0)
+        add(float(requests))
 
     def took(self, model: str, seconds: float) -> None:
         """Note how long a live model's answer took, whole."""

@@ -14,9 +14,10 @@ from starlette.routing import BaseRoute, Route
 import trimtab
 from trimtab.protocols import LiveModel
 from trimtab.serve.control import ChangeBody
-from trimtab.serve.dataplane import ARROW, JSON, OutcomesAnswer
+from trimtab.serve.dataplane import ARROW, OutcomesAnswer
 from trimtab.serve.features import PushBody
 from trimtab.serve.invocations import InvocationBody, Predictions
+from trimtab.serve.reply import JSON
 from trimtab.serve.status import ErrorBody, InferenceErrorBody
 from trimtab.serve.v2.repository import IndexBody, IndexEntry, RepositoryBody
 from trimtab.serve.v2.request import InferBody

@@ -79,9 +79,18 @@ class Turnstile:
         self._open += 1
         return now
 
-    def leave(self) -> None:
-        """A request that was let in is answered."""
-        self._open -= 1
+    def let_in(self, requests: int) -> bool:
+        """Let in several that are not late; False where there is no room for all: each is to enter alone then."""
+        if self._open + requests > self._most_open:
+            return False
+        if self._began is None:
+            self._begin(self.monotonic())
+        self._open += requests
+        return True
+
+    def leave(self, requests: int = 1) -> None:
+        """Requests that were let in are answered."""
+        self._open -= requests
         if self._began is None:
             self._begin(self.monotonic())
 

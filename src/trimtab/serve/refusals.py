@@ -11,7 +11,7 @@ from starlette.routing import BaseRoute, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError
-from trimtab.serve.dataplane import Reply, failure, inference_failure
+from trimtab.serve.reply import Reply, failure, inference_failure
 
 Count = Callable[[str, int], None]
 """Counts a request by its model and status."""

@@ -17,11 +17,11 @@ from msgspec import Meta
 from msgspec.structs import replace
 
 from trimtab.errors import InvalidRequest
+from trimtab.schema.plain import Key
 from trimtab.serve.decoding import decode
 from trimtab.types import FeatureOrigin, PredictAnswer, PredictRequest, RowRequest, Scalar
 
 Id = Annotated[str, Meta(min_length=1, max_length=128)]
-Key = Annotated[str, Meta(min_length=1, max_length=512)]
 Time = float | datetime
 DEADLINE = "trimtab-deadline-ms"
 """The header that says how many milliseconds a client still waits."""
@@ -302,6 +302,14 @@ def in_columns(answer: PredictAnswer, *, provenance: bool) -> ColumnsAnswer:
         sources=[row.sources for row in rows],
         features=[row.features for row in rows] if provenance else None,
     )
+
+
+def named(asked: PredictRequest, prediction_id: str) -> PredictRequest:
+    """The request with a name for its only row, if that has none."""
+    row = asked.rows[0]
+    if len(asked.rows) > 1 or row.prediction_id is not None:
+        return asked
+    return replace(asked, rows=(replace(row, prediction_id=prediction_id),))
 
 
 def within(asked: PredictRequest, deadline: str) -> PredictRequest:

@@ -28,6 +28,7 @@ from trimtab.serve.features import FeatureDesk
 from trimtab.serve.lane.protocol import lane
 from trimtab.serve.line import Line
 from trimtab.serve.memory import resident_bytes
+from trimtab.serve.meters import Tally
 from trimtab.serve.openapi import openapi_route
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.refusals import counting
@@ -47,7 +48,8 @@ def build(
 ) -> tuple[Starlette, DataPlane]:
     """The application of one worker, opened and drained by its lifespan, and its data plane."""
     deployment = Deployment.open(child.config)
-    metrics.gather(turns.soon)
+    tally = Tally(_later)
+    metrics.gather(turns.soon, tally.soon)
     serving = Serving.open(
         deployment, metrics, turn=turns if child.config.serve.http == "lane" else None
     )
@@ -69,6 +71,7 @@ def build(
                 await edge.stop(child.config.serve.drain_seconds)
             await serving.close()
             await desk.close()
+            tally.settle()
             deployment.close()
 
     def promised(model: str) -> float:
@@ -102,6 +105,7 @@ def build(
         ],
         max_body_bytes=max_body_bytes,
         lifespan=lifespan,
+        settle=tally.settle,
     )
     return app, data_plane
 

@@ -35,6 +35,17 @@ class PredictRequest(Record, frozen=True):
     provenance: bool = False
 
 
+class PlainRow(Record, frozen=True, gc=False):
+    """A row that came complete and checked, in a request of its own that asks for nothing else.
+
+    ``began`` is when the request was there, in monotonic seconds.
+    """
+
+    values: tuple[Scalar, ...]
+    key: str | None
+    began: float
+
+
 class FeatureOrigin(Record, frozen=True, omit_defaults=True):
     """The value that a feature had, where it came from, and how old it was in event time."""
 

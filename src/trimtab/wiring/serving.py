@@ -264,6 +264,8 @@ class ModelBuilder:
             pick=tuple(order[name] for name in version.signature.names),
             one=one,
             together=self._gathered(loaded, checker) if one is None else None,
+            many=getattr(loaded.predictor, "many", None),
+            read=checker.read,
         )
 
     def _gathered(self, loaded: LoadedModel, checker: Checker) -> Gathered | None:

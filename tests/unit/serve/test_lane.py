@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, cast
 
@@ -19,11 +19,13 @@ from trimtab.config import ServeConfig
 from trimtab.errors import InvalidRequest, TrimtabError, Unavailable
 from trimtab.serve.app import build_app
 from trimtab.serve.connections import Connections
-from trimtab.serve.dataplane import DataPlane, Reply, failure
+from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.lane.heads import LONGEST_HEAD, MOST_HEADS, Head, Heads
 from trimtab.serve.lane.protocol import LaneProtocol, lane, unreadable
 from trimtab.serve.line import Line
 from trimtab.serve.overload import Turnstile
+from trimtab.serve.plain import Alone
+from trimtab.serve.reply import Reply, failure
 from trimtab.serve.turns import Turns
 from trimtab.serve.v2.routes import inference_routes
 from trimtab.telemetry import Metrics
@@ -39,7 +41,12 @@ class Echo:
         self.asked: list[str] = []
 
     async def predict(
-        self, model: str, body: bytes, content_type: str = "", deadline: str = ""
+        self,
+        model: str,
+        body: bytes,
+        content_type: str = "",
+        deadline: str = "",
+        _prediction_id: str | None = None,
     ) -> Reply:
         self.asked.append(model)
         if model.startswith("slow"):
@@ -55,6 +62,11 @@ class Echo:
         return Reply(200, b"%b|%b|%b|%b" % (*(text.encode() for text in told), body))
 
     invocations = outcomes = predict
+
+    async def together(
+        self, _: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Sequence[Reply | Alone]:
+        return [Alone() for _ in sent]
 
     async def infer(
         self,
@@ -317,7 +329,7 @@ async def test_a_head_that_was_seen_before_means_the_same(name: str) -> None:
 
 def test_heads_that_are_not_clearly_one_head_are_not_remembered() -> None:
     heads = Heads(Echo(), LIMIT)
-    head = Head(lambda body: Echo().predict("m", body), lambda _: Reply(503, b""), 2, True)
+    head = Head(lambda body, _: Echo().predict("m", body), lambda _: Reply(503, b""), 2, True)
     sent = post()[:-2]
     heads.keep(sent, head)
     assert heads.known(sent) is head

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import pytest
 from prometheus_client import generate_latest
 
-from trimtab.serve.meters import Meters
+from trimtab.serve.meters import Meters, Tally
 from trimtab.telemetry import LATENCY_BUCKETS, Metrics
 
 
@@ -57,6 +57,22 @@ def test_what_is_gathered_in_turns_adds_up_to_the_same() -> None:
             while calls:
                 calls.pop()()
     assert values(gathered) == pytest.approx(values(one_by_one))
+
+
+def test_calls_are_put_off_once_for_all_and_made_at_once_where_asked() -> None:
+    timers, made = list[tuple[float, Callable[[], None]]](), list[int]()
+    tally = Tally(lambda seconds, call: timers.append((seconds, call)), 0.5)
+    tally.soon(lambda: made.append(1))
+    tally.soon(lambda: made.append(2))
+    assert ([seconds for seconds, _ in timers], made) == ([0.5], [])
+    tally.settle()
+    assert made == [1, 2]
+    tally.soon(lambda: made.append(3))
+    assert len(timers) == 1  # it is due already
+    timers[0][1]()
+    assert made == [1, 2, 3]
+    tally.soon(lambda: made.append(4))
+    assert (len(timers), made) == (2, [1, 2, 3])
 
 
 def values(metrics: Metrics) -> dict[str, float]:

@@ -78,6 +78,14 @@ class CompactPredictor:
             return answer
         return lambda values: answer([values[place] for place in places])
 
+    @property
+    def many(self) -> Callable[[Sequence[Sequence[Scalar]]], FloatArray] | None:
+        """Scores rows of values, each as :attr:`one` would to the last bit; None where that is None."""
+        answer, places = self._model.many, self._places
+        if answer is None or self._straight:
+            return answer
+        return lambda rows: answer([[values[place] for place in places] for values in rows])
+
     def predict(self, columns: Columns) -> FloatArray:
         """Score rows; shape ``(rows, k)``."""
         if self._straight:

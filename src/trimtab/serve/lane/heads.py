@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trimtab.serve.lane.routes import Ask, Predictions, Refuse, asked
+from trimtab.serve.lane.routes import Ask, Predictions, Refuse, asked, plain_model
 
 MOST_HEADS = 1_024
 LONGEST_HEAD = 2_048
@@ -21,12 +21,17 @@ _NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"
 
 @dataclass(frozen=True, slots=True)
 class Head:
-    """A request's head that the lane takes: what answers or refuses its body, of how many bytes, and what then."""
+    """A request's head that the lane takes: what answers or refuses its body, of how many bytes, and what then.
+
+    ``plain`` is the model that is asked, where nothing about the head keeps its body from being answered
+    together with others.
+    """
 
     ask: Ask
     refuse: Refuse
     length: int
     keep_alive: bool
+    plain: str | None = None
 
 
 class Heads:
@@ -54,7 +59,9 @@ class Heads:
         if not (_NOT_PLAIN.isdisjoint(first) and length.isdigit() and int(length) <= self._limit):
             return None
         found = asked(self._predictions, url, first)
-        return None if found is None else Head(*found, int(length), keep_alive)
+        if found is None:
+            return None
+        return Head(*found, int(length), keep_alive, plain_model(url, first))
 
     def keep(self, sent: bytes, head: Head) -> None:
         """Know a head by its bytes from now on, if they are few, and clearly one head and nothing else.

@@ -9,12 +9,9 @@ uvicorn's own way, so that framing, refusals and order are those of the ASGI ser
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Generator, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
-from types import coroutine
-from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
@@ -24,15 +21,15 @@ from uvicorn.protocols.http.httptools_impl import (
 
 from trimtab.errors import InvalidRequest
 from trimtab.serve.connections import Connections
-from trimtab.serve.dataplane import Reply, failure
+from trimtab.serve.lane.driving import Broken, Driven
+from trimtab.serve.lane.gather import Gatherer
 from trimtab.serve.lane.heads import END, Head, Heads
 from trimtab.serve.lane.replies import Replies
-from trimtab.serve.lane.routes import Predictions, Work
+from trimtab.serve.lane.routes import Predictions
 from trimtab.serve.line import Line
+from trimtab.serve.reply import Reply, failure
 from trimtab.serve.turns import Turns
-from trimtab.telemetry import Event
 
-logger = logging.getLogger(__name__)
 GRACE_SECONDS = 0.2
 """How long a stopping worker still takes a request on a connection that it has not closed yet."""
 
@@ -52,7 +49,7 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Turn:
     """A request that the lane answers; the connection treats it as it does an ASGI cycle.
 
@@ -71,12 +68,28 @@ class Turn:
     message_event: _Nobody = _NOBODY
 
     def answer(self) -> None:
-        """Begin to answer it."""
-        self.connection.begin(self)
+        """Begin to answer it, with all others that can be answered together."""
+        if self.head.plain is None:
+            self.ask()
+        else:
+            self.connection.gatherer.take(self.head.plain, self)
 
     def refuse(self, reason: str) -> None:
         """Send it away unread."""
         self.connection.refuse(self, reason)
+
+    def ask(self, prediction_id: str | None = None) -> None:
+        """Answer it alone."""
+        connection, work = self.connection, self.head.ask(bytes(self.body), prediction_id)
+        Driven(work, connection.turns, connection.tasks, self.end).go_on()
+
+    def end(self, reply: Reply | Broken) -> None:
+        """Give the answer, behind all else of this turn of the loop."""
+        if reply is Broken.CANCELLED:
+            self.connection.transport.close()
+            return
+        told = _CRASHED if reply is Broken.RAISED else reply
+        self.connection.turns.reply(partial(self.connection.answer, self, told))
 
 
 class LaneProtocol(HttpToolsProtocol):
@@ -88,6 +101,7 @@ class LaneProtocol(HttpToolsProtocol):
     replies: Replies
     turns: Turns
     line: Line
+    gatherer: Gatherer
     leaving = False
     began: float | None = None
     behind: float | None = None
@@ -233,10 +247,6 @@ class LaneProtocol(HttpToolsProtocol):
         turn.more_body = False
         self.line.join(turn)
 
-    def begin(self, turn: Turn) -> None:
-        """Answer a request whose time has come."""
-        self._run(turn, turn.head.ask(bytes(turn.body)))
-
     def refuse(self, turn: Turn, reason: str) -> None:
         """Refuse a request unread."""
         reply, default = turn.head.refuse(reason), self.server_state.default_headers
@@ -262,37 +272,8 @@ class LaneProtocol(HttpToolsProtocol):
         before: object = self.cycle  # None before the first request, whatever uvicorn's types say
         return before is not None and not self.cycle.response_complete
 
-    def _run(self, turn: Turn, work: Work) -> None:
-        """Drive the work to its end, or to the end of this turn; where it waits for more, a task goes on."""
-        turns = self.turns
-        turns.waits = None
-        try:
-            waiting = work.send(None)
-        except StopIteration as done:
-            turns.reply(partial(self._answer, turn, done.value))
-            return
-        except Exception:
-            logger.exception(Event.REQUEST_FAILED)
-            turns.reply(partial(self._answer, turn, _CRASHED))
-            return
-        if (waits := self.turns.waits) is not None:
-            waits(partial(self._run, turn, work))
-        else:
-            task = self.loop.create_task(_rest(work, waiting))
-            self.tasks.add(task)  # type: ignore[arg-type]  # only waited for or cancelled
-            task.add_done_callback(partial(self._finish, turn))
-
-    def _finish(self, turn: Turn, task: asyncio.Task[Reply]) -> None:
-        self.tasks.discard(task)
-        if task.cancelled():
-            self.transport.close()
-        elif (error := task.exception()) is not None:
-            logger.error(Event.REQUEST_FAILED, exc_info=error)
-            self.turns.reply(partial(self._answer, turn, _CRASHED))
-        else:
-            self.turns.reply(partial(self._answer, turn, task.result()))
-
-    def _answer(self, turn: Turn, reply: Reply) -> None:
+    def answer(self, turn: Turn, reply: Reply) -> None:
+        """Send the answer to a request."""
         crashed = reply is _CRASHED  # the connection is closed then, as uvicorn does
         default = self.server_state.default_headers
         told = self.replies.bytes_of(reply, default, keep_alive=turn.keep_alive)
@@ -347,6 +328,7 @@ def lane(
         replies = Replies()
 
     InLane.turns, InLane.line = turns, line
+    InLane.gatherer = Gatherer(predictions.together, turns)
 
     return InLane
 
@@ -363,35 +345,3 @@ def unreadable(why: str, headers: Iterable[tuple[bytes, bytes]]) -> bytes:
     ]
     lines = b"".join(b"%b: %b\r\n" % pair for pair in told)
     return b"%b%b\r\n%b" % (STATUS_LINE[reply.status], lines, reply.body)
-
-
-async def _rest(work: Work, waiting: asyncio.Future[object] | None) -> Reply:
-    """Wait for what the work waits for, then go on with it."""
-    try:
-        if waiting is None:
-            await asyncio.sleep(0)
-        else:
-            waiting._asyncio_future_blocking = False  # noqa: SLF001 - what a task does that takes it over
-            await _over(waiting)
-        return await _resumed(work)
-    finally:
-        work.close()
-
-
-def _over(waiting: asyncio.Future[object]) -> asyncio.Future[None]:
-    """Done when another future is, however that ended; whoever awaits it may go away."""
-    over: asyncio.Future[None] = waiting.get_loop().create_future()
-
-    def end(_: object) -> None:
-        if not over.done():
-            over.set_result(None)
-
-    waiting.add_done_callback(end)
-    return over
-
-
-@coroutine
-def _resumed(work: Work) -> Generator[Any, Any, Reply]:
-    """A coroutine that has begun cannot be awaited again, but it can be delegated to."""
-    reply: Reply = yield from work
-    return reply

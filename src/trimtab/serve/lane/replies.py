@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE
 
-from trimtab.serve.dataplane import Reply
+from trimtab.serve.reply import Reply
 
 Headers = Sequence[tuple[bytes, bytes]]
 

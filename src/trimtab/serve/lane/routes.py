@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from trimtab.serve.dataplane import Reply
+from trimtab.serve.plain import Alone
+from trimtab.serve.reply import Reply
 from trimtab.serve.v2.routes import HEADER_LENGTH
 from trimtab.serve.wire import DEADLINE
 
 Work = Coroutine[Any, Any, Reply]
-Ask = Callable[[bytes], Work]
-"""What answers a body."""
+Ask = Callable[[bytes, str | None], Work]
+"""What answers a body; the row of a plain prediction under a given prediction id, where there is one."""
 
 Refuse = Callable[[str], Reply]
 """What refuses one unread, for a reason of :mod:`trimtab.serve.overload`."""
 
+_JSON = frozenset({b"", b"application/json"})
 _PREDICT = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
 _FEATURES = re.compile(rb"/models/([A-Za-z0-9_.-]+)/features")
 _INFER = re.compile(rb"/v2/models/([A-Za-z0-9_.-]+)/infer")
@@ -32,8 +34,21 @@ class Predictions(Protocol):
         """What a model would be given."""
         ...
 
-    def predict(self, model: str, body: bytes, content_type: str, deadline: str) -> Work:
-        """A plain prediction."""
+    def predict(
+        self,
+        model: str,
+        body: bytes,
+        content_type: str,
+        deadline: str,
+        prediction_id: str | None = None,
+    ) -> Work:
+        """A prediction, whose only row has that id unless its client gave it one."""
+        ...
+
+    async def together(
+        self, model: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Sequence[Reply | Alone]:
+        """Plain predictions in JSON that arrived together, each with its time in monotonic seconds."""
         ...
 
     def infer(
@@ -77,14 +92,33 @@ def asked(
     return None
 
 
+def plain_model(url: bytes, headers: Mapping[bytes, bytes]) -> str | None:
+    """The model that a POST asks for a prediction in JSON, if its headers say nothing more."""
+    found = _PREDICT.fullmatch(url)
+    media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
+    if found is None or media not in _JSON or _DEADLINE in headers:
+        return None
+    return found[1].decode()
+
+
 def _predict(
-    predictions: Predictions, model: str, content_type: str, deadline: str, body: bytes
+    predictions: Predictions,
+    model: str,
+    content_type: str,
+    deadline: str,
+    body: bytes,
+    prediction_id: str | None,
 ) -> Work:
-    return predictions.predict(model, body, content_type, deadline)
+    return predictions.predict(model, body, content_type, deadline, prediction_id)
 
 
 def _features(
-    predictions: Predictions, model: str, content_type: str, deadline: str, body: bytes
+    predictions: Predictions,
+    model: str,
+    content_type: str,
+    deadline: str,
+    body: bytes,
+    _: str | None,
 ) -> Work:
     return predictions.features(model, body, content_type, deadline)
 
@@ -96,5 +130,6 @@ def _infer(
     deadline: str,
     header_length: int | None,
     body: bytes,
+    _: str | None,
 ) -> Work:
     return predictions.infer(model, body, content_type, None, header_length, deadline)

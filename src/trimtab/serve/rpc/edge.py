@@ -16,9 +16,10 @@ from trimtab.config import ServeConfig
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError, Unavailable
 from trimtab.protocols import LiveModel
 from trimtab.serve.control import authorize
-from trimtab.serve.dataplane import DataPlane, Reply
+from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.decoding import misshapen
 from trimtab.serve.refusals import Count
+from trimtab.serve.reply import Reply
 from trimtab.serve.rpc.messages import SERVICE, message, methods
 from trimtab.serve.rpc.tensors import answer_of, asked_of, parameters
 from trimtab.serve.status import status_of

@@ -22,8 +22,8 @@ from trimtab.protocols import LiveModel, StateTx
 from trimtab.rollout.residence import is_unloaded
 from trimtab.serve.body import read_body
 from trimtab.serve.control import authorize
-from trimtab.serve.dataplane import JSON
 from trimtab.serve.decoding import decode
+from trimtab.serve.reply import JSON
 from trimtab.types import Route as TrafficRoute
 from trimtab.types import Version
 from trimtab.wiring.deployment import Deployment

@@ -18,6 +18,7 @@ import msgspec
 from msgspec import Meta
 
 from trimtab.errors import InvalidRequest
+from trimtab.schema.plain import Key
 from trimtab.serve import wire
 from trimtab.serve.decoding import decode
 from trimtab.serve.v2.tensors import InputTensor, Parameters, values, wrong
@@ -37,7 +38,7 @@ class OutputAsked(msgspec.Struct, frozen=True):
 class RequestParameters(msgspec.Struct, frozen=True):
     """What is ours and what is the binary extension's; others' parameters are ignored."""
 
-    key: wire.Key | None = None
+    key: Key | None = None
     event_time: wire.Time | None = None
     prediction_id: wire.Id | None = None
     deadline_ms: Annotated[float, Meta(gt=0)] | None = None

@@ -14,7 +14,8 @@ import trimtab
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError
 from trimtab.protocols import LiveModel
 from trimtab.serve.body import read_body
-from trimtab.serve.dataplane import JSON, DataPlane, Reply, inference_failure
+from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.reply import JSON, Reply, inference_failure
 from trimtab.serve.v2.reply import TensorInfo, outputs_of
 from trimtab.serve.wire import DEADLINE
 from trimtab.types import FeatureKind

@@ -1,0 +1,100 @@
+"""Plain predictions that arrived together: what they have in common is done once for all of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from trimtab.errors import NotFound, TrimtabError
+from trimtab.predict import PredictFlow
+from trimtab.protocols import Clock, LiveModel
+from trimtab.serve.meters import Meters
+from trimtab.serve.overload import Turnstile
+from trimtab.serve.reply import Reply, failure
+from trimtab.types import PlainRow, Scalar
+
+_encode = msgspec.json.Encoder().encode
+
+
+class Alone(msgspec.Struct, frozen=True):
+    """A body is to be answered alone, under a prediction id if one was given out for it already."""
+
+    prediction_id: str | None = None
+
+
+_ALONE = Alone()
+
+
+class PlainPredictions:
+    """Answers JSON bodies of one row each; what is not plain about any of them has it answered alone.
+
+    Args:
+        flow: Flow 1.
+        live: A live model by its name.
+        clock: For latencies.
+        meters: Counts.
+        turnstile: Refuses what cannot be answered in time.
+    """
+
+    def __init__(
+        self,
+        flow: PredictFlow,
+        live: Callable[[str], LiveModel],
+        clock: Clock,
+        meters: Meters,
+        turnstile: Turnstile,
+    ) -> None:
+        self._flow = flow
+        self._live = live
+        self._clock = clock
+        self._meters = meters
+        self._turnstile = turnstile
+
+    async def answer(
+        self, model: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Sequence[Reply | Alone]:
+        """What becomes of each body.
+
+        Args:
+            model: Its name.
+            sent: Bodies, and when each was there in monotonic seconds.
+        """
+        try:
+            live = self._live(model)
+        except NotFound:
+            return [_ALONE] * len(sent)
+        read = live.champion.read
+        if read is None or not live.plain or not self._turnstile.let_in(len(sent)):
+            return [_ALONE] * len(sent)
+        try:
+            rows = [_row(read(body), began) for body, began in sent]
+            answers = iter(await self._answers(live, [row for row in rows if row is not None]))
+        finally:
+            self._turnstile.leave(len(sent))
+        return [_ALONE if row is None else next(answers) for row in rows]
+
+    async def _answers(self, live: LiveModel, rows: Sequence[PlainRow]) -> Sequence[Reply | Alone]:
+        """What becomes of plain rows, counted where they are answered."""
+        if not rows:
+            return ()
+        model, meters = live.route.model, self._meters
+        try:
+            answers = await self._flow.plain(live, rows)
+        except TrimtabError as error:
+            refused = failure(error)
+            meters.answered(model, refused.status, len(rows))
+            return [refused] * len(rows)
+        now, replies = self._clock.monotonic(), list[Reply | Alone]()
+        for row, answer in zip(rows, answers, strict=True):
+            if isinstance(answer, str):
+                replies.append(Alone(answer))
+            else:
+                replies.append(Reply(200, _encode(answer)))
+                meters.took(model, now - row.began)
+        meters.answered(model, 200, sum(isinstance(reply, Reply) for reply in replies))
+        return replies
+
+
+def _row(found: tuple[tuple[Scalar, ...], str | None] | None, began: float) -> PlainRow | None:
+    return None if found is None else PlainRow(values=found[0], key=found[1], began=began)
