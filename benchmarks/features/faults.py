@@ -7,6 +7,7 @@ Beside them another model reads another store; its requests must not notice.
 from __future__ import annotations
 
 import asyncio
+import gc
 import math
 import signal
 import sys
@@ -192,6 +193,8 @@ async def run_case(case: Case, requests: int) -> dict[str, object]:
             world.url = "redis://features.example:6379/0"
             world.resolve = lambda *_: [never.wait()]
         await world.open()
+        gc.collect()
+        gc.freeze()  # as a worker does: a pass over all that was imported holds up the loop
         calm, beside, during, after = Seen(), Seen(), Seen(), Seen()
         well = [] if world.resolve else [arrive(world.model, requests // 2, Seen())]
         await asyncio.gather(*well, arrive(world.other, requests // 8, calm, PER_SECOND / 4))

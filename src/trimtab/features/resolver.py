@@ -29,7 +29,10 @@ _MISSING = Provenance.MISSING.code
 _sources = attrgetter("sources")
 
 _LAST_TURNS = 2
-"""With no time left, reads still get these turns of the loop: a reply that has come must be taken."""
+"""After a deadline at which the loop was held up, reads still get these turns: a reply that has come must be taken."""
+
+_HELD_UP_SECONDS = 0.003
+"""Timers of the loop are late by one or two milliseconds; by more it was held up."""
 
 
 class Page(Protocol):
@@ -159,19 +162,19 @@ class Resolver:
             if (wants := page.wants(layout, entities)) is not None
         }
         waiting = list(fills.values())
-        turns = _LAST_TURNS
+        turns: int | None = None
         try:
             self._call(waiting, bell)
             while waiting:
                 now = self._clock.monotonic()
-                if now >= until and turns:
+                if now >= until and (turns := _last_turns(turns, now - until)):
                     turns -= 1
                     await asyncio.sleep(0)
                     continue
                 looks = [(fill.step(now), fill) for fill in waiting]
                 waiting = [fill for at, fill in looks if at is not None]
                 if self._call(waiting, bell):
-                    turns = turns or 1
+                    turns = turns if turns is None else max(turns, 1)
                 elif waiting:
                     await bell.wait(min([at for at, _ in looks if at is not None]) - now)
         finally:
@@ -242,6 +245,13 @@ class Resolver:
                 else "Send it: no view of this model provides it."
             ),
         )
+
+
+def _last_turns(turns: int | None, late_seconds: float) -> int:
+    """How many more turns of the loop reads get; None if that was not asked before."""
+    if turns is None:
+        return _LAST_TURNS if late_seconds > _HELD_UP_SECONDS else 0
+    return turns
 
 
 def _counted(answers: Sequence[Resolved]) -> Mapping[str, int]:

@@ -22,6 +22,8 @@ from redis.exceptions import ResponseError
 from trimtab.features.threads import DaemonPool
 
 _GIVEN_UP_RATIO = 0.2
+_AT_ONCE = 16
+"""Replies that a server sends at once after a pause would hold up all else: so many are taken in one turn."""
 
 Resolve = Callable[[str, int], list[Any]]
 Take = Callable[[Any], Any]
@@ -135,6 +137,7 @@ class Link(asyncio.Protocol):
         self._waiting: deque[tuple[Sequence[Part], float]] = deque()
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
+        self._behind = False  # replies that have come are left for the loop's next turn
 
     def usable(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether it can take a command in this loop."""
@@ -183,20 +186,37 @@ class Link(asyncio.Protocol):
         self._transport = cast("asyncio.Transport", transport)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Fail what is under way."""
+        """Take what has come, and fail what is under way."""
+        while self._behind:
+            self._take()
         self.drop(str(exc) if exc else "the server closed the connection")
 
     def data_received(self, data: bytes) -> None:
         """Match replies to commands."""
         self._parser.feed(data)
+        if not self._behind:
+            self._take()
+
+    def _take(self) -> None:
+        """Take some replies; the rest in the loop's next turn."""
+        self._behind = False
         try:
-            while self._transport is not None and (got := self._parser.gets()) is not False:
+            for _ in range(_AT_ONCE):
+                if self._transport is None or (got := self._parser.gets()) is False:
+                    return
                 parts, _ = self._waiting.popleft()
                 for reply, take in parts:
                     if not reply.done():
                         _settle(reply, got, take)
         except (hiredis.ProtocolError, IndexError) as wrong:
             self.drop(f"the reply is not what Redis says: {wrong}")
+            return
+        self._behind = True
+        self._loop.call_soon(self._take_rest)
+
+    def _take_rest(self) -> None:
+        if self._behind:
+            self._take()
 
 
 def _as_it_is(got: Any) -> Any:
