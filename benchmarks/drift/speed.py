@@ -23,8 +23,22 @@ import pandas as pd
 HERE = Path(__file__).parent
 ROOT = HERE.parent.parent
 TOOLS = {
-    "trimtab": ("", "trimtab_frames", "Trimtab, stored reference profile"),
-    "trimtab-profile": ("", "trimtab_with_profile", "Trimtab, building the profile as well"),
+    "trimtab": ("", "trimtab_detector", "Trimtab: DriftDetector.detect_drift"),
+    "trimtab-report": (
+        "",
+        "trimtab_detector report",
+        "Trimtab: its report, with faults in the data and repeated rows",
+    ),
+    "trimtab-window": (
+        "",
+        "trimtab_frames",
+        "Trimtab: a window against a stored profile, the detector's core",
+    ),
+    "trimtab-profile": (
+        "",
+        "trimtab_with_profile",
+        "Trimtab: the same, building the profile as well",
+    ),
     "scipy": ("", "scipy_naive", "SciPy: ks_2samp, Jensen-Shannon of value_counts"),
     "frouros": ("frouros", "frouros_ks_chi2", "Frouros: KSTest, ChiSquareTest"),
     "deepchecks": ("deepchecks", "deepchecks_default", "Deepchecks FeatureDrift, all rows"),
@@ -35,7 +49,7 @@ TOOLS = {
     "evidently": ("evidently", "evidently_default", "Evidently DataDriftPreset"),
 }
 AIMS = {"trimtab": "extra memory 20", "scipy": "20 ×", "evidently": "300 ×"}
-TURNS = ("trimtab", "scipy")
+TURNS = ("trimtab", "trimtab-report", "trimtab-window", "scipy")
 
 
 def make_data(folder: Path, rows: int, reference: int) -> tuple[Path, Path]:
@@ -60,9 +74,10 @@ def measured(tool: str, files: tuple[Path, Path]) -> dict[str, float]:
             [ROOT / "scripts/peer-env.sh", peer], capture_output=True, text=True, check=True
         )
         python = found.stdout.strip()
+    name, *words = script.split()
     threads = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
     ran = subprocess.run(
-        [python, HERE / "tools" / f"{script}.py", *files],
+        [python, HERE / "tools" / f"{name}.py", *files, *words],
         capture_output=True,
         text=True,
         check=False,

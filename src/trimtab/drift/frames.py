@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +128,11 @@ def profile_of_frame(
     )
 
 
-def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
+def sketch_frame(
+    profile: ReferenceProfile,
+    frame: object,
+    numbers: Callable[[nw.Series[Any]], FloatArray] | None = None,
+) -> TableSketch:
     """A frame's rows as a window's content, column after column, so that little memory is needed.
 
     What is no number in a numeric feature is missing, and so is all of a column that is not there.
@@ -137,8 +141,9 @@ def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
     Args:
         profile: The reference.
         frame: pandas, polars or pyarrow.
+        numbers: How a numeric feature's column is read.
     """
-    table = _table(frame)
+    table, read = _table(frame), numbers or _numbers
     rows = len(table)
     step = max(1, -(-rows // PAIR_ROWS))
     sketcher = profile.feature_sketcher()
@@ -152,7 +157,8 @@ def sketch_frame(profile: ReferenceProfile, frame: object) -> TableSketch:
             empty = Counted(labels=(), counts=())
             found.append(merge_all([sketch(feature.binning, part) for part in (empty, *parts)]))
             continue
-        column = np.asarray(_column(table, feature.feature))
+        name = feature.feature.name
+        column = read(table[name]) if name in table.columns else np.full(rows, np.nan)
         found.append(sketch(feature.binning, column))
         if at in paired:
             place, spaced = paired.index(at), column[::step]
@@ -198,15 +204,15 @@ def floats_of(column: pa.ChunkedArray) -> FloatArray:
 
 def coded_of(column: pa.ChunkedArray) -> Coded:
     """A column's values, as text, in codes."""
-    whole = column.combine_chunks()
+    whole = column.chunk(0) if column.num_chunks == 1 else column.combine_chunks()  # copies
     if not len(whole):
         return Coded(labels=(), codes=np.empty(0, dtype=np.int64))
     if pa.types.is_dictionary(whole.type):
         whole = whole.dictionary_decode()
     coded = whole.dictionary_encode(null_encoding="encode")
     labels = coded.dictionary.to_pylist()
-    indices = coded.indices.cast(pa.int64())
-    codes = np.frombuffer(indices.buffers()[1], np.int64, len(indices), 8 * indices.offset)
+    indices = coded.indices  # 32 bits wide
+    codes = np.frombuffer(indices.buffers()[1], np.int32, len(indices), 4 * indices.offset)
     if None in labels:
         codes = np.where(codes == labels.index(None), -1, codes)
     return Coded(labels=tuple(map(str, labels)), codes=codes)

@@ -85,17 +85,31 @@ def read_columns(specs: Sequence[FeatureSpec], table: nw.DataFrame[Any]) -> Read
     arrays: list[Array | Coded] = []
     odd: list[int] = []
     for spec in specs:
-        if spec.name not in table.columns:
-            raise InvalidRow(
-                f"The table has no column {spec.name!r}.",
-                hint=f"It has: {', '.join(map(str, table.columns[:12]))}.",
-                code="missing_feature",
-                path=f"features.{spec.name}",
-            )
-        array, wrong = _column(table[spec.name], spec.kind)
+        array, wrong = _column(column_of(table, spec.name), spec.kind)
         arrays.append(array)
         odd.append(wrong)
     return Read(tuple(specs), tuple(arrays), tuple(odd))
+
+
+def column_of(table: nw.DataFrame[Any], name: str) -> nw.Series[Any]:
+    """A feature's column.
+
+    Raises:
+        InvalidRow: the table lacks it.
+    """
+    if name in table.columns:
+        return table[name]
+    raise InvalidRow(
+        f"The table has no column {name!r}.",
+        hint=f"It has: {', '.join(map(str, table.columns[:12]))}.",
+        code="missing_feature",
+        path=f"features.{name}",
+    )
+
+
+def numbers_of(series: nw.Series[Any]) -> FloatArray:
+    """A column as numbers; what is none is missing."""
+    return _column(series, FeatureKind.NUMERIC)[0]  # type: ignore[return-value]  # no codes
 
 
 def is_vector(series: nw.Series[Any]) -> bool:
@@ -184,7 +198,7 @@ def _column(series: nw.Series[Any], kind: FeatureKind) -> tuple[Array | Coded, i
             return floats_of(native.cast(pa.float64(), safe=False)), 0
         native = series.to_numpy()
         if native.dtype.kind in "fiu" and (native.dtype.kind == "f" or not series.null_count()):
-            return native.astype(np.float64), 0
+            return native.astype(np.float64, copy=False), 0
     try:
         found = series.to_arrow()
     except _WRONG:

@@ -2,25 +2,45 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from html import escape
+from typing import Any
 
 from msgspec.structs import replace
 
 from trimtab.config import WatchConfig
 from trimtab.drift import DATA_DRIFT, FeatureComparer
+from trimtab.drift.comparison import PAIR_ROWS
+from trimtab.drift.frames import sketch_frame
 from trimtab.drift.profile import profile_of
 from trimtab.errors import InvalidInput
 from trimtab.judge import DriftJudge, flag
-from trimtab.library.columns import is_vector, kinds_of, opened, read_columns
+from trimtab.library.columns import column_of, is_vector, kinds_of, numbers_of, opened, read_columns
 from trimtab.library.current import CurrentWindow
 from trimtab.library.drift_report import DriftReport
-from trimtab.library.offline import SegmentComparers, TogetherTests, WindowRows, pictures_of
+from trimtab.library.offline import (
+    SegmentComparers,
+    TogetherTests,
+    WindowRows,
+    pictures_of,
+    window_with,
+)
 from trimtab.library.tables import row_of, seconds_of, table_of
 from trimtab.quality import DATA_QUALITY, QualityComparer
 from trimtab.schema import Checker
-from trimtab.types import FeatureKind, FeatureSpec, RowRequest, Signature, Task, Verdict
+from trimtab.types import (
+    Comparison,
+    FeatureKind,
+    FeatureSpec,
+    RowRequest,
+    Signature,
+    Task,
+    Verdict,
+    Window,
+)
 from trimtab.wiring.references import references_of
+
+_PIECE_ROWS = 65_536
 
 
 class DriftDetector:
@@ -143,7 +163,12 @@ class DriftDetector:
         Raises:
             InvalidInput: the rows cannot be compared.
         """
-        return self.report(new_data).verdict
+        table = opened(table_of(new_data, self.features))
+        if self._together.wanted:
+            return self._report(self._summed(_pieces(table), len(table)), 0.0).verdict
+        for name in self.features:
+            column_of(table, name)
+        return self._judged(window_with(sketch_frame(self._profile, table, numbers_of)))
 
     def report(self, new_data: object, threshold: float = 0.1) -> DriftReport:
         """Everything: drift, data quality, segments, pictures; a page in a notebook.
@@ -152,25 +177,41 @@ class DriftDetector:
             new_data: Rows, in any form that the reference can have.
             threshold: The score from which on a flagged feature counts as drifted.
         """
-        return self.report_batches([table_of(new_data, self.features)], threshold)
+        table = opened(table_of(new_data, self.features))
+        return self._report(self._summed(_pieces(table), len(table)), threshold)
 
-    def report_batches(self, batches: Iterable[object], threshold: float = 0.1) -> DriftReport:
+    def report_batches(
+        self, batches: Iterable[object], threshold: float = 0.1, rows: int | None = None
+    ) -> DriftReport:
         """As :meth:`report`, of frames that come one after the other; none of them is kept.
 
         The multivariate tests see the rows of the first frames, up to 2,000.
+
+        Args:
+            batches: Rows, in any form that the reference can have.
+            threshold: As for :meth:`report`.
+            rows: How many there are in all, where it is known: of more than 20,000, correlations are
+                taken from evenly spaced ones.
         """
-        rows = WindowRows(self._profile, self._segments, self._together)
-        for batch in batches:
-            table = opened(batch)
+        return self._report(self._summed(map(opened, batches), rows or 0), threshold)
+
+    def _summed(self, tables: Iterable[Any], expected: int) -> WindowRows:
+        step = max(1, -(-expected // PAIR_ROWS))
+        rows = WindowRows(self._profile, self._segments, self._together, step)
+        for table in tables:
             rows.add(read_columns(self._taken.features, table), table)
-        watch = self._watch
-        window = rows.window()
-        together = self._together.compare(rows) if window.rows >= watch.min_rows else []
-        verdict = DriftJudge(DATA_DRIFT, watch).judge(
-            window, [*self._comparer.compare(window), *together]
-        )
+        return rows
+
+    def _judged(self, window: Window, together: Sequence[Comparison] = ()) -> Verdict:
+        judge = DriftJudge(DATA_DRIFT, self._watch)
+        return judge.judge(window, [*self._comparer.compare(window), *together])
+
+    def _report(self, rows: WindowRows, threshold: float) -> DriftReport:
+        watch, window = self._watch, rows.window()
+        enough = window.rows >= watch.min_rows
+        verdict = self._judged(window, self._together.compare(rows) if enough else ())
         quality = DriftJudge(DATA_QUALITY, watch).judge(window, self._quality.compare(window))
-        flagged = {*verdict.flagged, *quality.flagged} if window.rows >= watch.min_rows else set()
+        flagged = {*verdict.flagged, *quality.flagged} if enough else set()
         return DriftReport(
             verdict=verdict,
             quality=quality,
@@ -214,6 +255,12 @@ class DriftDetector:
             "<thead><tr><th>feature</th><th>kind</th><th>missing</th><th>last score</th></tr></thead>"
             f"<tbody>{rows}</tbody></table>"
         )
+
+
+def _pieces(table: Any) -> Iterator[Any]:
+    """A table piece by piece, so that no more than a piece is ever converted; empty ones whole."""
+    for start in range(0, max(len(table), 1), _PIECE_ROWS):
+        yield table if len(table) <= _PIECE_ROWS else table[start : start + _PIECE_ROWS]
 
 
 def _kind(name: str, column: str) -> FeatureKind:

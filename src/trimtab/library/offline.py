@@ -19,6 +19,7 @@ from trimtab.errors import InvalidInput
 from trimtab.judge import DriftJudge
 from trimtab.library.columns import Read, vectors_of
 from trimtab.report.distributions import Picture
+from trimtab.sketch import TableSketch
 from trimtab.types import Columns, Comparison, FloatArray, Verdict, Window
 from trimtab.windows import WindowSketch, merge_windows, told_of
 
@@ -106,6 +107,11 @@ class TogetherTests:
             embedding_method=plugins.by_path(METHODS["mmd"])() if embedded else None,
         )
 
+    @property
+    def wanted(self) -> bool:
+        """Whether there are any tests."""
+        return bool(self.methods or self.embeddings)
+
     def compare(self, rows: WindowRows) -> list[Comparison]:
         """One comparison a test, and one for each column of vectors."""
         found: list[Comparison] = []
@@ -136,12 +142,18 @@ class WindowRows:
         profile: The reference.
         segments: What is summarised apart.
         together: What the samples are for.
+        pair_step: Correlations are taken from every n-th row.
     """
 
     def __init__(
-        self, profile: ReferenceProfile, segments: SegmentComparers, together: TogetherTests
+        self,
+        profile: ReferenceProfile,
+        segments: SegmentComparers,
+        together: TogetherTests,
+        pair_step: int,
     ) -> None:
         self._whole = profile.feature_sketcher(whole_rows=True)
+        self._step = pair_step
         self._segments = segments
         self._parts = {v: p.feature_sketcher() for v, p in segments.profiles.items()}
         self._together = together
@@ -152,13 +164,15 @@ class WindowRows:
     def add(self, read: Read, table: nw.DataFrame[Any]) -> None:
         """Add some rows; nothing of them is kept but summaries and a sample."""
         odd = np.array(read.odd, dtype=np.int64)
-        self._merge(None, self._whole.sketch(read.arrays), odd)
+        self._merge(None, self._whole.sketch(read.arrays, pair_step=self._step), odd)
         if self._segments.profiles:
             at, columns = self._segments.position, read.columns()
             texts = texts_of(columns.features[at].kind, columns.arrays[at])
             for value, sketcher in self._parts.items():
                 inside = _rows(columns, np.flatnonzero(texts == value))
-                self._merge(value, sketcher.sketch(inside.arrays), np.zeros_like(odd))
+                self._merge(
+                    value, sketcher.sketch(inside.arrays, pair_step=self._step), np.zeros_like(odd)
+                )
         self._sample(read, table)
 
     def window(self, segment: str | None = None) -> Window:
@@ -172,10 +186,7 @@ class WindowRows:
             ]
             table = sketcher.sketch(empty)
             content = told_of(table, np.zeros(len(empty), dtype=np.int64))
-        return Window(
-            subject=DATA_DRIFT, model="", version=0, start=0.0, end=0.0, rows=content.rows,
-            content=content,
-        )  # fmt: skip
+        return window_with(content)
 
     def _merge(self, key: str | None, table: Any, odd: Any) -> None:
         new, known = told_of(table, odd), self._sketches.get(key)
@@ -191,6 +202,14 @@ class WindowRows:
                     f"The table has no column {name!r}.", code="missing_feature", path=name
                 )
             self.vectors[name] = _joined(self.vectors.get(name), _some(vectors_of(table[name])))
+
+
+def window_with(content: TableSketch) -> Window:
+    """Rows at hand as a window."""
+    return Window(
+        subject=DATA_DRIFT, model="", version=0, start=0.0, end=0.0, rows=content.rows,
+        content=content,
+    )  # fmt: skip
 
 
 def pictures_of(

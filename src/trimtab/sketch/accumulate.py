@@ -7,12 +7,14 @@ from collections.abc import Sequence
 import numpy as np
 
 from trimtab.sketch.records import Coded, Column, Counted
-from trimtab.sketch.table import Sketcher, TableSketch, merge_tables
+from trimtab.sketch.table import Sketcher, TableSketch, merge_many
 from trimtab.types import Array, FloatArray
+
+_MERGED_AT_ONCE = 8
 
 
 class Accumulator:
-    """Sketches a stream: the rows of small batches wait, as they are, until 16,384 are there.
+    """Sketches a stream: the rows of small batches wait, as they are, until 24,576 are there.
 
     What a sketch costs beyond its rows (a pass over the bins of every feature) is so paid once for
     all of them. The sketch is that of all rows, exactly, whatever the batches were.
@@ -22,7 +24,7 @@ class Accumulator:
         rows: How many rows wait at most; that many times the features times 8 bytes are in use.
     """
 
-    def __init__(self, sketcher: Sketcher, rows: int = 16_384) -> None:
+    def __init__(self, sketcher: Sketcher, rows: int = 24_576) -> None:
         self._sketcher = sketcher
         self._waiting = [
             np.empty(rows, dtype=np.float64 if binning.bits else object)
@@ -31,7 +33,7 @@ class Accumulator:
         self._scores = np.empty(rows)
         self._room = rows
         self._filled = 0
-        self._done = sketcher.sketch(self._rows(), self._scores[:0])
+        self._done = [sketcher.sketch(self._rows(), self._scores[:0])]
 
     def add(self, columns: Sequence[Column], scores: FloatArray | None = None) -> None:
         """Add rows, given column by column as for :meth:`Sketcher.sketch`.
@@ -44,7 +46,7 @@ class Accumulator:
         if self._filled + count > self._room:
             self._flush()
         if count > self._room or any(isinstance(column, Coded | Counted) for column in columns):
-            self._done = merge_tables(self._done, self._sketcher.sketch(columns, scores))
+            self._keep(self._sketcher.sketch(columns, scores))
             return
         rows = slice(self._filled, self._filled + count)
         for waiting, column in zip(self._waiting, columns, strict=True):
@@ -56,13 +58,20 @@ class Accumulator:
     def table(self) -> TableSketch:
         """The sketch of all rows so far."""
         self._flush()
-        return self._done
+        self._done = [merge_many(self._done)]
+        return self._done[0]
 
     def _flush(self) -> None:
         if self._filled:
             scores = self._scores[: self._filled]
-            self._done = merge_tables(self._done, self._sketcher.sketch(self._rows(), scores))
+            self._keep(self._sketcher.sketch(self._rows(), scores))
             self._filled = 0
+
+    def _keep(self, found: TableSketch) -> None:
+        """Merged a few at a time, which costs little more than to merge two."""
+        self._done.append(found)
+        if len(self._done) > _MERGED_AT_ONCE:
+            self._done = [merge_many(self._done)]
 
     def _rows(self) -> list[Array]:
         return [waiting[: self._filled] for waiting in self._waiting]

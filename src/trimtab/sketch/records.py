@@ -67,7 +67,7 @@ class Coded(Record, frozen=True):
     """
 
     labels: tuple[str, ...]
-    codes: IntArray
+    codes: Array
 
     def __len__(self) -> int:
         return len(self.codes)

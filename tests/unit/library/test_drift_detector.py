@@ -187,3 +187,30 @@ def test_a_notebook_shows_a_table_without_running_what_is_in_names() -> None:
     page = detector._repr_html_()
     assert "<script>" not in page
     assert "<td>&lt;script&gt;</td><td>integer</td><td>0.0%</td><td>0.500</td>" in page
+
+
+@pytest.mark.parametrize("kind", ["pandas", "polars", "arrow"])
+def test_a_verdict_is_the_one_of_the_report(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    plain = {"x": rng.normal(size=70_000), "c": rng.choice(["a", "b"], 70_000)}
+    detector = DriftDetector(pd.DataFrame(plain))
+    odd = pd.DataFrame(
+        {
+            "x": np.where(rng.random(70_000) < 0.1, np.nan, plain["x"] + 0.4),
+            "c": np.where(rng.random(70_000) < 0.05, "new", plain["c"]),
+        }
+    )
+    odd.loc[:9, "c"] = None
+    frames = {"pandas": odd, "polars": pl.from_pandas(odd), "arrow": pa.Table.from_pandas(odd)}
+    frame = frames[kind]
+    assert detector.report(frame).verdict == detector.verdict(frame)
+
+
+def test_a_verdict_counts_what_is_no_number_as_the_report_does() -> None:
+    detector = DriftDetector({"x": [*range(100)] * 10, "flag": [True, False] * 500})
+    odd = pd.DataFrame(
+        {"x": ["?", 10**400, 3] * 100, "flag": [True, "no", None] * 100}, dtype=object
+    )
+    assert detector.report(odd).verdict == detector.verdict(odd)
+    with pytest.raises(InvalidRow, match="no column 'flag'"):
+        detector.verdict(odd[["x"]])
