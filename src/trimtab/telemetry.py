@@ -240,7 +240,13 @@ class _Sum:
 
 
 class _Histogram(Histogram):
-    """A histogram that takes several values for little more than one."""
+    """A histogram that searches its buckets by halves, and takes several values for little more than one."""
+
+    def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
+        """Put a value in."""
+        del exemplar
+        self._sum.inc(amount)
+        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
 
     def observe_all(self, values: Sequence[float]) -> None:
         """Put values in."""

@@ -258,7 +258,9 @@ class Flight:
             self._tower.crashed(self, wrong)
         else:
             return
-        self._drop_all()
+        if len(self._attempts) > 1:
+            self._drop_all()
+        self._attempts = []
         for bell in self._bells:
             bell.ring()
 

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Coroutine, Mapping, Sequence
 from functools import partial
 from operator import attrgetter, ne
-from typing import NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from trimtab.config import FeaturesConfig
 from trimtab.errors import InvalidRow
@@ -103,13 +104,13 @@ class Resolver:
             sources = "".join([_MISSING if value is None else REQUEST for value in row])
         return Resolved(values=tuple(row), sources=sources, ages_seconds=ages)
 
-    async def resolve(
+    def resolve(
         self,
         rows: Sequence[Sequence[Scalar]],
         entities: Sequence[Mapping[str, str]],
         event_times: Sequence[float],
         deadline_ms: float,
-    ) -> Sequence[Resolved]:
+    ) -> Coroutine[Any, Any, Sequence[Resolved]]:
         """Realtime, else batch, else default, feature by feature.
 
         Args:
@@ -121,10 +122,7 @@ class Resolver:
         Raises:
             InvalidRow: a feature without a default that no source has, named.
         """
-        found = await self.fill(rows, entities, event_times, deadline_ms)
-        for row, at in found.lacking.items():
-            raise self.unavailable(at, row)
-        return found.rows
+        return self._fill(rows, entities, event_times, deadline_ms, self._finish)
 
     async def fill(
         self,
@@ -134,18 +132,30 @@ class Resolver:
         deadline_ms: float,
     ) -> Filled:
         """As ``resolve``, for rows of several requests: each may be told of what it lacks by itself."""
+        lacking: dict[int, int] = {}
+        finish = partial(self._finish, lacking=lacking)
+        found = await self._fill(rows, entities, event_times, deadline_ms, finish)
+        return Filled(found, lacking)
+
+    async def _fill(
+        self,
+        rows: Sequence[Sequence[Scalar]],
+        entities: Sequence[Mapping[str, str]],
+        event_times: Sequence[float],
+        deadline_ms: float,
+        finish: Finish,
+    ) -> Sequence[Resolved]:
         started = self._clock.monotonic()
         until = started + min(deadline_ms, self._most_ms) / 1e3
         page = sheet_of(rows, event_times) or Drafts(rows, event_times)
         if until > started:
             await self._read(page, entities, started, until)
-        lacking: dict[int, int] = {}
-        answers = page.answers(partial(self._finish, lacking))
+        answers = page.answers(finish)
         if self._tallies:
             found = _counted(answers)
             for tally in self._tallies:
                 tally.count(found)
-        return Filled(answers, lacking)
+        return answers
 
     async def _read(
         self,
@@ -156,61 +166,63 @@ class Resolver:
     ) -> None:
         """Read all views side by side, and put into the rows what came in time."""
         bell = Bell()
-        fills = {
-            at: Fill(layout.view, wants, bell, started, until)
-            for at, layout in enumerate(self._layouts)
+        fills = [
+            (tally, Fill(layout.view, wants, bell, started, until))
+            for layout, tally in zip(self._layouts, self._tallies, strict=True)
             if (wants := page.wants(layout, entities)) is not None
-        }
-        waiting = list(fills.values())
+        ]
+        waiting = [fill for _, fill in fills]
         turns: int | None = None
+        now = started
         try:
             self._call(waiting, bell)
             while waiting:
-                now = self._clock.monotonic()
                 if now >= until and (turns := _last_turns(turns, now - until)):
                     turns -= 1
                     await asyncio.sleep(0)
-                    continue
-                looks = [(fill.step(now), fill) for fill in waiting]
-                waiting = [fill for at, fill in looks if at is not None]
-                if self._call(waiting, bell):
-                    turns = turns if turns is None else max(turns, 1)
-                elif waiting:
-                    await bell.wait(min([at for at, _ in looks if at is not None]) - now)
+                else:
+                    waiting, look_at = _step(waiting, now)
+                    if self._call(waiting, bell):
+                        turns = turns if turns is None else max(turns, 1)
+                    elif waiting:
+                        await bell.wait(look_at - now)
+                now = self._clock.monotonic()
         finally:
-            for fill in fills.values():
+            for fill in waiting:
                 fill.stop()
-        for at, fill in fills.items():
+        for tally, fill in fills:
             if fill.oldest is not None:
-                self._tallies[at].age(fill.oldest)
+                tally.age(fill.oldest)
             if fill.missed:
-                self._tallies[at].missed()
+                tally.missed()
 
     def _call(self, fills: Sequence[Fill], bell: Bell) -> bool:
         """Ask each store at once what views want of it; whether any was asked."""
+        calling = [fill for fill in fills if fill.calls]
+        if not calling:
+            return False
         callers: dict[str, list[Fill]] = {}
-        for fill in fills:
-            if fill.calls:
-                callers.setdefault(fill.calls, []).append(fill)
+        for fill in calling:
+            callers.setdefault(fill.calls, []).append(fill)
         for name, group in callers.items():
             flights = self._stores[name].start([fill.asked for fill in group], bell)
             for fill, flight in zip(group, flights, strict=True):
                 fill.board(flight)
-        return bool(callers)
+        return True
 
-    def _finish(self, lacking: dict[int, int], draft: Draft, index: int) -> Resolved:
+    def _finish(self, draft: Draft, index: int, lacking: dict[int, int] | None = None) -> Resolved:
         if draft.answer is not None:
             return draft.answer
         draft.open()
         if "" in draft.sources:
-            self._complete_draft(lacking, draft, index)
+            self._complete_draft(draft, index, lacking)
         return Resolved(
             values=tuple(draft.values),
             sources="".join(draft.sources),
             ages_seconds=tuple(draft.ages),
         )
 
-    def _complete_draft(self, lacking: dict[int, int], draft: Draft, index: int) -> None:
+    def _complete_draft(self, draft: Draft, index: int, lacking: dict[int, int] | None) -> None:
         for at, source in enumerate(draft.sources):
             if source:
                 continue
@@ -220,6 +232,8 @@ class Resolver:
                 continue
             draft.sources[at] = _MISSING
             if not self._specs[at].nullable:
+                if lacking is None:
+                    raise self.unavailable(at, index)
                 lacking.setdefault(index, at)
 
     def _refuse(self, view: PlannedView, feature: PlannedFeature) -> None:
@@ -252,6 +266,17 @@ def _last_turns(turns: int | None, late_seconds: float) -> int:
     if turns is None:
         return _LAST_TURNS if late_seconds > _HELD_UP_SECONDS else 0
     return turns
+
+
+def _step(fills: Sequence[Fill], now: float) -> tuple[list[Fill], float]:
+    """Do what can be done now; what is not done yet, and when to look again at the latest."""
+    waiting, look_at = [], math.inf
+    for fill in fills:
+        at = fill.step(now)
+        if at is not None:
+            waiting.append(fill)
+            look_at = min(look_at, at)
+    return waiting, look_at
 
 
 def _counted(answers: Sequence[Resolved]) -> Mapping[str, int]:

@@ -29,7 +29,8 @@ class Tally:
         self._view = view.name
         self._metrics = metrics
         self._known: dict[str, Counts] = {}
-        self._age = metrics.observer("ml_feature_age_seconds", model=model, view=view.name)
+        self.age = metrics.observer("ml_feature_age_seconds", model=model, view=view.name)
+        """Notes the oldest stored value of a request, in seconds."""
 
     def count(self, found: Mapping[str, int]) -> None:
         """Count where the view's values came from, of so many rows with these sources."""
@@ -52,10 +53,6 @@ class Tally:
             view=self._view,
             source=Provenance.of(code).value,
         )
-
-    def age(self, seconds: float) -> None:
-        """Note the oldest stored value of a request."""
-        self._age(seconds)
 
     def missed(self) -> None:
         """Count a request whose deadline passed before a read was done."""
