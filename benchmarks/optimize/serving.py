@@ -169,7 +169,7 @@ def pss(pid: int, digest: str = "") -> int:
     total, inside = 0, False
     for line in Path(f"/proc/{pid}/smaps").read_text().splitlines():
         if re.match(r"[0-9a-f]+-[0-9a-f]+ ", line):
-            inside = digest.removeprefix("sha256:") in line
+            inside = digest.partition(":")[2] in line
         elif inside and line.startswith("Pss:"):
             total += int(line.split()[1]) * 1024
     return total

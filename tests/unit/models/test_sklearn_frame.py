@@ -135,3 +135,15 @@ def test_a_classifier_without_probabilities_is_refused_with_a_way_out() -> None:
         SklearnPredictor(LinearSVC().fit(NUMBERS, CLASSES), signature_of(NUMBERS))
     assert refused.value.code == "no_probabilities"
     assert "CalibratedClassifierCV" in refused.value.hint
+
+
+def test_wrong_columns_are_told_by_name_and_not_all_columns() -> None:
+    model = LogisticRegression().fit(NUMBERS, CLASSES)
+    wrong = NUMBERS.rename(columns={"b": "c"})
+    with pytest.raises(InvalidInput) as refused:
+        SklearnPredictor(model, signature_of(wrong))
+    assert "The model takes the features 'b' and does not know 'c'." == refused.value.message
+    wide = pd.DataFrame({f"x{place}": [0.0, 1.0, 2.0, 3.0] for place in range(9)})
+    model = LogisticRegression().fit(wide, CLASSES)
+    with pytest.raises(InvalidInput, match="'x4' and 4 more and does not know 'y0'"):
+        SklearnPredictor(model, signature_of(wide.rename(columns=lambda name: f"y{name[1:]}")))

@@ -117,6 +117,9 @@ def typed(spec: FeatureSpec, array: Array, *, nones: bool = False) -> Any:
     return array.astype(np.int64 if spec.kind is FeatureKind.INTEGER else np.bool_)
 
 
+_MOST_NAMED = 5
+
+
 def _places(model: Any, signature: Signature) -> list[int]:
     """Where the model's features stand in the signature, in the model's order."""
     own = list(signature.names)
@@ -124,12 +127,29 @@ def _places(model: Any, signature: Signature) -> list[int]:
     expected = getattr(model, "n_features_in_", len(own))
     if sorted(names) != sorted(own) or expected != len(own):
         raise InvalidInput(
-            f"The model takes {names if len(names) == expected else expected} features,"
-            f" but the signature names {own}.",
+            _told_apart(names, own)
+            if len(names) == expected
+            else f"The model takes {expected} features, but the signature names {own}.",
             hint="Infer the signature from the frame that the model was fitted on.",
             code="signature_mismatch",
         )
     return [own.index(name) for name in names]
+
+
+def _told_apart(names: list[str], own: list[str]) -> str:
+    """Which features only the model has, and which only the signature; the first few of each."""
+    lacking = [name for name in names if name not in own]
+    strange = [name for name in own if name not in names]
+    told = [
+        f"{whose} {', '.join(map(repr, some[:_MOST_NAMED]))}"
+        + (f" and {len(some) - _MOST_NAMED} more" if len(some) > _MOST_NAMED else "")
+        for whose, some in (
+            ("takes the features", lacking),
+            ("does not know", strange),
+        )
+        if some
+    ]
+    return f"The model {' and '.join(told)}." if told else "A feature is named twice."
 
 
 def _check_classes(model: Any, signature: Signature) -> None:
