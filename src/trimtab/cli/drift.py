@@ -15,7 +15,7 @@ from trimtab.cli.session import Session, command
 from trimtab.errors import InvalidInput
 from trimtab.library import DriftDetector
 from trimtab.library.drift_report import DriftReport
-from trimtab.store.columnar import read_batches, rows_in
+from trimtab.store.columnar import kind_of, read_batches, rows_in
 from trimtab.types import Record, State, Verdict
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -105,7 +105,12 @@ def drift(
         segment_by=segment_by,
         multivariate=multivariate,
     )
-    report = detector.report_batches(map(_table, told(session, "comparing", current)), threshold)
+    report = detector.report_batches(
+        map(_table, told(session, "comparing", current)),
+        threshold,
+        rows_in(current),
+        numerals=kind_of(current) == "csv",
+    )
     if html is not None:
         html.write_text(report.to_html(reference.name, current.name), encoding="utf-8")
     session.emit(_said(report), lambda console: show_report(console, report, html))

@@ -22,6 +22,7 @@ _DTYPES: dict[type, FeatureKind] = {
     nw.Categorical: FeatureKind.CATEGORICAL,
     nw.Enum: FeatureKind.CATEGORICAL,
 }
+_BOOLEANS = {"true": 1.0, "false": 0.0}
 _WRONG = (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError, OverflowError)
 
 
@@ -73,11 +74,18 @@ def kinds_of(table: nw.DataFrame[Any], types: Mapping[str, FeatureKind]) -> tupl
     )
 
 
-def read_columns(specs: Sequence[FeatureSpec], table: nw.DataFrame[Any]) -> Read:
+def read_columns(
+    specs: Sequence[FeatureSpec], table: nw.DataFrame[Any], *, numerals: bool = False
+) -> Read:
     """The features' columns; other columns of the table are left alone.
 
     Infinite values stay. Values of another type than the feature's are missing where a number is
     wanted and text where a category is, and counted.
+
+    Args:
+        specs: The features.
+        table: Their rows.
+        numerals: Whether text that spells a number is one, as in files that have nothing but text.
 
     Raises:
         InvalidRow: the table lacks a feature.
@@ -85,7 +93,7 @@ def read_columns(specs: Sequence[FeatureSpec], table: nw.DataFrame[Any]) -> Read
     arrays: list[Array | Coded] = []
     odd: list[int] = []
     for spec in specs:
-        array, wrong = _column(column_of(table, spec.name), spec.kind)
+        array, wrong = _column(column_of(table, spec.name), spec.kind, numerals=numerals)
         arrays.append(array)
         odd.append(wrong)
     return Read(tuple(specs), tuple(arrays), tuple(odd))
@@ -190,7 +198,9 @@ def _kind_of_values(series: nw.Series[Any]) -> FeatureKind:
     )
 
 
-def _column(series: nw.Series[Any], kind: FeatureKind) -> tuple[Array | Coded, int]:
+def _column(
+    series: nw.Series[Any], kind: FeatureKind, *, numerals: bool = False
+) -> tuple[Array | Coded, int]:
     numeric = kind is not FeatureKind.CATEGORICAL
     if numeric and (series.dtype.is_float() or series.dtype.is_integer()):
         native = series.to_native()
@@ -204,6 +214,8 @@ def _column(series: nw.Series[Any], kind: FeatureKind) -> tuple[Array | Coded, i
     except _WRONG:
         return _by_value(series.to_list(), kind)
     whole = found if isinstance(found, pa.ChunkedArray) else pa.chunked_array([found])
+    if numeric and numerals and _is_text(whole.type):
+        return _by_value([*map(_spelled, whole.to_pylist())], kind)
     return _numbers(whole) if numeric else _texts(whole)
 
 
@@ -217,10 +229,26 @@ def _numbers(found: pa.ChunkedArray) -> tuple[Array, int]:
 
 
 def _texts(found: pa.ChunkedArray) -> tuple[Array | Coded, int]:
-    text = pa.types.is_string(found.type) or pa.types.is_large_string(found.type)
-    if not (text or pa.types.is_dictionary(found.type) or pa.types.is_null(found.type)):
+    if not (
+        _is_text(found.type) or pa.types.is_dictionary(found.type) or pa.types.is_null(found.type)
+    ):
         return _by_value(found.to_pylist(), FeatureKind.CATEGORICAL)
     return coded_of(found), 0
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _spelled(text: str | None) -> float | str | None:
+    """The number or boolean that a text spells, else the text itself."""
+    word = (text or "").strip().lower()
+    if word in _BOOLEANS:
+        return _BOOLEANS[word]
+    try:
+        return float(word) if "_" not in word else text
+    except ValueError:
+        return text
 
 
 def _by_value(values: Sequence[object], kind: FeatureKind) -> tuple[Array, int]:

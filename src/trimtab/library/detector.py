@@ -99,7 +99,8 @@ class DriftDetector:
         kinds = {name: _kind(kind, name) for name, kind in (types or {}).items()}
         specs = kinds_of(table.drop(embedded), kinds)
         specs = tuple(replace(spec, unit=(units or {}).get(spec.name)) for spec in specs)
-        rows = read_columns(specs, table)
+        # A column of text is taken for numbers only where `types` says so.
+        rows = read_columns(specs, table, numerals=True)
         seconds = None if times is None else seconds_of(times)
         self._profile = profile_of(specs, rows.arrays, times=seconds, block_seconds=block_seconds)
         self._segments = SegmentComparers.of(rows, segment_by, seconds, block_seconds)
@@ -181,7 +182,12 @@ class DriftDetector:
         return self._report(self._summed(_pieces(table), len(table)), threshold)
 
     def report_batches(
-        self, batches: Iterable[object], threshold: float = 0.1, rows: int | None = None
+        self,
+        batches: Iterable[object],
+        threshold: float = 0.1,
+        rows: int | None = None,
+        *,
+        numerals: bool = False,
     ) -> DriftReport:
         """As :meth:`report`, of frames that come one after the other; none of them is kept.
 
@@ -192,14 +198,18 @@ class DriftDetector:
             threshold: As for :meth:`report`.
             rows: How many there are in all, where it is known: of more than 20,000, correlations are
                 taken from evenly spaced ones.
+            numerals: Whether text that spells a number is one: files of plain text know nothing else.
         """
-        return self._report(self._summed(map(opened, batches), rows or 0), threshold)
+        summed = self._summed(map(opened, batches), rows or 0, numerals=numerals)
+        return self._report(summed, threshold)
 
-    def _summed(self, tables: Iterable[Any], expected: int) -> WindowRows:
+    def _summed(
+        self, tables: Iterable[Any], expected: int, *, numerals: bool = False
+    ) -> WindowRows:
         step = max(1, -(-expected // PAIR_ROWS))
         rows = WindowRows(self._profile, self._segments, self._together, step)
         for table in tables:
-            rows.add(read_columns(self._taken.features, table), table)
+            rows.add(read_columns(self._taken.features, table, numerals=numerals), table)
         return rows
 
     def _judged(self, window: Window, together: Sequence[Comparison] = ()) -> Verdict:

@@ -103,6 +103,23 @@ def test_faults_fail_the_gate_only_when_asked(files: Path) -> None:
     assert DRIFTED == run(files, "broken.parquet", *options, "--fail-on-faults").exit_code
 
 
+def test_one_text_does_not_make_text_of_a_files_numbers(files: Path, tmp_path: Path) -> None:
+    frame = table(1_000, 2).to_pandas().astype({"amount": object})
+    frame.loc[:29, "amount"] = "unknown"
+    frame.to_csv(tmp_path / "odd.csv", index=False)
+    found = said(run(files, str(tmp_path / "odd.csv"), "--ignore", "day", "--json"))
+    assert "amount" in found["quality"]["flagged"]
+    assert "3 % of values are not a number" in found["quality"]["words"]
+    amounts = next(c for c in found["comparisons"] if c["name"] == "amount")
+    assert "missing 0 % → 3 %" in amounts["words"]
+    kept = [str(tmp_path / "odd.csv")] * 2
+    told_so = CliRunner().invoke(cli, ["drift", *kept, "--type", "amount=numeric", "--json"])
+    assert STEADY == told_so.exit_code
+    assert ["missing 3 % → 3 %"] == [
+        c["words"] for c in said(told_so)["comparisons"] if c["name"] == "amount"
+    ]
+
+
 def test_a_long_reference_is_thinned_evenly(tmp_path: Path) -> None:
     rows = 5 * REFERENCE_ROWS
     path = tmp_path / "long.parquet"
