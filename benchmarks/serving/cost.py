@@ -1,20 +1,22 @@
-"""`make bench-serving ARGS=cost`: what one request costs inside the worker, and what each part adds.
+"""`make bench-serving ARGS=cost`: what one request costs the worker, and what each part adds.
 
-``cost.py [models=lr,hgb,columns] [rounds=40] [requests=512] [together=16] [folder=DIR]``. One process, no
-network: the worker's data plane answers bodies of one row each, every one another row, of which so many
-arrive together in a turn of the event loop. Variants of one part switched off take turns with the whole, so
+``cost.py [models=lr,hgb,columns] [rounds=20] [requests=512] [together=16,1] [folder=DIR]``. One process: the worker's lane over
+connections of the loopback interface, on each of which a body of one row waits, every one another row; so many arrive together in
+a turn of the event loop. Timed is what the worker does with a turn, from its first read to its last write;
+what the clients do is not. Variants of one part switched off take turns with the whole, so
 that what else the machine does falls on all of them alike. Figures are microseconds a request: of each round
 the median over its turns, of the rounds the least.
 """
 
 from __future__ import annotations
 
+import asyncio
 import os
+import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Coroutine, Sequence
-from functools import partial
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -23,55 +25,68 @@ import msgspec
 
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="trimtab-cost-"))
 
+import uvicorn
 from models import bodies, trained
 from run import deployed
+from starlette.applications import Starlette
+from uvicorn.server import ServerState
 
 from trimtab.config import load
 from trimtab.protocols import JournalWriter, LiveModel
 from trimtab.record.frames import frame
+from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import DataPlane
+from trimtab.serve.lane.protocol import LaneProtocol, lane
+from trimtab.serve.line import Line
 from trimtab.serve.meters import Tally
 from trimtab.serve.overload import Turnstile
-from trimtab.serve.reply import Reply
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
 from trimtab.types import Assignment, PredictionRecord
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import Serving
 
-Ask = Callable[[Sequence[bytes]], object]
+Ask = Callable[[Sequence[bytes]], float]
+"""The seconds that a turn takes."""
 
 
 class AtHand(Turns):
-    """Turns that end when told, with coroutines driven as the lane does."""
+    """Turns that end when told; what can wait is done between them."""
 
-    _at = 0.0
-    _due: Callable[[], None] | None = None
+    def __init__(self) -> None:
+        super().__init__()
+        self.due: list[Callable[[], None]] = []
 
     def _end_soon(self) -> None: ...
 
-    def drive(self, work: Coroutine[Any, Any, Reply]) -> None:
-        self.waits = None
-        try:
-            work.send(None)
-        except StopIteration as done:
-            if done.value.status != 200:
-                raise SystemExit(done.value.body) from None
-            return
-        if self.waits is None:
-            raise SystemExit("The request waits for something.")
-        self.waits(partial(self.drive, work))
-
     def finish(self) -> None:
-        while self._calls or self._waiting:
+        while self._calls or self._waiting or self._replies:
             self.end()
-        if self._due and time.monotonic() >= self._at:
-            due, self._due = self._due, None
-            due()
 
-    def sometimes(self, seconds: float, call: Callable[[], None]) -> None:
+    def sometimes(self, _: float, call: Callable[[], None]) -> None:
         """As the loop calls something later."""
-        self._at, self._due = time.monotonic() + seconds, call
+        self.due.append(call)
+
+
+class Wire:
+    """A connection of the worker, as far as the lane uses one."""
+
+    def __init__(self, near: socket.socket) -> None:
+        self._near = near
+
+    def write(self, data: bytes) -> None:
+        self._near.send(data)
+
+    def get_extra_info(self, _: str) -> None:
+        return None
+
+    def is_closing(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def resume_reading(self) -> None: ...
 
 
 class NoJournal:
@@ -109,34 +124,39 @@ def main(arguments: Sequence[str]) -> None:
     given = dict(word.split("=", 1) for word in arguments)
     folder = Path(given.get("folder", Path(tempfile.gettempdir()) / "trimtab-bench-serving"))
     folder.mkdir(parents=True, exist_ok=True)
-    rounds, requests = int(given.get("rounds", "40")), int(given.get("requests", "512"))
-    together = int(given.get("together", "16"))
+    rounds, requests = int(given.get("rounds", "20")), int(given.get("requests", "512"))
     for model in given.get("models", "lr,hgb,columns").split(","):
-        show(model, measured(folder, model, rounds, requests, together))
+        for together in given.get("together", "16,1").split(","):
+            found = asyncio.run(measured(folder, model, rounds, requests, int(together)))
+            show(f"{model}, {together} together", found)
 
 
-def measured(
+async def measured(
     folder: Path, model: str, rounds: int, requests: int, together: int
 ) -> dict[str, float]:
     """Microseconds a request by variant."""
     deployment = Deployment.open(load(deployed(folder, model, trained(folder, model)), environ={}))
     every = bodies(model, requests, seed=3)
-    sent = [every[at : at + together] for at in range(0, requests, together)]
     silent = NoJournal()
     always = Assignment(arm=0, sticky=False)
-    whole, live = opened(deployment, model, Metrics(), None)
+    whole, live = opened(deployment, model, together, Metrics(), None)
     variants: dict[str, Ask] = {
         "the whole request": whole,
-        "without the journal": opened(deployment, model, Metrics(), silent)[0],
-        "without metrics": opened(deployment, model, NoMetrics(), None)[0],
-        "without routing": opened(deployment, model, Metrics(), None, lambda *_: always)[0],
-        "without all three": opened(deployment, model, NoMetrics(), silent, lambda *_: always)[0],
+        "without the journal": opened(deployment, model, together, Metrics(), silent)[0],
+        "without metrics": opened(deployment, model, together, NoMetrics(), None)[0],
+        "without routing": opened(deployment, model, together, Metrics(), None, lambda *_: always)[
+            0
+        ],
+        "without all three": opened(
+            deployment, model, together, NoMetrics(), silent, lambda *_: always
+        )[0],
         **floors(live, every, silent, folder),
     }
+    sent = [every[at : at + together] for at in range(0, requests, together)]
     taken: dict[str, list[float]] = {name: [] for name in variants}
     for _ in range(rounds):
         for name, ask in variants.items():
-            taken[name].append(round_of(ask, sent))
+            taken[name].append(median(ask(turn) / len(turn) for turn in sent))
     deployment.close()
     return {name: min(times) * 1e6 for name, times in taken.items()}
 
@@ -144,31 +164,70 @@ def measured(
 def opened(
     deployment: Deployment,
     model: str,
+    together: int,
     metrics: Metrics,
     journal: JournalWriter | None,
     assign: Callable[..., Assignment] | None = None,
 ) -> tuple[Ask, LiveModel]:
-    """A worker's data plane, and its live model."""
-    turns = AtHand()
-    tally = Tally(turns.sometimes)
-    metrics.gather(turns.soon, tally.soon)
+    """A worker with connections, and its live model."""
+    turns, config = AtHand(), deployment.config.serve
+    metrics.gather(turns.soon, Tally(turns.sometimes).soon)
     serving = Serving.open(deployment, metrics, journal, turns)
     serving.board.refresh()
     if assign is not None:
         serving.flow._assign = assign  # noqa: SLF001 - one part is switched off
+    turnstile = Turnstile(config, deployment.clock.monotonic, metrics, turns.soon)
     plane = DataPlane(
-        flow=serving.flow, live=serving.board.live, outcomes=serving.outcomes,
-        config=deployment.config.serve, clock=deployment.clock, metrics=metrics,
-        turnstile=Turnstile(deployment.config.serve, deployment.clock.monotonic, metrics, turns.soon),
-        known=serving.board.knows, in_thread=None,  # type: ignore[arg-type]  # outcomes are not asked
+        flow=serving.flow, live=serving.board.live, outcomes=serving.outcomes, config=config,
+        clock=deployment.clock, metrics=metrics, turnstile=turnstile, known=serving.board.knows,
+        in_thread=None,  # type: ignore[arg-type]  # outcomes are not asked
     )  # fmt: skip
+    line = Line(turnstile, turns, soon=lambda _: None)
+    connections = Connections(config, time.monotonic, metrics, lambda *_: None)
+    http = lane(plane, config.max_body_bytes, connections, turns, line)
+    near, far = joined(http, together)
+    head = (
+        f"POST /models/{model}/predict HTTP/1.1\r\nHost: localhost\r\n"
+        "Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
+    )
 
-    def ask(turn: Sequence[bytes]) -> None:
-        for body in turn:
-            turns.drive(plane.predict(model, body, "application/json"))
+    def ask(turn: Sequence[bytes]) -> float:
+        for client, body in zip(far, turn, strict=True):
+            client.send((head % len(body)).encode() + body)
+        began = time.perf_counter()
+        for protocol, connection in near:
+            protocol.data_received(connection.recv(65_536))
+        while line.waits:
+            line.serve()
         turns.finish()
+        seconds = time.perf_counter() - began
+        for client in far:
+            if not client.recv(65_536).startswith(b"HTTP/1.1 200"):
+                raise SystemExit("A request was not answered.")
+        while turns.due:
+            turns.due.pop()()
+        return seconds
 
     return ask, serving.board.live(model)
+
+
+def joined(
+    http: type[LaneProtocol], count: int
+) -> tuple[list[tuple[LaneProtocol, socket.socket]], list[socket.socket]]:
+    """Connections, as the worker and as its clients have them."""
+    config = uvicorn.Config(Starlette(), http=http, log_config=None, server_header=False)
+    config.load()
+    state, listener = ServerState(), socket.create_server(("127.0.0.1", 0))
+    near, far = [], []
+    for _ in range(count):
+        far.append(socket.create_connection(listener.getsockname()))
+        connection, _ = listener.accept()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        protocol = http(config=config, server_state=state, app_state={})
+        protocol.connection_made(Wire(connection))  # type: ignore[arg-type]  # what the lane uses is there
+        near.append((protocol, connection))
+    listener.close()
+    return near, far
 
 
 def floors(
@@ -185,8 +244,16 @@ def floors(
     raw = os.open(folder / "raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     data = frame(b"x" * 700) if record is None else frame(msgspec.msgpack.encode(record))
 
+    def timed(call: Callable[[Sequence[bytes]], object]) -> Ask:
+        def ask(turn: Sequence[bytes]) -> float:
+            began = time.perf_counter()
+            call(turn)
+            return time.perf_counter() - began
+
+        return ask
+
     def each(call: Callable[[bytes], object]) -> Ask:
-        return lambda turn: [call(body) for body in turn]
+        return timed(lambda turn: [call(body) for body in turn])
 
     return {
         "the model alone": each(
@@ -195,7 +262,7 @@ def floors(
             else (lambda body: arm.predictor.predict(columns[body]))
         ),
         "decoding such a body": each(decode),
-        "one write of them all to the kernel": lambda turn: os.write(raw, data * len(turn)),
+        "one write of them all to the kernel": timed(lambda turn: os.write(raw, data * len(turn))),
     }
 
 
@@ -203,19 +270,10 @@ def _values(arm: Any, features: dict[str, Any]) -> list[Any]:
     return [features.get(name) for name in arm.signature.names]
 
 
-def round_of(ask: Ask, sent: Sequence[Sequence[bytes]]) -> float:
-    """The median seconds of a request: a turn's time over its requests."""
-    taken = []
-    for turn in sent:
-        began = time.perf_counter()
-        ask(turn)
-        taken.append((time.perf_counter() - began) / len(turn))
-    return median(taken)
-
-
 def show(model: str, found: dict[str, float]) -> None:
     whole, alone = found["the whole request"], found["the model alone"]
-    print(f"\n{model}: {whole - alone:.1f} us over the model\n| | us a request | whole minus this |"
+    parts = (whole - found["without all three"]) / whole
+    print(f"\n{model}: {whole - alone:.1f} us over the model; routing, journal and metrics {parts:.0%}\n| | us a request | whole minus this |"
           "\n|---|---|---|")  # fmt: skip
     for name, each in found.items():
         print(f"| {name} | {each:.1f} | {whole - each:.1f} |", flush=True)

@@ -6,6 +6,7 @@ import itertools
 import os
 import re
 import secrets
+import weakref
 
 import xxhash
 
@@ -31,15 +32,21 @@ class IdIssuer:
         self._seed = seed & 0xFFFF_FFFF_FFFF_FFFF
         self._clock = clock
         self._renew()
+        renewed = weakref.WeakMethod(self._renew)
+
+        def forked() -> None:
+            if (renew := renewed()) is not None:
+                renew()
+
+        # Asked for each id, the process's number would be a call to the kernel, dearer than the id.
+        os.register_at_fork(after_in_child=forked)
 
     def new(self) -> str:
         """A new id; thread-safe, and safe over a fork."""
-        if os.getpid() != self._pid:
-            self._renew()
         ms = int(self._clock.now() * 1000) & 0xFFFF_FFFF_FFFF
         number = next(self._counter) & 0xFF_FFFF
         body = (ms << 48 | self._nonce << 24 | number).to_bytes(12, "big")
-        return f"{body.hex()}{self._tag(body):08x}"
+        return (body + self._tag(body).to_bytes(4, "big")).hex()
 
     def issued(self, prediction_id: str) -> bool:
         """Whether an issuer with this seed made the id; wrong once in 2^32 for a random text."""
@@ -48,7 +55,6 @@ class IdIssuer:
         return self._tag(bytes.fromhex(prediction_id[:24])) == int(prediction_id[24:], 16)
 
     def _renew(self) -> None:
-        self._pid = os.getpid()
         self._nonce = secrets.randbits(24)
         self._counter = itertools.count(secrets.randbits(24))
 

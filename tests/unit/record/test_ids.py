@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import re
 from concurrent.futures import ThreadPoolExecutor
 
@@ -21,6 +22,22 @@ def test_ids_are_unique_over_issuers_and_threads_at_one_moment() -> None:
         parts = pool.map(lambda issuer: [issuer.new() for _ in range(2_000)], issuers * 2)
         made = [one for part in parts for one in part]
     assert len(set(made)) == len(made) == 16_000
+
+
+def test_a_process_that_was_forked_goes_on_with_numbers_of_its_own() -> None:
+    issuer = IdIssuer(7, FakeClock())
+    issuer.new()
+    reads, writes = os.pipe()
+    child = os.fork()
+    if not child:
+        os.write(writes, issuer.new().encode())
+        os._exit(0)
+    os.waitpid(child, 0)
+    theirs, ours = os.read(reads, 32).decode(), issuer.new()
+    os.close(reads)
+    os.close(writes)
+    assert issuer.issued(theirs)
+    assert theirs[12:18] != ours[12:18]
 
 
 def test_an_id_is_recognised_by_every_issuer_with_the_seed_and_no_other() -> None:
