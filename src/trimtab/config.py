@@ -413,11 +413,18 @@ class Config(Section, frozen=True):
                 message = f"{name!r} is withheld from the journal, so nothing is watched by it"
                 raise ValueError(message)
 
-    def withheld(self, model: str) -> frozenset[str]:
-        """The features and keys of a model whose values the journal never gets."""
+    def withheld(
+        self, model: str, applied: Mapping[str, ViewConfig] | None = None
+    ) -> frozenset[str]:
+        """The features and keys of a model whose values the journal never gets.
+
+        Args:
+            model: Its name.
+            applied: Feature views that are served in the place of those that are configured.
+        """
         sensitive = {
             one.name
-            for view in self.features.views.values()
+            for view in {**self.features.views, **(applied or {})}.values()
             for declared in (view.features, view.transforms, view.request)
             for one in declared
             if one.sensitivity in self.journal.withhold

@@ -21,13 +21,14 @@ class Withholding:
 
     Args:
         journal: What gets the records.
-        naming: What of a model's version is withheld; asked once for each version.
+        naming: What of a model's version is withheld; asked once for each version and epoch, since another
+            epoch may serve other feature views.
     """
 
     def __init__(self, journal: JournalWriter, naming: Naming) -> None:
         self._journal = journal
         self._naming = naming
-        self._known: dict[tuple[str, int], tuple[tuple[int, ...], frozenset[str]]] = {}
+        self._known: dict[tuple[str, int, int], tuple[tuple[int, ...], frozenset[str]]] = {}
 
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Write the records without what is withheld, all or none."""
@@ -42,9 +43,9 @@ class Withholding:
         self._journal.close()
 
     def _without(self, record: PredictionRecord) -> PredictionRecord:
-        key = (record.model, record.version)
+        key = (record.model, record.version, record.epoch)
         if key not in self._known:
-            signature, names = self._naming(*key)
+            signature, names = self._naming(record.model, record.version)
             order = signature.names if signature is not None else ()
             places = tuple(at for at, name in enumerate(order) if name in names)
             self._known[key] = (places, names)

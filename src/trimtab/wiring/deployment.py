@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab import plugins
-from trimtab.config import AuthConfig, Config
+from trimtab.config import AuthConfig, Config, ModelConfig
 from trimtab.errors import InvalidConfig, InvalidPlan, NotFound
+from trimtab.features.versions import view_of
 from trimtab.models.registry import Registry
 from trimtab.models.trust import Trust
 from trimtab.protocols import BlobStore, Clock, EpochCell, StateStore, StateTx
@@ -193,6 +194,21 @@ class Deployment:
             )
         return plan
 
+    def withheld(self, model: str) -> frozenset[str]:
+        """The features and keys of a model whose values the journal never gets, by the views that are served."""
+        if not self.config.journal.withhold:
+            return self.config.withheld(model)
+        with self.state.reading() as state:
+            applied = {one.view: view_of(one.body) for one in state.features.views()}
+        return self.config.withheld(model, applied)
+
+    def _withheld_of_rows(self, model: str) -> Sequence[str]:
+        """What is withheld of a model by its name, or because it takes what views call sensitive."""
+        named = self.config.models.get(model, ModelConfig()).withhold
+        with self.state.reading() as state:
+            taken = {name for one in state.registry.versions(model) for name in one.signature.names}
+        return sorted(self.withheld(model) & taken.union(named))
+
     def start_rollout(
         self,
         model: str,
@@ -209,8 +225,7 @@ class Deployment:
             InvalidPlan: the plan cannot be run.
             Conflict: another rollout of the model is under way.
         """
-        withheld = sorted(self.config.withheld(model))
-        if withheld and plan.strategy == Shadow.name:
+        if plan.strategy == Shadow.name and (withheld := self._withheld_of_rows(model)):
             raise InvalidPlan(
                 f"A shadow answers from the journal, which is not given {withheld[0]!r}.",
                 code="withheld_feature",

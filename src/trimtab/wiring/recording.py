@@ -23,7 +23,7 @@ def open_writer(
     journal = Journal(folder, config.journal, metrics, deployment.clock, turn)
 
     def naming(model: str, version: int) -> tuple[Signature | None, frozenset[str]]:
-        names = config.withheld(model)
+        names = deployment.withheld(model)
         return (deployment.version(model, version).signature if names else None), names
 
     withheld = config.journal.withhold or any(one.withhold for one in config.models.values())
