@@ -302,3 +302,14 @@ def test_the_program_itself(made: Path) -> None:
 @pytest.mark.parametrize("command", COMMANDS)
 def test_a_command_explains_itself(command: str) -> None:
     assert "Usage:" in run(command, "--help").stdout
+
+
+def test_a_short_reference_is_told_of(config: Path) -> None:
+    folder = config.parent
+    pd.read_parquet(folder / "reference.parquet").head(60).to_parquet(folder / "short.parquet")
+    done = run(
+        *at(config, "register", "risk", str(folder / "second.joblib")),
+        *("--reference", str(folder / "short.parquet"), "--outcome", "outcome", "--time", "time"),
+        *("--label", "good", "--label", "bad", "--trust"),
+    )
+    assert "note: the reference has 60 rows" in done.stderr

@@ -10,6 +10,7 @@ import pyarrow as pa
 from rich.console import Console
 from rich.table import Table
 
+from trimtab.cli import words
 from trimtab.cli.progress import counted
 from trimtab.cli.session import Session, command
 from trimtab.errors import InvalidInput
@@ -20,7 +21,6 @@ from trimtab.types import Record, State, Verdict
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 DRIFTED_STATUS = 3
-FEW_ROWS = 100
 REFERENCE_ROWS = 200_000
 _MOST_POINTS = 20
 
@@ -88,11 +88,7 @@ def drift(
             hint="The reference is the rows that the model was trained on.",
             code="no_rows",
         )
-    if old.num_rows < FEW_ROWS:
-        click.echo(
-            f"note: the reference has {old.num_rows} rows; only large differences stand out.",
-            err=True,
-        )
+    session.note(words.few_rows(old.num_rows))
     kept = _chosen(old.column_names, only, [*ignore, *filter(None, [time_column])], reference)
     times = None if time_column is None else _times(old, time_column, reference)
     detector = DriftDetector(

@@ -79,6 +79,7 @@ def register(
         threshold=threshold,
         units=dict(_pair(unit) for unit in units),
     )
+    session.note(words.few_rows(training.reference.num_rows))
     with session.deployment() as deployment:
         version = register_version(
             deployment,

@@ -71,6 +71,11 @@ class Session:
         else:
             show(self.console)
 
+    def note(self, words: str) -> None:
+        """Tell people something beside the answer; nothing if there are no words."""
+        if words:
+            click.echo(f"note: {words}", err=True)
+
     @property
     def actor(self) -> str:
         """Who runs the command, for the audit log."""

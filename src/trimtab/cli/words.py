@@ -6,7 +6,16 @@ from datetime import UTC, datetime
 
 from trimtab.report.words import percent, size
 
-__all__ = ["day", "moment", "percent", "size", "span"]
+__all__ = ["day", "few_rows", "moment", "percent", "size", "span"]
+
+_FEW_ROWS = 100
+
+
+def few_rows(reference: int) -> str:
+    """What to keep in mind about a reference of so many rows; nothing where it is long enough."""
+    if reference >= _FEW_ROWS:
+        return ""
+    return f"the reference has {reference} rows; only large differences stand out."
 
 
 def span(seconds: float) -> str:
