@@ -103,16 +103,22 @@ class Line:
             elif turnstile.full:
                 request.refuse("in_flight")
             else:
-                turnstile.arrived = request.arrived
-                request.answer()
+                self.begin(request.arrived, request.answer)
                 answered += 1
             now = turnstile.monotonic()
-        turnstile.arrived = None
         if crowded:
             self._refuse(now, free=not answered)
         self._turns.end()
         if waiting:
             self._serve_soon()
+
+    def begin(self, arrived: float, answer: Callable[[], None]) -> None:
+        """Begin to answer a request, whose deadline counts from when it came."""
+        self._turnstile.arrived = arrived
+        try:
+            answer()
+        finally:
+            self._turnstile.arrived = None
 
     def _put_back(self, request: Waiting, *, crowded: bool) -> None:
         (self._waiting.append if crowded else self._waiting.appendleft)(request)

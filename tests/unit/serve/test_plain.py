@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import pytest
@@ -16,6 +17,9 @@ from trimtab.protocols import LiveModel
 from trimtab.schema.plain import PlainBodies
 from trimtab.serve.lane.driving import Broken
 from trimtab.serve.lane.gather import Gatherer
+from trimtab.serve.lane.heads import Head
+from trimtab.serve.lane.protocol import LaneProtocol, Turn
+from trimtab.serve.line import Line
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.plain import Alone, PlainPredictions
@@ -177,3 +181,42 @@ async def test_where_the_answer_waits_a_task_goes_on() -> None:
     async with asyncio.timeout(10):
         await request.ended.wait()
     assert told == [("1", Reply(200, b""))]
+
+
+@dataclass
+class Connection:
+    """Takes the answers to what is asked of it."""
+
+    turns: Turns
+    line: Line
+    gatherer: Gatherer
+    tasks: set[Any] = field(default_factory=set)
+    told: list[Reply] = field(default_factory=list)
+
+    def answer(self, _: Turn, reply: Reply) -> None:
+        self.told.append(reply)
+
+
+def test_a_deadline_of_a_body_that_is_asked_alone_counts_from_when_it_came() -> None:
+    clock, calls = FakeClock(), list[Callable[[], None]]()
+    gatherer, turns, _ = gathered(lambda *_: Alone())
+    turnstile = Turnstile(ServeConfig(), clock.monotonic, Metrics(), turns.soon)
+    connection = Connection(turns, Line(turnstile, turns, soon=calls.append), gatherer)
+
+    async def ask(body: bytes, _: str | None) -> Reply:
+        turnstile.enter()
+        try:
+            turnstile.in_time(float(body))
+        except Unavailable as late:
+            return Reply(503, late.code.encode())
+        finally:
+            turnstile.leave()
+        return Reply(200, body)
+
+    head = Head(ask, lambda _: Reply(503, b""), 1, keep_alive=True, plain="m")
+    for milliseconds in (b"3", b"5"):
+        turn = Turn(head, True, True, cast("LaneProtocol", connection), body=milliseconds)
+        connection.line.join(turn)
+    clock.advance(0.004)
+    calls.pop()()
+    assert connection.told == [Reply(503, b"deadline_passed"), Reply(200, b"5")]

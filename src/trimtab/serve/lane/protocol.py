@@ -81,7 +81,8 @@ class Turn:
     def ask(self, prediction_id: str | None = None) -> None:
         """Answer it alone."""
         connection, work = self.connection, self.head.ask(bytes(self.body), prediction_id)
-        Driven(work, connection.turns, connection.tasks, self.end).go_on()
+        driven = Driven(work, connection.turns, connection.tasks, self.end)
+        connection.line.begin(self.arrived, driven.go_on)
 
     def end(self, reply: Reply | Broken) -> None:
         """Give the answer, behind all else of this turn of the loop."""
