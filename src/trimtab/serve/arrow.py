@@ -13,13 +13,14 @@ from typing import Any
 
 import msgspec
 import pyarrow as pa
+from msgspec.structs import replace
 from pyarrow import ipc
 
 from trimtab.errors import InvalidRequest
 from trimtab.serve import wire
 from trimtab.serve.decoding import misshapen
 from trimtab.serve.invocations import OWN, plain_row
-from trimtab.types import PredictAnswer, PredictRequest
+from trimtab.types import PredictAnswer, PredictRequest, RowRequest
 
 _TIME = "trimtab.event_time"
 _HEADER, _DATA, _COMPRESSION = 2, 1, 3
@@ -44,7 +45,9 @@ def arrow_request(body: bytes, max_rows: int) -> PredictRequest:
             )
         if len(set(names)) < len(names):
             raise InvalidRequest("Two columns have the same name.", code="duplicate_name")
-        found = [row for batch in batches for row in _rows(batch, names)]
+        features = [name for name in names if name not in OWN]
+        found = [row for batch in batches for row in _rows(batch, features)]
+        beside = [row for batch in batches for row in _rows(batch, [n for n in names if n in OWN])]
     except (pa.ArrowException, OSError, struct.error, IndexError, UnicodeDecodeError) as wrong:
         said = str(wrong).splitlines() or [type(wrong).__name__]
         raise InvalidRequest(
@@ -52,12 +55,25 @@ def arrow_request(body: bytes, max_rows: int) -> PredictRequest:
             code="malformed_arrow",
             hint="Write it with pyarrow.ipc.new_stream.",
         ) from wrong
-    plain = [plain_row(row) for row in found]
+    plain = [plain_row(row) for row in beside]
     try:
         bodies = msgspec.convert(plain, tuple[wire.RowBody, ...])
     except msgspec.ValidationError as wrong:
         raise misshapen(wrong, plain, "rows") from wrong
-    return wire.request_of(bodies, max_rows)
+    request = wire.request_of(bodies, max_rows)
+    # What Arrow's types hold are scalars: they need no second look.
+    return replace(
+        request,
+        rows=tuple(
+            RowRequest(
+                features=values,
+                key=row.key,
+                prediction_id=row.prediction_id,
+                event_time=row.event_time,
+            )
+            for row, values in zip(request.rows, found, strict=True)
+        ),
+    )
 
 
 def arrow_reply(answer: PredictAnswer) -> bytes:
@@ -111,9 +127,9 @@ def _messages(body: bytes) -> Iterator[Any]:
 
 
 def _rows(batch: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
-    columns = [_values(name, column) for name, column in zip(names, batch.columns, strict=True)]
-    if not columns:
-        return iter(())
+    if not names:
+        return ({} for _ in range(batch.num_rows))
+    columns = [_values(name, batch.column(name)) for name in names]
     return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
@@ -130,6 +146,8 @@ def _values(name: str, column: Any) -> list[Any]:
         column = column.cast(pa.float32())
     elif not any(holds(kind) for holds in _HOLD):
         raise _column(name, f"is of the type {kind}")
+    if pa.types.is_floating(column.type) and not column.null_count:
+        return list(column.to_numpy().tolist())
     return list(column.to_pylist())
 
 
