@@ -92,7 +92,7 @@ class Header(Record, frozen=True, forbid_unknown_fields=True):
 
 
 def written(header: Header, parts: dict[str, Array]) -> bytes:
-    """The file; the header's ``sections`` are filled in here."""
+    """The file; the header's ``sections`` are filled in here, and ``parts`` are emptied on the way."""
     places = dict.fromkeys(parts, (2**31, 2**47))
     room = len(msgspec.json.encode(msgspec.structs.replace(header, sections=places)))
     start = _aligned(_START.size + room)
@@ -104,7 +104,8 @@ def written(header: Header, parts: dict[str, Array]) -> bytes:
     text = msgspec.json.encode(msgspec.structs.replace(header, sections=places))
     data = bytearray(offset)
     data[_START.size : start] = text.ljust(start - _START.size)
-    for name, part in parts.items():
+    for name in list(parts):
+        part = parts.pop(name)
         begin = places[name][0] * ALIGNMENT
         stored = np.ascontiguousarray(part, SECTIONS[name])
         data[begin : begin + part.nbytes] = stored.reshape(-1).view(np.uint8).data

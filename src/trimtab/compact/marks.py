@@ -59,7 +59,7 @@ class Marks:
 
     def sections(
         self,
-        slot: IntArray,
+        slot: npt.NDArray[np.uint32],
         code: npt.NDArray[np.uint32],
         slots: int,
         *,

@@ -17,6 +17,7 @@ import numpy.typing as npt
 
 from trimtab.compact import slots
 from trimtab.compact.ensemble import IntArray, Missing, Tree, TreeEnsemble, levels
+from trimtab.compact.growing import Growing
 from trimtab.compact.layout import SLOT, Header, written
 from trimtab.compact.marks import Marks
 from trimtab.compact.subtrees import Subtrees, Words, arranged
@@ -71,7 +72,7 @@ class Packer:
         self._leaves = _Dictionary()
         self._marks = Marks()
         self._subtrees = Subtrees()
-        self._pieces: list[_Pieces] = []
+        self._nodes = _Nodes(float32=ensemble.float32_input)
         self._roots: list[int] = []
         self._columns: list[int] = []
         self._inner = 0
@@ -101,7 +102,7 @@ class Packer:
                 self._roots.append(int(known[0]))
                 return
         pieces = self._laid_out(tree, depths, words, known, leaf_ids)
-        self._pieces.append(pieces)
+        self._nodes.add(pieces)
         self._inner += len(pieces.key)
         self._roots.append(self._inner - 1)
 
@@ -116,10 +117,11 @@ class Packer:
         """
         if not self._roots:
             raise InvalidInput("An ensemble without trees cannot be packed.", code="no_trees")
-        parts = _joined(self._pieces, float32=self._ensemble.float32_input)
-        self._pieces = []
         ensemble = replace(self._ensemble, divisor=divisor or self._ensemble.divisor)
-        writer = _Writer(ensemble, parts, self._leaves)
+        # Nobody else holds on to the nodes: the writer drops their fields one by one.
+        nodes, self._nodes = self._nodes, _Nodes(float32=ensemble.float32_input)
+        writer = _Writer(ensemble, nodes.taken(), self._leaves)
+        del nodes
         return writer.file(self._roots, self._columns, self._marks)
 
     def _check(self, tree: Tree) -> None:
@@ -206,17 +208,27 @@ class _Dictionary:
         return np.frombuffer(b"".join(self._places), np.float64).reshape(-1, self._width)
 
 
-def _joined(pieces: list[_Pieces], *, float32: bool) -> _Pieces:
-    if not pieces:
-        empty = np.zeros(0, np.uint32)
-        thresholds = np.zeros(0, np.float32 if float32 else np.float64)
-        return _Pieces(empty, thresholds, np.zeros(0, np.uint8), empty, empty)
-    return _Pieces(
-        **{
-            name: np.concatenate([getattr(piece, name) for piece in pieces])
-            for name in _Pieces.__dataclass_fields__
-        }
-    )
+class _Nodes:
+    """The pieces of all trees, a field after the other."""
+
+    def __init__(self, *, float32: bool) -> None:
+        threshold = np.float32 if float32 else np.float64
+        kinds = (np.uint32, threshold, np.uint8, np.uint32, np.uint32)
+        names = _Pieces.__dataclass_fields__
+        self._fields = {name: Growing(kind) for name, kind in zip(names, kinds, strict=True)}
+
+    def add(self, pieces: _Pieces) -> None:
+        """Put a tree's nodes at the end."""
+        for name, field in self._fields.items():
+            field.add(getattr(pieces, name))
+
+    def taken(self) -> _Pieces:
+        """All in one."""
+        return _Pieces(**{name: field.taken() for name, field in self._fields.items()})
+
+
+_AT_ONCE = 1 << 20
+"""Nodes that are put together at a time, so that their parts are not there twice."""
 
 
 def _bits(count: int) -> int:
@@ -231,7 +243,8 @@ class _Writer:
         self._ensemble = ensemble
         self._parts = parts
         self._leaves = leaves.rows
-        keys, self._slot = np.unique(parts.key, return_inverse=True)
+        keys = np.unique(parts.key)
+        self._slot = np.searchsorted(keys, parts.key).astype(np.uint32)
         self._keys = keys.astype(np.int64)
         self._slot_bits = _bits(len(keys))
         self._leaf_bits = max(_bits(len(self._leaves)), 1)
@@ -242,13 +255,17 @@ class _Writer:
         slot_rows, sets, set_codes = self._categorical()
         direct = ensemble.float32_input and self._fits(32)
         codes, tables = self._direct() if direct else self._ranked()
-        codes = np.where(numeric[self._slot], codes, set_codes) if len(codes) else codes
+        if not numeric.all():
+            codes = np.where(numeric[self._slot], codes, set_codes)
+        nothing = np.zeros(0, np.uint32)
+        self._parts = replace(self._parts, key=nothing, threshold=nothing)
         how = self._keys & 7 | (slots.STRICT if ensemble.strict else 0)
         slot_rows["how"][numeric] = how[numeric]
         slot_rows["feature"] = (self._keys & ~_KEY_CATEGORICAL) >> _KEY_FEATURE_SHIFT
         thresholds = self._place_tables(slot_rows, tables)
         code_bits = int(codes.max(initial=0)).bit_length()
         nodes, pairs, leaf_bits = self._nodes(codes, code_bits)
+        self._parts = replace(self._parts, first=nothing, second=nothing)
         header = Header(
             features=ensemble.features,
             width=self._leaves.shape[1],
@@ -285,6 +302,7 @@ class _Writer:
                 categorical=not bool(numeric.all()),
             ),
         }
+        del nodes, codes
         return written(header, parts)
 
     def _fits(self, code_bits: int) -> bool:
@@ -372,9 +390,12 @@ class _Writer:
             )
         shift = self._slot_bits
         nodes = self._slot.astype(np.uint64)
-        nodes |= codes.astype(np.uint64) << np.uint64(shift)
-        nodes |= parts.flags.astype(np.uint64) << np.uint64(shift + code_bits)
-        nodes |= reference << np.uint64(shift + code_bits + FLAG_BITS)
+        for field, place in (
+            (codes, shift), (parts.flags, shift + code_bits), (reference, shift + code_bits + FLAG_BITS),
+        ):  # fmt: skip
+            for start in range(0, len(nodes), _AT_ONCE):
+                some = slice(start, start + _AT_ONCE)
+                nodes[some] |= field[some].astype(np.uint64) << np.uint64(place)
         return nodes, pairs, leaf_bits
 
 

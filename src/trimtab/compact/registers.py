@@ -53,7 +53,7 @@ class Heaps:
 
 
 def registers(
-    slot: IntArray,
+    slot: npt.NDArray[np.uint32],
     code: npt.NDArray[np.uint32],
     slots: int,
     inner: IntArray,
