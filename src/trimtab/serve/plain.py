@@ -79,12 +79,17 @@ class PlainPredictions:
         if not rows:
             return ()
         model, meters = live.route.model, self._meters
+        status = 500  # what the server answers when anything but an error of ours is raised
         try:
             answers = await self._flow.plain(live, rows)
+            status = 200
         except TrimtabError as error:
             refused = failure(error)
-            meters.answered(model, refused.status, len(rows))
+            status = refused.status
             return [refused] * len(rows)
+        finally:
+            if status != 200:
+                meters.answered(model, status, len(rows))
         now, replies = self._clock.monotonic(), list[Reply | Alone]()
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, str):

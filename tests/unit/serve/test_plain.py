@@ -63,18 +63,26 @@ def live(model: str) -> LiveModel:
     return cast("LiveModel", Live())
 
 
+def counted(metrics: Metrics) -> list[str]:
+    told = generate_latest(metrics.registry).decode().splitlines()
+    return [line for line in told if line.startswith("ml_requests_total{")]
+
+
 def asked(
-    flow: Flow, bodies: Sequence[bytes], model: str = "m", **limits: Any
+    flow: Flow,
+    bodies: Sequence[bytes],
+    model: str = "m",
+    metrics: Metrics | None = None,
+    **limits: Any,
 ) -> tuple[Sequence[Reply | Alone], list[str]]:
-    metrics, clock = Metrics(), FakeClock()
+    clock = FakeClock()
+    metrics = Metrics() if metrics is None else metrics
     turnstile = Turnstile(ServeConfig(**limits), clock.monotonic, metrics, lambda _: None)
     meters = Meters(metrics, {"m"}.__contains__)
     plain = PlainPredictions(cast("PredictFlow", flow), live, clock, meters, turnstile)
     found = asyncio.run(plain.answer(model, [(body, 0.0) for body in bodies]))
-    told = generate_latest(metrics.registry).decode().splitlines()
-    counted = [line for line in told if line.startswith("ml_requests_total{")]
     assert turnstile.let_in(ServeConfig(**limits).max_in_flight)  # all have left
-    return found, counted
+    return found, counted(metrics)
 
 
 def row(x: float) -> bytes:
@@ -83,26 +91,33 @@ def row(x: float) -> bytes:
 
 def test_plain_bodies_are_answered_at_once_and_others_asked_alone() -> None:
     flow = Flow()
-    found, counted = asked(flow, [row(1), b"{}", row(-2), row(3)])
+    found, seen = asked(flow, [row(1), b"{}", row(-2), row(3)])
     assert [200, Alone(), Alone("p-2.0"), 200] == [
         each.status if isinstance(each, Reply) else each for each in found
     ]
     assert [[(1.0,), (-2.0,), (3.0,)]] == [[one.values for one in rows] for rows in flow.asked]
-    assert ['ml_requests_total{code="200",model="m"} 2.0'] == counted
+    assert ['ml_requests_total{code="200",model="m"} 2.0'] == seen
 
 
 def test_what_the_journal_refuses_is_refused_for_all_whose_records_it_had() -> None:
     flow = Flow(Unavailable("Full.", code="journal_unavailable"))
-    found, counted = asked(flow, [row(1), b"[]", row(2)])
+    found, seen = asked(flow, [row(1), b"[]", row(2)])
     assert [503, Alone(), 503] == [e.status if isinstance(e, Reply) else e for e in found]
-    assert ['ml_requests_total{code="503",model="m"} 2.0'] == counted
+    assert ['ml_requests_total{code="503",model="m"} 2.0'] == seen
+
+
+def test_what_nobody_foresaw_is_counted_for_each() -> None:
+    metrics = Metrics()
+    with pytest.raises(ValueError, match="Odd"):
+        asked(Flow(ValueError("Odd.")), [row(1), b"[]", row(2)], metrics=metrics)
+    assert ['ml_requests_total{code="500",model="m"} 2.0'] == counted(metrics)
 
 
 @pytest.mark.parametrize("model", ["m", "other"])
 def test_those_for_whom_there_is_no_room_and_no_model_are_asked_alone(model: str) -> None:
     flow = Flow()
-    found, counted = asked(flow, [row(1), row(2)], model, max_in_flight=1)
-    assert ([Alone(), Alone()], [], []) == (found, counted, flow.asked)
+    found, seen = asked(flow, [row(1), row(2)], model, max_in_flight=1)
+    assert ([Alone(), Alone()], [], []) == (found, seen, flow.asked)
 
 
 class Request:
