@@ -1,7 +1,7 @@
 """The lane: predictions answered inside the connection, without a task and without ASGI.
 
-It takes only the plain case: ``POST /models/{model}/predict`` or ``/v2/models/{model}/infer`` over HTTP/1.1 with a Content-Length within
-the limit, on a connection that owes no answer. Everything else (other routes, chunked bodies,
+It takes only the plain case: ``POST /models/{model}/predict``, ``/models/{model}/features`` or
+``/v2/models/{model}/infer`` over HTTP/1.1 with a Content-Length within the limit, on a connection that owes no answer. Everything else (other routes, chunked bodies,
 ``Expect``, queries, escaped names, too large bodies, pipelined requests behind one that waits) takes
 uvicorn's own way, so that framing, refusals and order are those of the ASGI server.
 """
