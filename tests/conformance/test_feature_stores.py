@@ -126,6 +126,37 @@ async def test_parquet_keeps_the_laws_of_reading(tmp_path: Path) -> None:
     await check_feature_store(lambda: parquet.create(config, tmp_path, FakeClock()), seed)
 
 
+@pytest.mark.anyio
+async def test_a_parquet_snapshot_is_swapped_whole_under_readers(tmp_path: Path) -> None:
+    """Each read sees one file's rows, the versions never go back, and the last one is reached."""
+    path, entities = tmp_path / "features" / "v.parquet", [f"e{at}" for at in range(300)]
+    path.parent.mkdir()
+
+    def replace(version: int) -> None:
+        columns = {"entity": entities, "x": [version] * len(entities)}
+        pq.write_table(pa.table(columns), path.with_suffix(".new"))
+        path.with_suffix(".new").replace(path)
+
+    replace(0)
+    config = StoreConfig(kind="parquet", options={"check_seconds": 0.0})
+    store = parquet.create(config, tmp_path, FakeClock())
+    seen: list[set[object]] = []
+    for version in range(1, 6):
+        swap = asyncio.ensure_future(asyncio.to_thread(replace, version))
+        while not swap.done():
+            rows = await store.read("v", entities)
+            seen.append({row.values["x"] for row in rows.values()})
+            assert len(entities) == len(rows)
+            await asyncio.sleep(0)
+        await store.refresh("v")
+        seen.append({row.values["x"] for row in (await store.read("v", entities)).values()})
+        assert {version} == seen[-1]
+    await store.close()
+    assert {1} == {len(versions) for versions in seen}
+    order = [next(iter(versions)) for versions in seen]
+    assert sorted(order, key=str) == order
+
+
 class SynchronousStore:
     """What a user may bring who has never heard of ``async``."""
 
