@@ -77,6 +77,7 @@ def test_commits_are_synced_and_readers_do_not_wait(tmp_path: Path) -> None:
             pragma("synchronous"),
             pragma("foreign_keys"),
         )
+        assert pragma("cache_size") == -8_192, "what grows with the tables is 8 MB at most"
     engine.dispose()
 
 
