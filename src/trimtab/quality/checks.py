@@ -9,7 +9,7 @@ import numpy as np
 
 from trimtab.quality.rates import all_alike, beyond_all, gap_p, more_often
 from trimtab.quality.units import unit_change
-from trimtab.sketch import Binning, IntArray, Sketch, standardised, value_of
+from trimtab.sketch import CATEGORY_LIMIT, Binning, IntArray, Sketch, standardised, value_of
 from trimtab.types import FeatureKind, FeatureSpec, FloatArray
 
 _NAMED = 2
@@ -72,18 +72,22 @@ def missing(reference: Reference, current: Sketch) -> Found:
 
 
 def new_categories(reference: Reference, current: Sketch) -> Found:
-    """Categories that the reference does not have."""
+    """Categories that the reference does not have, or has among those too rare to be known by name."""
     old, rows = reference.sketch, (reference.sketch.present, current.present)
     before, now = old.unknown / max(rows[0], 1), current.unknown / max(rows[1], 1)
     ranked = sorted(current.fresh, key=lambda name: (-current.fresh[name], name))
     others = " and others" if len(ranked) > _NAMED or current.overflow else ""
     named = ", ".join(f"`{name}`" for name in ranked[:_NAMED]) + others
     words = f"new categories in {percent(now)} of rows: {named}"
-    more = max(0.0, now - before)
-    p = max(
-        more_often((old.unknown, current.unknown), rows),
-        reference.noise("new_category", more, current.rows),
-    )
+    more, p = max(0.0, now - before), more_often((old.unknown, current.unknown), rows)
+    often = max(current.fresh.values(), default=0)
+    # None that the reference does not know by name was more frequent there than the least it knows.
+    least = int(old.counts.min()) if len(old.counts) else max(1, old.unknown // CATEGORY_LIMIT)
+    grown = often / max(rows[1], 1) - least / max(rows[0], 1)
+    if grown > more:
+        more, p = grown, min(1.0, len(current.fresh) * more_often((least, often), rows))
+        words = f"`{ranked[0]}` is new or far more frequent, {percent(often / rows[1])} of rows"
+    p = max(p, reference.noise("new_category", more, current.rows))
     return Found("new_category", more, 0.01, p, words, before, now)
 
 

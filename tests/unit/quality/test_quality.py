@@ -158,6 +158,21 @@ def test_a_wider_spread_is_no_part_in_another_unit(grown: float) -> None:
     assert found is None or found.share == 1
 
 
+def users(rows: int, seed: int) -> Array:
+    """Ids that hardly ever repeat: too many to be known by name."""
+    drawn = np.random.default_rng(seed).integers(0, 10**9, rows)
+    return np.array([f"user-{at}" for at in drawn], dtype=object)
+
+
+def test_ids_that_become_a_few_values_are_found() -> None:
+    many = users(5_000, 1)
+    same = compared(many, users(2_000, 2), kind=FeatureKind.CATEGORICAL)
+    assert "nothing is wrong" == same.words
+    few = np.array(["guest"] * 800 + ["staff"] * 700 + ["robot"] * 500, dtype=object)
+    found = compared(many, few, kind=FeatureKind.CATEGORICAL)
+    assert "`guest` is new or far more frequent, 40 % of rows" == found.words
+
+
 def test_a_change_of_shape_is_no_change_of_unit() -> None:
     binning = fit(FeatureKind.NUMERIC, distances(ROWS))
     old = sketch(binning, distances(ROWS))
