@@ -45,6 +45,7 @@ def render_optimize(plan: Plan, model: str, data: str) -> str:
         metric=metric_of(plan),
         speed=speed_chart(plan.trials),
         quality=quality_chart(plan.trials),
+        besides=plan.words.partition(" is kept. ")[2],
         model=model,
         data=data,
         style=STYLE,
@@ -158,10 +159,19 @@ def _row(name: str, before: float | None, after: float | None, say: Callable[[fl
     if before is None or after is None:
         return Row(name=name, before="–", after="–", ratio="not measured here", better=False)
     ratio = max(before, 1e-9) / max(after, 1e-9)
-    said = f"{ratio:,.3g} × better" if ratio >= 1.05 else f"{1 / ratio:,.3g} × worse"
+    said = f"{_times(ratio)} × better" if ratio >= 1.05 else f"{_times(1 / ratio)} × worse"
     if 0.95 < ratio < 1.05:
         said = "the same"
     return Row(name=name, before=say(before), after=say(after), ratio=said, better=ratio >= 1.05)
+
+
+def _times(ratio: float) -> str:
+    """Three digits, and no exponent.
+
+    >>> _times(1234.5), _times(20.04)
+    ('1,234', '20')
+    """
+    return f"{ratio:,.0f}" if ratio >= 1_000 else f"{ratio:.3g}"
 
 
 def size(value: float | None) -> str:

@@ -53,7 +53,10 @@ TRIALS = (
     trial("50 of 100 trees", FEW, 10.0, 0.0007, chosen=True, front=True),
     trial("6 of 100 trees", 1_000_000, 4.0, 0.03, unmet=("loses 0.03 of auc", "max_abs is 0.3")),
 )
-PLAN = Plan(budget="auc<=0.002", trials=TRIALS, reached=True, words="kept", certificate=CERTIFICATE)
+PLAN = Plan(
+    budget="auc<=0.002", trials=TRIALS, reached=True, certificate=CERTIFICATE,
+    words="50 of 100 trees is kept. After 5 s no more was tried; unfinished: distil.",
+)  # fmt: skip
 
 
 def test_the_page_shows_what_was_kept_and_every_loser(
@@ -63,6 +66,7 @@ def test_the_page_shows_what_was_kept_and_every_loser(
     assert [] == unbalanced(page)
     assert "Certified" in page
     assert "500 × better" in page
+    assert "on other rows. After 5 s no more was tried; unfinished: distil.</p>" in page
     assert "1 decision changed" in page
     assert all(tried.name in page for tried in TRIALS)
     assert "loses 0.03 of auc, and 1 more" in page
