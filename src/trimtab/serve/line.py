@@ -21,8 +21,8 @@ from trimtab.serve.turns import MOST_WAITING, Turns
 SLICE_SECONDS = 0.005
 """Behind so much work the loop looks at its sockets again."""
 
-REFUSALS_PER_SECOND = 5_000
-"""While others wait for answers: at 12 to 20 µs each, refusals take a tenth of the worker's time at most."""
+REFUSALS_PER_SECOND = 3_000
+"""While others wait for answers: at 12 to 30 µs each, refusals take a tenth of the worker's time at most."""
 
 MOST_SAVED = 64.0
 """So many refusals that could have been made are made up for."""
