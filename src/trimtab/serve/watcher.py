@@ -14,6 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from trimtab.errors import Conflict, TrimtabError
+from trimtab.serve.calm import Calm, calm_process
 from trimtab.serve.child import Child, run
 from trimtab.serve.shadow import ShadowKeeper
 from trimtab.telemetry import Event, Metrics
@@ -68,8 +69,8 @@ def watch(
     and at most 2 s: more is read at once then, and what a tick costs whatever it reads counts for less. A
     backlog is read without. A thread compacts and trims the journal meanwhile.
     """
-    with kept_up(deployment, metrics, stop):
-        _tick_until(stop, deployment, metrics, shadow)
+    with kept_up(deployment, metrics, stop), calm_process(stop) as calm:
+        _tick_until(stop, deployment, metrics, shadow, calm)
 
 
 def _tick_until(
@@ -77,28 +78,31 @@ def _tick_until(
     deployment: Deployment,
     metrics: Metrics,
     shadow: ShadowKeeper | None,
+    calm: Calm,
 ) -> None:
     pause = deployment.config.watch.poll_ms / 1e3
     leadership = Leadership(deployment.state, holder_of(deployment.dir), deployment.clock)
     shared = bool(deployment.config.watch.replica)
     led = replace(deployment, state=LedState(deployment.state, leadership))
-    watching, failures, told = None, 0, False
+    watching, failures, told, records = None, 0, False, 0
     while not stop.is_set():
         began = time.monotonic()
         try:
-            leads = leadership.lead()
+            with calm.working():
+                leads = leadership.lead()
+                if leads or shared:
+                    watching = watching or (
+                        Watching.open(deployment, metrics, leadership.holds)
+                        if shared
+                        else Watching.open(led, metrics)
+                    )
+                    records = _work(watching, shadow, deliver=leads)
             if not (leads or shared):
                 told = told or _tell_not_counted()
                 watching = None
                 deployment.settle()
                 stop.wait(FOLLOW_SECONDS)
                 continue
-            watching = watching or (
-                Watching.open(deployment, metrics, leadership.holds)
-                if shared
-                else Watching.open(led, metrics)
-            )
-            records = _work(watching, shadow, deliver=leads)
             failures = 0
         except TrimtabError as error:
             failures += 1
