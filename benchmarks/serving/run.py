@@ -97,7 +97,7 @@ def measure(
     rounds: int,
     seconds: str,
 ) -> None:
-    """One model behind all servers, turn by turn; a server that waits takes no processor time."""
+    """One model behind all servers, turn by turn; a server that waits is stopped, and so is all that it left to do."""
     path = trained(folder, model)
     plain, v2 = folder / f"{model}.bodies", folder / f"{model}.tensors"
     plain.write_bytes(b"\n".join(bodies(model, BODIES, seed=1)))
@@ -112,16 +112,20 @@ def measure(
             asked = Asked(port, route, v2 if peer == "mlserver" else plain)
             words = command(folder, peer, model, path, port)
             running[peer] = started(words, asked, folder / f"{model}-{peer}.log")
+            os.killpg(running[peer].process.pid, signal.SIGSTOP)
         for _ in range(rounds):
             for peer, server in running.items():
+                os.killpg(server.process.pid, signal.SIGCONT)
                 for count in connections:
                     taken = loaded(server.asked, count, seconds)
                     results[peer, count].append(taken)
                     taken["resident_mb"] = resident_mb(server.process.pid)
                     note(folder, peer=peer, model=model, connections=count,
                          start_seconds=server.start_seconds, **taken)  # fmt: skip
+                os.killpg(server.process.pid, signal.SIGSTOP)
     finally:
         for server in running.values():
+            os.killpg(server.process.pid, signal.SIGCONT)
             server.process.terminate()
         for server in running.values():
             stopped(server.process)

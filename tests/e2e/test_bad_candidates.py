@@ -107,7 +107,8 @@ def test_what_answers_badly_fails_nobody_and_is_rolled_back(
     assert workers == server.children()
 
 
-@pytest.mark.parametrize(("function", "way"), [("ending", "lane"), ("crashing", "asgi")])
+@pytest.mark.parametrize("way", ["lane", "asgi"])
+@pytest.mark.parametrize("function", ["ending", "crashing"])
 def test_what_ends_its_process_costs_only_what_was_in_flight_there(
     serve: Start, deployed: Path, function: str, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -39,6 +39,7 @@ class PlainBodies:
 
     def __init__(self, specs: Sequence[FeatureSpec]) -> None:
         names = [f"f{at}" for at in range(len(specs))]
+        sent = [str(spec.name) for spec in specs]  # also where it is of a class of texts
         fields: list[Any] = [
             (name, _TYPES[spec.kind], None) if spec.nullable else (name, _TYPES[spec.kind])
             for name, spec in zip(names, specs, strict=True)
@@ -46,7 +47,7 @@ class PlainBodies:
         row = msgspec.defstruct(
             "Row",
             fields,
-            rename=dict(zip(names, (spec.name for spec in specs), strict=True)),
+            rename=dict(zip(names, sent, strict=True)),
             kw_only=True,
             forbid_unknown_fields=True,
             gc=False,
