@@ -5,6 +5,7 @@ from pathlib import Path
 
 import pytest
 from msgspec.structs import replace
+from tests.registered import serve_all, version
 
 from trimtab.config import (
     Config,
@@ -18,13 +19,7 @@ from trimtab.config import (
 from trimtab.errors import Conflict, InvalidConfig, InvalidInput, TrimtabError
 from trimtab.rollout import audit
 from trimtab.types import (
-    Arm,
-    FeatureKind,
-    FeatureSpec,
-    Route,
-    Signature,
     Task,
-    Version,
 )
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.views import apply_views, compare_views, served_features, versions_of
@@ -57,20 +52,9 @@ def apply(
 
 def deploy(deployment: Deployment, *names: str, views: tuple[str, ...]) -> None:
     """A model with traffic, as far as views are concerned."""
-    signature = Signature(
-        features=tuple(FeatureSpec(name=n, kind=FeatureKind.NUMERIC) for n in names),
-        task=Task.BINARY,
-    )
-    version = Version(
-        model="late", version=1, digest="sha256:0", format="onnx", size_bytes=1,
-        signature=signature, created_at=0.0, views=views,
-    )  # fmt: skip
-    arms = (Arm(name="champion", version=1, share=1.0),)
+    late = version("late", 1, *names, task=Task.BINARY, views=views)
     with deployment.state.transaction() as state:
-        state.registry.add_version(version)
-        state.control.put_route(
-            Route(model="late", epoch=0, arms=arms, slots=bytes(10_000), salt="s")
-        )
+        serve_all(state, late)
 
 
 def refused(deployment: Deployment, **views: ViewConfig) -> tuple[str, str]:
