@@ -3,7 +3,7 @@
 ``run.py [peers=trimtab,trimtab-empty,fastapi-sklearn,fastapi-onnx,fastapi-empty,mlserver,bentoml,litserve]
 [models=lr,hgb,rf,columns] [connections=1,16,64] [rounds=2] [seconds=2] [folder=DIR]``. Trained models, deployments and results
 (``results.jsonl``, a line each round) are kept in the folder, which is outside the repository.
-A first word without ``=`` names another part, a file beside this one: ``cost``, ``limits``, ``together``.
+A first word without ``=`` names another part, a file beside this one: ``cost``, ``follow``, ``limits``, ``together``.
 """
 
 from __future__ import annotations

@@ -4,21 +4,31 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Dialect, Row, bindparam, func, select, update
 
 from trimtab.errors import InvalidRequest
 from trimtab.store.statements import chunks, insert
-from trimtab.store.tables import has_outcome, mature, predictions, replaced_outcomes, tallies
+from trimtab.store.tables import Json, has_outcome, mature, predictions, replaced_outcomes, tallies
 from trimtab.types import Matured, OutcomeReceipt, OutcomeRecord, PredictionFacts
 
 Key = tuple[str, str]
 KEY = ("model", "prediction_id")
-FACTS = [predictions.c[name] for name in PredictionFacts.__struct_fields__]
+_FACTS = PredictionFacts.__struct_fields__
+FACTS = [predictions.c[name] for name in _FACTS]
+_INSERT = (
+    f"INSERT INTO predictions ({', '.join(_FACTS)}) VALUES ({', '.join('?' * len(_FACTS))}) "  # noqa: S608 - names of ours
+    "ON CONFLICT (model, prediction_id) DO NOTHING"
+)
+_TEXTS = tuple(
+    (at, kind) for at, kind in enumerate(column.type for column in FACTS) if isinstance(kind, Json)
+)
+_FIRST_TEXT = _TEXTS[0][0]
+_NO_TEXTS = (None,) * (len(_FACTS) - _FIRST_TEXT)
 _BY_KEY = (
     predictions.c.model == bindparam("model_"),
     predictions.c.prediction_id == bindparam("prediction_id_"),
@@ -90,16 +100,7 @@ class SqlOutcomes:
             first.setdefault((fact.model, fact.prediction_id), fact)
         if not first:
             return frozenset()
-        statement = insert(self.connection, predictions)
-        names = set(PredictionFacts.__struct_fields__).difference(KEY)
-        kept = self.connection.execute(
-            statement.on_conflict_do_update(
-                index_elements=KEY,
-                set_={name: statement.excluded[name] for name in sorted(names)},
-                where=predictions.c.version.is_(None),
-            ).returning(predictions.c.model, predictions.c.prediction_id),
-            [msgspec.structs.asdict(first[key]) for key in sorted(first)],
-        )
+        kept = self._new(first) if self._is_sqlite else self._upserted(first, first)
         new = [first[model, prediction_id] for model, prediction_id in kept]
         self._tally(new, "predictions")
         return frozenset(fact.prediction_id for fact in new)
@@ -175,6 +176,44 @@ class SqlOutcomes:
             .order_by(tallies.c.version)
         )
         return {version: (all_, taken + joined[version]) for version, all_, taken in rows}
+
+    @property
+    def _is_sqlite(self) -> bool:
+        return self.connection.dialect.name == "sqlite"
+
+    def _new(self, facts: Mapping[Key, PredictionFacts]) -> Sequence[Key]:
+        """Those that were not there, inserted as the driver does it fastest; then those that only had an outcome."""
+        last = self.connection.scalar(select(func.max(predictions.c.id))) or 0
+        done = self.connection.exec_driver_sql(
+            _INSERT, list(_rows(facts.values(), self.connection.dialect))
+        )
+        if done.rowcount == len(facts):
+            return list(facts)
+        # Numbers ascend, so what was there before has a lower one.
+        before = {
+            (model, row.prediction_id)
+            for model in {model for model, _ in facts}
+            for some in chunks([name for of, name in facts if of == model])
+            for row in self.connection.execute(
+                select(predictions.c.prediction_id).where(
+                    _named(model, some), predictions.c.id <= last
+                )
+            )
+        }
+        return [key for key in facts if key not in before] + self._upserted(facts, before)
+
+    def _upserted(self, facts: Mapping[Key, PredictionFacts], keys: Iterable[Key]) -> list[Key]:
+        """Which of some facts were not there, or only had an outcome; they are kept now."""
+        statement = insert(self.connection, predictions)
+        kept = self.connection.execute(
+            statement.on_conflict_do_update(
+                index_elements=KEY,
+                set_={name: statement.excluded[name] for name in sorted({*_FACTS}.difference(KEY))},
+                where=predictions.c.version.is_(None),
+            ).returning(predictions.c.model, predictions.c.prediction_id),
+            [msgspec.structs.asdict(facts[key]) for key in sorted(keys)],
+        )
+        return [(model, prediction_id) for model, prediction_id in kept]
 
     def _next_seq(self) -> int:
         last = self.connection.scalar(select(func.max(predictions.c.seq)).where(has_outcome))
@@ -269,6 +308,18 @@ def _row(outcome: OutcomeRecord) -> dict[str, object]:
         "outcome_time": outcome.event_time,
         "received_at": outcome.received_at,
     }
+
+
+def _rows(facts: Iterable[PredictionFacts], dialect: Dialect) -> Iterator[tuple[Any, ...]]:
+    """Facts as SQLite's driver takes them; few have any that are written as texts."""
+    for row in map(msgspec.structs.astuple, facts):
+        if row[_FIRST_TEXT:] == _NO_TEXTS:
+            yield row
+        else:
+            written = list(row)
+            for at, kind in _TEXTS:
+                written[at] = kind.process_bind_param(row[at], dialect)
+            yield tuple(written)
 
 
 def _facts(row: Row[*tuple[Any, ...]]) -> PredictionFacts:

@@ -457,6 +457,25 @@ def test_index_says_what_was_new_and_keeps_the_first(store: StateStore) -> None:
         )
 
 
+def test_index_tells_new_predictions_from_known_ones_and_from_outcomes_without_one(
+    store: StateStore,
+) -> None:
+    rich = facts("b", "fraud", shares=(0.5, 0.25, 0.25), segments={"country": "fr"})
+    with store.transaction() as tx:
+        tx.outcomes.index([facts("a"), facts("b")])
+        tx.outcomes.add([outcome("c"), outcome("d"), outcome("a", model="fraud")])
+        assert frozenset({"c", "a", "b", "e"}) == tx.outcomes.index(
+            [facts("a", score=0.9), facts("c"), facts("a", "fraud"), rich, facts("e"), facts("b")]
+        )
+        assert {"a": facts("a"), "b": facts("b"), "c": facts("c"), "e": facts("e")} == (
+            tx.outcomes.facts("flights", ["a", "b", "c", "d", "e"])
+        )
+        assert {"a": facts("a", "fraud"), "b": rich} == tx.outcomes.facts("fraud", ["a", "b"])
+        assert [("c", 1.0, None), ("a", 1.0, None)] == taken(tx)
+        assert {1: (4, 1)} == tx.outcomes.counts("flights")
+        assert {1: (2, 1)} == tx.outcomes.counts("fraud")
+
+
 def test_outcomes_mature_whichever_comes_first(store: StateStore) -> None:
     with store.transaction() as tx:
         tx.outcomes.index([facts("b")])
