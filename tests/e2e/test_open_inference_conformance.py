@@ -101,6 +101,10 @@ ERRORS: list[tuple[str, str, Any]] = [
     ("POST", "/v2/repository/index", []),
     ("POST", "/v2/repository/models/risk/load", {}),
     ("POST", "/v2/repository/models/risk/unload", {}),
+    ("GET", "/v2/models/risk/config", None),
+    ("POST", "/v2/logging", {}),
+    ("DELETE", "/v2/models/risk", None),
+    ("GET", "/v2/models/risk/infer", None),
 ]
 
 

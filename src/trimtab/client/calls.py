@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -46,6 +47,7 @@ _ERRORS: dict[int, type[TrimtabError]] = {
     503: Unavailable,
     504: Unavailable,
 }
+_PLAIN = frozenset({str, int, bool, type(None)})
 REFUSED_UNDONE = frozenset({429, 502, 503})
 """With these the server, or what stands before it, says that it did nothing: asking again is safe."""
 
@@ -102,7 +104,7 @@ def predict_call(
 ) -> Call[tuple[Prediction, ...]]:
     """Ask for predictions, in the order of the rows."""
     full = [row if isinstance(row, RowRequest) else RowRequest(features=row) for row in rows]
-    body: dict[str, Any] = {"rows": [_row(row) for row in full]}
+    body: dict[str, Any] = {"rows": [_row(row, f"rows[{at}]") for at, row in enumerate(full)]}
     if provenance:
         body["provenance"] = True
     if request_id is not None:
@@ -135,7 +137,15 @@ def get_call(path: str) -> Call[dict[str, Any]]:
 
 
 def chunks(rows: Iterable[Row], size: int) -> Iterator[list[Row]]:
-    """Rows in lists of at most ``size``."""
+    """Rows in lists of at most ``size``.
+
+    Raises:
+        InvalidRequest: no row fits into a list.
+    """
+    if size < 1:
+        raise InvalidRequest(
+            f"chunk_rows is {size}.", hint="A request takes at least 1 row.", path="chunk_rows"
+        )
     waiting = iter(rows)
     while chunk := list(islice(waiting, size)):
         yield chunk
@@ -152,13 +162,37 @@ def error_of(status: int, body: bytes) -> TrimtabError:
     return kind(told.message, hint=told.hint, code=told.code, path=told.path)
 
 
-def _row(row: RowRequest) -> dict[str, Any]:
+def _row(row: RowRequest, path: str) -> dict[str, Any]:
+    features = {
+        name: value if type(value) in _PLAIN else _scalar(name, value, path)
+        for name, value in row.features.items()
+    }
     beside = {
         "key": row.key,
         "prediction_id": row.prediction_id,
         "event_time": row.event_time,
     }
-    return {"features": row.features, **{k: v for k, v in beside.items() if v is not None}}
+    return {"features": features, **{k: v for k, v in beside.items() if v is not None}}
+
+
+def _scalar(name: str, value: object, path: str) -> Scalar:
+    """A value that JSON has no type of its own for.
+
+    Raises:
+        InvalidRow: it cannot be sent without becoming another value.
+    """
+    has_no_axes = getattr(value, "shape", None) == ()  # a scalar of NumPy
+    plain: object = value.item() if has_no_axes else value  # type: ignore[attr-defined]  # as it says
+    if isinstance(plain, bool | int | str) or (isinstance(plain, float) and not math.isinf(plain)):
+        return plain
+    infinite = isinstance(plain, float)
+    raise InvalidRow(
+        f"The feature {name!r} "
+        + ("is infinite." if infinite else f"is {type(value).__name__}, which is no scalar."),
+        hint="Send a finite number, a text, a truth value, or None where it is not known.",
+        code="not_finite" if infinite else "wrong_type",
+        path=f"{path}.features.{name}",
+    )
 
 
 def _read(decoder: msgspec.json.Decoder[T], body: bytes) -> T:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from email.utils import parsedate_to_datetime
 from typing import Any, TypeVar
 
 import httpx
@@ -53,7 +54,7 @@ def broken(error: httpx.TransportError) -> Failure:
     if isinstance(error, httpx.TimeoutException):
         return Failure(late(1), sent=not isinstance(error, _NOT_SENT))
     told = Unavailable(
-        f"The server did not answer: {str(error) or type(error).__name__}.",
+        f"The server did not answer: {str(error).rstrip('.') or type(error).__name__}.",
         code="unreachable",
         hint="Does it run, and is this its address?",
     )
@@ -61,5 +62,12 @@ def broken(error: httpx.TransportError) -> Failure:
 
 
 def _seconds(reply: httpx.Response) -> float | None:
+    """What ``Retry-After`` asks for: seconds, or a date, which is one of the server's own clock."""
     said = reply.headers.get("retry-after", "")
-    return float(said) if said.isascii() and said.isdecimal() and len(said) < 8 else None
+    if said.isascii() and said.isdecimal() and len(said) < 8:
+        return float(said)
+    try:
+        then = parsedate_to_datetime(said)
+        return max((then - parsedate_to_datetime(reply.headers.get("date", ""))).total_seconds(), 0)
+    except (TypeError, ValueError):
+        return None

@@ -24,8 +24,7 @@ def refusals(count: Count) -> dict[int | type[Exception], Handler]:
     """How an application answers the errors that its routes raise, and routes that are not there."""
 
     async def refused(request: Request, error: TrimtabError) -> Response:
-        reply = (inference_failure if request.url.path.startswith("/v2") else failure)(error)
-        return answered(request, reply, {})
+        return answered(request, _told(request, error), {})
 
     async def no_route(request: Request, _: Exception) -> Response:
         error = NotFound(
@@ -33,7 +32,7 @@ def refusals(count: Count) -> dict[int | type[Exception], Handler]:
             code="no_route",
             hint="The routes are listed in docs/reference/http.md.",
         )
-        return answered(request, failure(error), {})
+        return answered(request, _told(request, error), {})
 
     async def no_method(request: Request, error: Exception) -> Response:
         told = InvalidRequest(
@@ -42,7 +41,7 @@ def refusals(count: Count) -> dict[int | type[Exception], Handler]:
             hint="See the Allow header.",
         )
         allow = getattr(error, "headers", None) or {}
-        return answered(request, Reply(405, failure(told).body), allow)
+        return answered(request, Reply(405, _told(request, told).body), allow)
 
     def answered(request: Request, reply: Reply, headers: dict[str, str]) -> Response:
         count(request.path_params.get("model", ""), reply.status)
@@ -52,6 +51,11 @@ def refusals(count: Count) -> dict[int | type[Exception], Handler]:
         return Response(reply.body, reply.status, told, media_type=reply.content_type)
 
     return {404: no_route, 405: no_method, TrimtabError: refused}
+
+
+def _told(request: Request, error: TrimtabError) -> Reply:
+    """The reply in the form that clients of this path read."""
+    return (inference_failure if request.url.path.startswith("/v2") else failure)(error)
 
 
 def counting(routes: Sequence[BaseRoute], count: Count) -> list[BaseRoute]:

@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import inspect
 import json
+import math
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 import httpx
+import numpy as np
 import pytest
 
 from trimtab.client import AsyncClient, Client, Retry, RowRequest
@@ -130,6 +133,42 @@ def test_a_batch_is_cut_and_joined_in_order(both: Both) -> None:
     assert [2, 1] == [len(script.body(at)["rows"]) for at in (0, 1)]
 
 
+@pytest.mark.parametrize("chunk_rows", [0, -1])
+def test_a_batch_is_not_lost_in_chunks_without_rows(both: Both, chunk_rows: int) -> None:
+    with pytest.raises(InvalidRequest, match=f"chunk_rows is {chunk_rows}"):
+        both.ask(Script(), lambda client: client.batch("m", [{}], chunk_rows=chunk_rows))
+
+
+def test_scalars_of_numpy_are_sent_as_what_they_are(both: Both) -> None:
+    script = Script(answered("p-1"))
+    row = {
+        "x": np.float32(0.5), "n": np.int64(3), "b": np.bool_(True), "t": np.str_("é"),
+        "missing": np.float64("nan"), "absent": math.nan,
+    }  # fmt: skip
+    both.ask(script, lambda client: client.predict("m", row))
+    sent = {"x": 0.5, "n": 3, "b": True, "t": "é", "missing": None, "absent": None}
+    assert [{"features": sent}] == script.body()["rows"]
+
+
+@pytest.mark.parametrize(
+    ("value", "code"),
+    [
+        (math.inf, "not_finite"),
+        (np.float64("-inf"), "not_finite"),
+        (datetime(2026, 1, 1, tzinfo=UTC), "wrong_type"),
+        ([1.0], "wrong_type"),
+        (np.array([1.0]), "wrong_type"),
+    ],
+)
+def test_what_json_cannot_say_is_refused_before_it_is_sent(
+    both: Both, value: Any, code: str
+) -> None:
+    rows = [{"x": 1.0}, {"x": value}]
+    with pytest.raises(InvalidRow) as wrong:
+        both.ask(Script(), lambda client: client.batch("m", rows))
+    assert (code, "rows[1].features.x") == (wrong.value.code, wrong.value.path)
+
+
 def test_outcomes(both: Both) -> None:
     receipts = [{"prediction_id": "a", "status": "recorded", "message": "", "hint": ""}]
     script = Script(*[httpx.Response(200, json={"outcomes": receipts})] * 2)
@@ -170,6 +209,24 @@ def test_a_busy_server_is_asked_again_after_the_time_it_asked_for(both: Both) ->
     assert "p-1" == found.prediction_id
     assert [3.0] == both.pauses
     assert 2 == len(script.asked)
+
+
+def test_a_date_to_ask_again_is_one_of_the_server_s_clock(both: Both) -> None:
+    later = {
+        "date": "Fri, 27 Nov 2026 10:00:00 GMT",
+        "retry-after": "Fri, 27 Nov 2026 10:00:04 GMT",
+    }
+    script = Script(refused(503, **later), answered("p-1"))
+    both.ask(script, lambda client: client.predict("m", {}))
+    assert [4.0] == both.pauses
+
+
+@pytest.mark.parametrize("said", ["soon", "Fri, 27 Nov 2026 10:00:04 GMT", "-1"])
+def test_a_time_to_ask_again_that_cannot_be_read_is_left_out(both: Both, said: str) -> None:
+    script = Script(refused(503, **{"retry-after": said}), answered("p-1"))
+    both.ask(script, lambda client: client.predict("m", {}))
+    (pause,) = both.pauses
+    assert pause < 1.0
 
 
 def test_a_broken_connection_is_tried_again_only_with_an_own_id(both: Both) -> None:
