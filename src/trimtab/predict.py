@@ -220,28 +220,29 @@ class PredictFlow:
             Unavailable: the journal refuses.
         """
         now, champion, route = self._clock.now(), live.champion, live.route
+        whole, new_id, assign, unit = live.whole, self._new_id, self._assign, self._unit
         found: list[PredictAnswer | str] = []
-        asked: dict[int, Asked] = {}
+        asked: list[tuple[int, str, Assignment, Resolved]] = []
         for at, row in enumerate(rows):
-            name = self._new_id()
+            name = new_id()
             found.append(name)
-            assigned = self._assign(route, row.key, name)
-            features = None if live.whole is None else live.whole(row.values)
+            assigned = assign(route, row.key, name)
+            features = None if whole is None else whole(row.values)
             if assigned.arm == 0 and features is not None:
-                unit = self._unit(row.key if row.key and assigned.sticky else name)
-                asked[at] = Asked(name, now, unit, assigned, features, None, {})
+                asked.append((at, name, assigned, features))
         try:
-            outputs = _together(champion, [row.resolved.values for row in asked.values()])
+            outputs = _together(champion, [features.values for _, _, _, features in asked])
         except ModelFailure:
             return found
+        make = answers.champions(route, champion.version, champion.digest, champion.signature)
         done, records = self._clock.monotonic(), []
-        for (at, one), values in zip(asked.items(), outputs, strict=True):
-            answered = Answered(
-                route, 0, champion.version, champion.digest, champion.signature, champion.pick,
-                now, (done - rows[at].began) * 1e3,
-            )  # fmt: skip
-            given = answers.prediction(one, answered, values)
-            records.append(answers.record(one, answered, given))
+        for (at, name, assigned, features), values in zip(asked, outputs, strict=True):
+            key, began = rows[at].key, rows[at].began
+            hashed = unit(key if key and assigned.sticky else name)
+            given, record = make(
+                name, hashed, assigned, features, values, now, (done - began) * 1e3
+            )
+            records.append(record)
             found[at] = PredictAnswer(model=route.model, epoch=route.epoch, predictions=(given,))
         if records:
             if (on_disk := self._journal.put(records)) is not None:

@@ -22,7 +22,7 @@ from trimtab.features.values import PlannedFeature
 from trimtab.features.views import FeaturePlan, PlannedView
 from trimtab.protocols import Clock
 from trimtab.telemetry import Metrics
-from trimtab.types import Provenance, Resolved, Scalar, Signature
+from trimtab.types import FeatureKind, Provenance, Resolved, Scalar, Signature
 
 _DEFAULT = Provenance.DEFAULT.code
 _MISSING = Provenance.MISSING.code
@@ -89,15 +89,20 @@ class Resolver:
         self._clock = clock
         self._complete = (REQUEST * len(self._specs), (None,) * len(self._specs))
         self._optional = frozenset(at for at, spec in enumerate(self._specs) if spec.nullable)
+        self._numbers = all(spec.kind is not FeatureKind.CATEGORICAL for spec in self._specs)
         self._defaults = {f.index: f.default for view in plan.views for f in view.features}
         self._layouts = [Layout(view, len(self._specs), self._refuse) for view in plan.views]
         self._tallies = [Tally(model, view, metrics) for view in plan.views]
 
     def whole(self, row: Sequence[Scalar]) -> Resolved | None:
         """A row that nothing fills; None where :meth:`resolve` has more to do, or to count."""
-        if self._tallies or any(map(ne, row, row)):
+        if self._tallies:
             return None
         sources, ages = self._complete
+        if self._numbers and _all_numbers(row):
+            return Resolved(values=tuple(row), sources=sources, ages_seconds=ages)
+        if any(map(ne, row, row)):
+            return None
         if None in row:
             if not self._optional.issuperset([at for at, value in enumerate(row) if value is None]):
                 return None
@@ -284,3 +289,12 @@ def _counted(answers: Sequence[Resolved]) -> Mapping[str, int]:
     if len(answers) == 1:
         return {answers[0].sources: 1}
     return Counter(map(_sources, answers))
+
+
+def _all_numbers(row: Sequence[Scalar]) -> bool:
+    """Whether nothing is missing, where only numbers are due; their sum tells so sooner than each of them."""
+    try:
+        total: float = sum(row)  # type: ignore[arg-type]  # None raises
+    except TypeError:
+        return False
+    return total == total  # noqa: PLR0124 - NaN

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -170,3 +170,44 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
         entities=asked.entities,
         shares=_shares(route),
     )
+
+
+Make = Callable[
+    [str, str, Assignment, Resolved, Sequence[float], float, float],
+    tuple[Prediction, PredictionRecord],
+]
+"""A row's id, unit, assignment and features, its outputs, the wall time and the latency in milliseconds."""
+
+
+def champions(route: Route, version: int, digest: str, signature: Signature) -> Make:
+    """What makes the answers and records of rows that are the champion's, in whose order their features are.
+
+    They are those of :func:`prediction` and :func:`record`; what all of them have in common is looked up here.
+    """
+    model, epoch, rollout, name = route.model, route.epoch, route.rollout, route.arms[0].name
+    share, shares, stays = 1.0 - route.arms[0].share, _shares(route), route.strategy != BANDIT
+    binary, threshold = signature.task is Task.BINARY, signature.threshold
+
+    def make(
+        row: str,
+        unit: str,
+        assignment: Assignment,
+        resolved: Resolved,
+        outputs: Sequence[float],
+        now: float,
+        latency_ms: float,
+    ) -> tuple[Prediction, PredictionRecord]:
+        score, decision = decide(signature, outputs)
+        told, sources = tuple(outputs), resolved.sources
+        given = Prediction(
+            prediction_id=row, version=version, arm=name, score=score, outputs=told,
+            decision=decision, sources=sources, sticky=stays,
+        )  # fmt: skip
+        return given, PredictionRecord(
+            row, None, now, now, model, version, digest, epoch,
+            rollout if assignment.drawn else None, 0, share, unit, assignment.sticky,
+            resolved.values, sources, resolved.ages_seconds, score, told,
+            score >= threshold if binary else None, latency_ms, None, False, {}, shares,
+        )  # fmt: skip
+
+    return make

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Iterator
+from functools import lru_cache
 from struct import Struct
 from typing import BinaryIO, NamedTuple
 
@@ -36,8 +37,14 @@ class Frame(NamedTuple):
 def frame(payload: bytes) -> bytes:
     """The frame around a payload."""
     length = len(payload)
-    checksum = zlib.crc32(payload, zlib.crc32(_LENGTH.pack(length)))
+    checksum = zlib.crc32(payload, _begun(length))
     return _HEADER.pack(MAGIC, length, checksum) + payload
+
+
+@lru_cache(4096)
+def _begun(length: int) -> int:
+    """The checksum as far as the length."""
+    return zlib.crc32(_LENGTH.pack(length))
 
 
 def scan(file: BinaryIO, offset: int, *, final: bool) -> Iterator[Frame]:

@@ -46,7 +46,7 @@ class IdIssuer:
         ms = int(self._clock.now() * 1000) & 0xFFFF_FFFF_FFFF
         number = next(self._counter) & 0xFF_FFFF
         body = (ms << 48 | self._nonce << 24 | number).to_bytes(12, "big")
-        return (body + self._tag(body).to_bytes(4, "big")).hex()
+        return body.hex() + xxhash.xxh3_64_hexdigest(body, self._seed)[8:]
 
     def issued(self, prediction_id: str) -> bool:
         """Whether an issuer with this seed made the id; wrong once in 2^32 for a random text."""

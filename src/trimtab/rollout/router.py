@@ -26,9 +26,10 @@ _STICKY = tuple(Assignment(arm=arm, sticky=True) for arm in range(slots.MAX_ARMS
 _LOOSE = tuple(Assignment(arm=arm, sticky=False) for arm in range(slots.MAX_ARMS))
 
 
-_Compiled = tuple[Route, bytes, bytes, bool, bool]
-"""A route made ready: itself, its salt, who owns each slot, whether it is sticky, and whether a key alone
-decides. A plain tuple, which unpacks faster than named fields are read."""
+_Compiled = tuple[Route, bytes, bytes, bool, bool, Assignment | None]
+"""A route made ready: itself, its salt, who owns each slot, whether it is sticky, whether a key alone
+decides, and where all go who send no key, if that is one arm. A plain tuple, which unpacks faster than named
+fields are read."""
 
 
 class Router:
@@ -80,11 +81,13 @@ class Router:
             InvalidRow: the key is no valid Unicode text.
         """
         try:
-            known, prefix, owners, sticky, plain = self._compiled[route.model]
+            known, prefix, owners, sticky, plain, every = self._compiled[route.model]
         except KeyError:
-            known, prefix, owners, sticky, plain = self._compile(route)
+            known, prefix, owners, sticky, plain, every = self._compile(route)
         if known is not route:
-            _, prefix, owners, sticky, plain = self._compile(route)
+            _, prefix, owners, sticky, plain, every = self._compile(route)
+        if every is not None and not key:
+            return every
         if plain and key:
             try:
                 return _STICKY[owners[(xxh3_64_intdigest(prefix + key.encode()) * SLOTS) >> 64]]
@@ -106,7 +109,8 @@ class Router:
         sticky = bool(getattr(strategy, "sticky", True))
         owners = bytes([strategy.route(at, route) for at in range(SLOTS)])
         plain = sticky and not route.overrides
-        compiled = (route, f"{route.salt}:".encode(), owners, sticky, plain)
+        every = _LOOSE[owners[0]] if len(set(owners)) == 1 else None
+        compiled = (route, f"{route.salt}:".encode(), owners, sticky, plain, every)
         self._compiled[route.model] = compiled
         return compiled
 

@@ -22,6 +22,7 @@ _TYPES: dict[FeatureKind, Any] = {
     FeatureKind.CATEGORICAL: Annotated[str, Meta(max_length=MAX_TEXT)],
 }
 _values = msgspec.structs.astuple
+_BACKSLASH = ord("\\")
 
 
 class PlainBodies:
@@ -60,6 +61,7 @@ class PlainBodies:
         )
         self._decode = msgspec.json.Decoder(body).decode
         self._names = len(specs) + 1
+        self._may_lack = any(spec.nullable for spec in specs)
         self._texts = tuple(
             at for at, spec in enumerate(specs) if spec.kind is FeatureKind.CATEGORICAL
         )
@@ -73,12 +75,12 @@ class PlainBodies:
         values: tuple[Scalar, ...] = _values(found.features)
         key: str | None = found.key
         # Each name is followed by a colon: a body with more of them has a name that stands twice.
-        colons = self._names - values.count(None)
+        colons = self._names - (values.count(None) if self._may_lack else 0)
         if key is not None:
             colons += 1 + key.count(":")
         for at in self._texts:
             if (text := values[at]) is not None:
                 colons += text.count(":")  # type: ignore[union-attr]  # it is text
-        if body.count(b":") != colons or b"\\" in body:
+        if body.count(b":") != colons or _BACKSLASH in body:
             return None
         return values, key
