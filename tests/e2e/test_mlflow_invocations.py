@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import ast
 import json
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -38,6 +41,25 @@ def test_rows_without_names_are_in_the_order_of_the_signature(server: Any) -> No
     with server.client as client:
         replies = [client.post(PATH, json={form: DATA}) for form in ("inputs", "instances")]
     assert [{"predictions": decisions(server)}] * 2 == [reply.json() for reply in replies]
+
+
+def test_a_client_of_mlflow_changes_its_url(server: Any) -> None:
+    """Run in a process of its own, since MLflow warns when it is imported."""
+    asked = f"""
+import pandas as pd
+from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+client = ScoringServerClient("127.0.0.1", 1)
+client.url_prefix = "{server.url}/models/risk"
+client.wait_server_ready(timeout=10)
+frame = pd.DataFrame({DATA!r}, columns={NAMES!r})
+assert frame["amount"].isna().any()
+print(client.invoke(frame).get_predictions()[0].tolist())
+"""
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", asked], capture_output=True, text=True, check=False
+    )
+    assert 0 == done.returncode, done.stderr
+    assert decisions(server) == ast.literal_eval(done.stdout)
 
 
 def test_csv(server: Any) -> None:

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -49,6 +50,8 @@ class Predictions(msgspec.Struct, frozen=True):
     predictions: tuple[str | float, ...]
 
 
+_NAN = re.compile(rb'"(?:[^"\\]|\\.)*+"?|NaN', re.DOTALL)
+"""``NaN``, or a whole text, in which it means nothing."""
 _decoder = msgspec.json.Decoder(InvocationBody)
 
 
@@ -63,7 +66,7 @@ def invocation_request(
     if content_type.partition(";")[0].strip().lower() == CSV:
         rows: Sequence[Mapping[str, Any]] = _csv(body, signature)
     else:
-        rows = _json(decode(_decoder, body, _names), signature)
+        rows = _json(_decoded(body), signature)
     plain = [plain_row(row) for row in rows]
     try:
         bodies = msgspec.convert(plain, tuple[wire.RowBody, ...])
@@ -78,6 +81,20 @@ def invocation_reply(answer: PredictAnswer, signature: Signature) -> Predictions
     if signature.task is not Task.REGRESSION and all(map(_is_whole, signature.labels)):
         return Predictions(tuple(int(decision) for decision in found))
     return Predictions(tuple(found))
+
+
+def _decoded(body: bytes) -> InvocationBody:
+    """A JSON body, in which MLflow's own clients write a missing number as ``NaN``."""
+    try:
+        return decode(_decoder, body, _names)
+    except InvalidRequest as wrong:
+        if wrong.code != "malformed_json" or b"NaN" not in body:
+            raise
+    return decode(_decoder, _NAN.sub(_missing, body), _names)
+
+
+def _missing(found: re.Match[bytes]) -> bytes:
+    return b"null" if found[0] == b"NaN" else found[0]
 
 
 def _names(sent: InvocationBody) -> int:

@@ -21,7 +21,7 @@ from trimtab.serve.reply import JSON
 from trimtab.serve.status import ErrorBody, InferenceErrorBody
 from trimtab.serve.v2.repository import IndexBody, IndexEntry, RepositoryBody
 from trimtab.serve.v2.request import InferBody
-from trimtab.serve.v2.routes import ModelMetadata, ModelReady, ServerMetadata
+from trimtab.serve.v2.routes import PING, ModelMetadata, ModelReady, ServerMetadata
 from trimtab.serve.wire import OutcomesBody, PredictBody
 from trimtab.types import FeatureKind, FeaturesAnswer, FeatureSpec, PredictAnswer
 
@@ -45,6 +45,7 @@ _ANSWERS: dict[str, Any] = {
     "/models/{model}/features": FeaturesAnswer,
     "/models/{model}/invocations": Predictions,
     "/models/{model}/outcomes": OutcomesAnswer,
+    PING: ModelReady,
     "/v2": ServerMetadata,
     "/v2/models/{model}": ModelMetadata,
     "/v2/models/{model}/versions/{version}": ModelMetadata,
@@ -113,12 +114,12 @@ def document(routes: Iterable[BaseRoute], models: Iterable[LiveModel]) -> dict[s
 
 def _is_api(path: str) -> bool:
     api = path.startswith(("/api/", "/v2", "/metrics"))
-    return api or path in _TAKES
+    return api or path in _TAKES or path in _ANSWERS
 
 
 def _operation(path: str, method: str) -> dict[str, Any]:
     named = re.findall(r"\{(\w+)\}", path)
-    error = InferenceErrorBody if path.startswith(("/v2/models", "/v2/repository")) else ErrorBody
+    error = InferenceErrorBody if path.startswith("/v2") else ErrorBody
     answer = _ANSWERS.get(path)
     media = "text/plain" if path == "/metrics" else JSON
     found: dict[str, Any] = {

@@ -17,6 +17,7 @@ from trimtab.serve import invocations, wire
 from trimtab.serve.body import read_body
 from trimtab.serve.decoding import decode, misshapen
 from trimtab.serve.v2 import request as v2
+from trimtab.types import FeatureKind, FeatureSpec, Signature, Task
 
 LIMIT = 1_000
 
@@ -152,3 +153,34 @@ def test_the_path_of_a_value_that_stood_elsewhere() -> None:
     with pytest.raises(msgspec.ValidationError) as wrong:
         msgspec.convert(rows, tuple[wire.RowBody, ...])
     assert "rows[1].features.b" == misshapen(wrong.value, rows, "rows").path
+
+
+def frame(body: bytes) -> Any:
+    signature = Signature((FeatureSpec("a", FeatureKind.NUMERIC),), Task.REGRESSION)
+    return invocations.invocation_request(body, "application/json", signature, 10)
+
+
+def test_a_number_that_mlflow_writes_as_nan_is_missing_and_a_text_is_a_text() -> None:
+    asked = frame(b'{"dataframe_records": [{"a": NaN, "b": "NaN \\"NaN", "NaN": 1}, {"a": 2}]}')
+    assert [{"a": None, "b": 'NaN "NaN', "NaN": 1}, {"a": 2}] == [r.features for r in asked.rows]
+
+
+@pytest.mark.parametrize(
+    ("body", "code"),
+    [
+        (b'{"instances": [[NaN]]', "malformed_json"),
+        (b'{"instances": [[-NaN]]}', "malformed_json"),
+        (b'{"instances": [[Infinity, NaN]]}', "malformed_json"),
+        (b'{"instances": [[NaN]], "x": 1}', "invalid_shape"),
+        (b'{"dataframe_records": [{"a": NaN, "a": 1}]}', "duplicate_name"),
+    ],
+)
+def test_nan_makes_nothing_else_of_a_body_sound(body: bytes, code: str) -> None:
+    with pytest.raises(InvalidRequest) as wrong:
+        frame(body)
+    assert code == wrong.value.code
+
+
+def test_a_text_without_an_end_is_read_once() -> None:
+    with pytest.raises(InvalidRequest):
+        frame(b'{"instances": [[NaN, "' + b'\\"' * 1_000_000)

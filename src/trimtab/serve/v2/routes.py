@@ -21,6 +21,8 @@ from trimtab.serve.wire import DEADLINE
 from trimtab.types import FeatureKind
 
 EXTENSIONS = ("binary_tensor_data", "model_repository", "model_repository(unload_dependents)")
+PING = "/models/{model}/ping"
+"""What MLflow's clients ask before they send rows."""
 HEADER_LENGTH = "inference-header-content-length"
 _DATATYPE = {
     FeatureKind.NUMERIC: "FP64",
@@ -91,11 +93,12 @@ def inference_routes(data_plane: DataPlane, live: Live, max_body_bytes: int) -> 
         deadline = request.headers.get(DEADLINE, "")
         return _response(await data_plane.infer(model, body, media, version, length, deadline))
 
-    routes = [Route("/v2", server)]
+    ready = told(lambda model, _: ModelReady(model.route.model, True))
+    routes = [Route("/v2", server), Route(PING, ready)]
     for base in ("/v2/models/{model}", "/v2/models/{model}/versions/{version}"):
         routes += [
             Route(base, told(metadata)),
-            Route(f"{base}/ready", told(lambda model, _: ModelReady(model.route.model, True))),
+            Route(f"{base}/ready", ready),
             Route(f"{base}/infer", infer, methods=["POST"]),
         ]
     return routes
