@@ -59,7 +59,7 @@ class Gathered:
         self._turn = turn
         self._clock = clock
         self._waiting: dict[float, _Group] = {}
-        self.whole = inner.whole
+        self.whole, self.each = inner.whole, inner.each
 
     async def resolve(
         self,

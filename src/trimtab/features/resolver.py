@@ -142,6 +142,20 @@ class Resolver:
         found = await self._fill(rows, entities, event_times, deadline_ms, finish)
         return Filled(found, lacking)
 
+    async def each(
+        self,
+        rows: Sequence[Sequence[Scalar]],
+        entities: Sequence[Mapping[str, str]],
+        event_times: Sequence[float],
+        deadline_ms: float,
+    ) -> Sequence[Resolved | InvalidRow]:
+        """As ``resolve``, for requests of one row each: that row, or what its request is refused with."""
+        filled = await self.fill(rows, entities, event_times, deadline_ms)
+        if not filled.lacking:
+            return filled.rows
+        refused = {row: self.unavailable(at, 0) for row, at in filled.lacking.items()}
+        return [refused.get(row, found) for row, found in enumerate(filled.rows)]
+
     async def _fill(
         self,
         rows: Sequence[Sequence[Scalar]],

@@ -6,6 +6,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from trimtab.errors import InvalidRow
 from trimtab.protocols.extensions import Predictor
 from trimtab.types import Columns, PredictionRecord, Resolved, Route, RowRequest, Scalar, Signature
 
@@ -56,6 +57,21 @@ class FeatureResolver(Protocol):
         Raises:
             InvalidRow: a feature without a default that no source has, named.
         """
+        ...
+
+
+class Each(Protocol):
+    """Fills rows of requests of their own within a deadline, in one go."""
+
+    async def __call__(
+        self,
+        rows: Sequence[Sequence[Scalar]],
+        entities: Sequence[Mapping[str, str]],
+        event_times: Sequence[float],
+        deadline_ms: float,
+        /,
+    ) -> Sequence[Resolved | InvalidRow]:
+        """Each row, or what its request is refused with."""
         ...
 
 
@@ -129,6 +145,7 @@ class LiveModel:
 
     ``arms`` match ``route.arms``; an arm that could not be loaded is None, the champion never is. ``whole``
     is the short way of ``resolver`` for a row that came complete; it gives None where there is more to do.
+    ``each`` fills rows of requests of their own, as ``resolver`` would each of them; None where there is no such way.
     ``views`` are the digests of the feature views that ``resolver`` was made of.
     """
 
@@ -139,6 +156,7 @@ class LiveModel:
     deadline_ms: float
     feature_deadline_ms: float
     whole: Callable[[Sequence[Scalar]], Resolved | None] | None = None
+    each: Each | None = None
     views: Mapping[str, str] = field(default_factory=dict)
 
     @property

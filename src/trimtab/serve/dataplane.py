@@ -16,6 +16,7 @@ from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.plain import Alone, PlainPredictions
+from trimtab.serve.plain_features import PlainFeatures
 from trimtab.serve.reply import JSON, Failed, Reply, failure, inference_failure
 from trimtab.serve.v2.reply import check_outputs, infer_reply, told_of
 from trimtab.serve.v2.request import Asked as AskedTensors
@@ -76,6 +77,7 @@ class DataPlane:
         self._turnstile = turnstile
         self._sheds: dict[tuple[bool, str], Reply] = {}
         self._plain = PlainPredictions(flow, live, clock, self._meters, turnstile)
+        self._plain_features = PlainFeatures(live, clock, self._meters, turnstile)
 
     async def predict(
         self,
@@ -110,6 +112,12 @@ class DataPlane:
             For each body a reply, or that ``predict`` is to be asked.
         """
         return await self._plain.answer(model, sent)
+
+    async def features_together(
+        self, model: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Sequence[Reply | Alone]:
+        """``features`` for JSON bodies that arrived together, likewise."""
+        return await self._plain_features.answer(model, sent)
 
     async def infer(
         self,

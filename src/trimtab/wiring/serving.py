@@ -156,6 +156,7 @@ class ModelBuilder:
             deadline_ms=settings.deadline_ms,
             feature_deadline_ms=features.deadline_ms,
             whole=getattr(resolver, "whole", None),
+            each=getattr(resolver, "each", None),
             views=views,
         )
 

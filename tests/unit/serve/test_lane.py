@@ -68,6 +68,8 @@ class Echo:
     ) -> Sequence[Reply | Alone]:
         return [Alone() for _ in sent]
 
+    features_together = together
+
     async def infer(
         self,
         model: str,

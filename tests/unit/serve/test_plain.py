@@ -16,7 +16,7 @@ from trimtab.predict import PredictFlow
 from trimtab.protocols import LiveModel
 from trimtab.schema.plain import PlainBodies
 from trimtab.serve.lane.driving import Broken
-from trimtab.serve.lane.gather import Gatherer
+from trimtab.serve.lane.gather import Gatherer, Plain
 from trimtab.serve.lane.heads import Head
 from trimtab.serve.lane.protocol import LaneProtocol, Turn
 from trimtab.serve.line import Line
@@ -145,7 +145,7 @@ class AtHand(Turns):
 
 def gathered(
     answer: Callable[[str, bytes], Reply | Alone],
-) -> tuple[Gatherer, Turns, list[tuple[str, list[bytes]]]]:
+) -> tuple[Gatherer, Callable[[str], Plain], Turns, list[tuple[str, list[bytes]]]]:
     calls: list[tuple[str, list[bytes]]] = []
 
     async def together(model: str, sent: Sequence[tuple[bytes, float]]) -> Sequence[Reply | Alone]:
@@ -154,21 +154,21 @@ def gathered(
         return [answer(model, body) for body, _ in sent]
 
     turns = AtHand()
-    return Gatherer(together, turns), turns, calls
+    return Gatherer(turns), lambda model: Plain(together, model), turns, calls
 
 
 def test_bodies_of_a_turn_are_answered_in_their_order_once_a_model() -> None:
-    gatherer, turns, calls = gathered(
+    gatherer, of, turns, calls = gathered(
         lambda model, body: Alone("p") if body == b"odd" else Reply(200, model.encode() + body)
     )
     told: list[tuple[str, object]] = []
     for name, model, body in (("1", "a", b"x"), ("2", "b", b"y"), ("3", "a", b"odd")):
-        gatherer.take(model, Request(name, body, told))
+        gatherer.take(of(model), Request(name, body, told))
     assert calls == []
     turns.end()
     assert calls == [("a", [b"x", b"odd"]), ("b", [b"y"])]
     assert told == [("1", Reply(200, b"ax")), ("3", "p"), ("2", Reply(200, b"by"))]
-    gatherer.take("a", Request("4", b"", told))
+    gatherer.take(of("a"), Request("4", b"", told))
     turns.end()
     assert calls[2:] == [("a", [b""])]
 
@@ -177,20 +177,20 @@ def test_where_the_answer_breaks_off_each_of_them_is_told() -> None:
     def broken(*_: object) -> Reply:
         raise ValueError
 
-    gatherer, turns, _ = gathered(broken)
+    gatherer, of, turns, _ = gathered(broken)
     told: list[tuple[str, object]] = []
     for name in "12":
-        gatherer.take("a", Request(name, b"", told))
+        gatherer.take(of("a"), Request(name, b"", told))
     turns.end()
     assert told == [("1", Broken.RAISED), ("2", Broken.RAISED)]
 
 
 @pytest.mark.anyio
 async def test_where_the_answer_waits_a_task_goes_on() -> None:
-    gatherer, turns, _ = gathered(lambda *_: Reply(200, b""))
+    gatherer, of, turns, _ = gathered(lambda *_: Reply(200, b""))
     told: list[tuple[str, object]] = []
     request = Request("1", b"", told)
-    gatherer.take("slow", request)
+    gatherer.take(of("slow"), request)
     turns.end()
     assert told == []
     async with asyncio.timeout(10):
@@ -214,7 +214,7 @@ class Connection:
 
 def test_a_deadline_of_a_body_that_is_asked_alone_counts_from_when_it_came() -> None:
     clock, calls = FakeClock(), list[Callable[[], None]]()
-    gatherer, turns, _ = gathered(lambda *_: Alone())
+    gatherer, of, turns, _ = gathered(lambda *_: Alone())
     turnstile = Turnstile(ServeConfig(), clock.monotonic, Metrics(), turns.soon)
     connection = Connection(turns, Line(turnstile, turns, soon=calls.append), gatherer)
 
@@ -228,7 +228,7 @@ def test_a_deadline_of_a_body_that_is_asked_alone_counts_from_when_it_came() -> 
             turnstile.leave()
         return Reply(200, body)
 
-    head = Head(ask, lambda _: Reply(503, b""), 1, keep_alive=True, plain="m")
+    head = Head(ask, lambda _: Reply(503, b""), 1, keep_alive=True, plain=of("m"))
     for milliseconds in (b"3", b"5"):
         turn = Turn(head, True, True, cast("LaneProtocol", connection), body=milliseconds)
         connection.line.join(turn)

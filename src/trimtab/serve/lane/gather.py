@@ -1,11 +1,11 @@
-"""Plain predictions of a turn are gathered, and answered together at its end."""
+"""Plain requests of a turn are gathered, and answered together at its end."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from trimtab.serve.lane.driving import Broken, Driven
 from trimtab.serve.plain import Alone
@@ -16,6 +16,13 @@ Together = Callable[
     [str, Sequence[tuple[bytes, float]]], Coroutine[Any, Any, Sequence[Reply | Alone]]
 ]
 """Answers bodies of one model, each with its time in monotonic seconds."""
+
+
+class Plain(NamedTuple):
+    """What answers a request together with others of its kind, and the model that they ask."""
+
+    together: Together
+    model: str
 
 
 class Waiting(Protocol):
@@ -34,29 +41,27 @@ class Waiting(Protocol):
 
 
 class Gatherer:
-    """Gathers requests by model until the turn ends.
+    """Gathers requests by what they ask until the turn ends.
 
     Args:
-        together: Answers them.
         turns: The turns of the loop.
     """
 
-    def __init__(self, together: Together, turns: Turns) -> None:
-        self._together = together
+    def __init__(self, turns: Turns) -> None:
         self._turns = turns
         self._tasks: set[asyncio.Task[Any]] = set()
-        self._waiting: dict[str, list[Waiting]] = {}
+        self._waiting: dict[Plain, list[Waiting]] = {}
 
-    def take(self, model: str, request: Waiting) -> None:
+    def take(self, asked: Plain, request: Waiting) -> None:
         """Gather a request."""
         if not self._waiting:
             self._turns.soon(self._answer)
-        self._waiting.setdefault(model, []).append(request)
+        self._waiting.setdefault(asked, []).append(request)
 
     def _answer(self) -> None:
         gathered, self._waiting = self._waiting, {}
-        for model, waiting in gathered.items():
-            work = self._together(model, [(bytes(one.body), one.arrived) for one in waiting])
+        for (together, model), waiting in gathered.items():
+            work = together(model, [(bytes(one.body), one.arrived) for one in waiting])
             Driven(work, self._turns, self._tasks, partial(_replied, waiting)).go_on()
 
 

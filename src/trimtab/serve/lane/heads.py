@@ -9,7 +9,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from trimtab.serve.lane.routes import Ask, Predictions, Refuse, asked, plain_model
+from trimtab.serve.lane.gather import Plain
+from trimtab.serve.lane.routes import Ask, Predictions, Refuse, asked, plain
 
 MOST_HEADS = 1_024
 LONGEST_HEAD = 2_048
@@ -23,15 +24,14 @@ _NOT_PLAIN = frozenset({b"transfer-encoding", b"content-encoding", b"expect", b"
 class Head:
     """A request's head that the lane takes: what answers or refuses its body, of how many bytes, and what then.
 
-    ``plain`` is the model that is asked, where nothing about the head keeps its body from being answered
-    together with others.
+    ``plain`` is what answers its body together with others, where nothing about the head keeps it from that.
     """
 
     ask: Ask
     refuse: Refuse
     length: int
     keep_alive: bool
-    plain: str | None = None
+    plain: Plain | None = None
 
 
 class Heads:
@@ -61,7 +61,7 @@ class Heads:
         found = asked(self._predictions, url, first)
         if found is None:
             return None
-        return Head(*found, int(length), keep_alive, plain_model(url, first))
+        return Head(*found, int(length), keep_alive, plain(self._predictions, url, first))
 
     def keep(self, sent: bytes, head: Head) -> None:
         """Know a head by its bytes from now on, if they are few, and clearly one head and nothing else.

@@ -329,7 +329,7 @@ def lane(
         replies = Replies()
 
     InLane.turns, InLane.line = turns, line
-    InLane.gatherer = Gatherer(predictions.together, turns)
+    InLane.gatherer = Gatherer(turns)
 
     return InLane
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
+from trimtab.serve.lane.gather import Plain
 from trimtab.serve.plain import Alone
 from trimtab.serve.reply import Reply
 from trimtab.serve.v2.routes import HEADER_LENGTH
@@ -51,6 +52,12 @@ class Predictions(Protocol):
         """Plain predictions in JSON that arrived together, each with its time in monotonic seconds."""
         ...
 
+    async def features_together(
+        self, model: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Sequence[Reply | Alone]:
+        """What a model would be given, likewise."""
+        ...
+
     def infer(
         self,
         model: str,
@@ -92,13 +99,16 @@ def asked(
     return None
 
 
-def plain_model(url: bytes, headers: Mapping[bytes, bytes]) -> str | None:
-    """The model that a POST asks for a prediction in JSON, if its headers say nothing more."""
-    found = _PREDICT.fullmatch(url)
+def plain(predictions: Predictions, url: bytes, headers: Mapping[bytes, bytes]) -> Plain | None:
+    """What answers a POST in JSON together with others, if its headers say nothing more."""
     media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if found is None or media not in _JSON or _DEADLINE in headers:
+    if media not in _JSON or _DEADLINE in headers:
         return None
-    return found[1].decode()
+    if found := _PREDICT.fullmatch(url):
+        return Plain(predictions.together, found[1].decode())
+    if found := _FEATURES.fullmatch(url):
+        return Plain(predictions.features_together, found[1].decode())
+    return None
 
 
 def _predict(
