@@ -2,18 +2,21 @@
 
 from __future__ import annotations
 
+import fcntl
 from bisect import bisect_left
 from collections import Counter as Counts
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from threading import Lock
-from typing import Literal, TypeVar, cast
+from typing import Any, Literal, TypeVar, cast
 
 from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
+from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 __all__ = [
@@ -23,6 +26,7 @@ __all__ = [
     "Event",
     "MetricSpec",
     "Metrics",
+    "count_for_others",
     "exposition",
     "forget",
     "shared_metrics",
@@ -380,12 +384,13 @@ def exposition(
         directory: Where several processes keep theirs; then they are merged.
         target: A model's promised availability; with it availability and error budget are told.
     """
-    if directory is not None:
-        registry = CollectorRegistry()
-        MultiProcessCollector(registry, path=str(directory))  # type: ignore[no-untyped-call]  # has no types
+    if directory is None:
+        families = list(registry.collect())
+    else:
+        with _alone(directory, fcntl.LOCK_SH):
+            families = list(MultiProcessCollector(None, path=str(directory)).collect())  # type: ignore[no-untyped-call]  # has no types
     if target is None:
-        return generate_latest(registry)
-    families = list(registry.collect())
+        return generate_latest(cast("CollectorRegistry", _Collected(families)))
     told = _availability(families, target)
     named = {family.name for family in told}
     told += [family for family in families if family.name not in named]
@@ -427,5 +432,46 @@ def _availability(families: Iterable[Metric], target: Callable[[str], float]) ->
 
 
 def forget(pid: int, directory: Path) -> None:
-    """Drop the live gauges of a process that has ended; its counters stay."""
-    mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]  # has no types
+    """Take a process that has ended out of the live gauges, and add what it counted to what others had.
+
+    All that have ended share one file a kind: a scrape reads each file that is there.
+    """
+    with _alone(directory, fcntl.LOCK_EX):
+        mark_process_dead(pid, path=str(directory))  # type: ignore[no-untyped-call]  # has no types
+        for path in directory.glob(f"*_{pid}.db"):
+            if path.stat().st_size:  # else it ended before it wrote anything
+                _keep(path, path.name.removesuffix(f"_{pid}.db"))
+            path.unlink()
+
+
+def count_for_others(name: str, directory: Path) -> None:
+    """Add one to a counter without labels, from a process that keeps no metrics itself."""
+    (spec,) = [spec for spec in ALL if spec.name == name]
+    key = mmap_key(name.removesuffix("_total"), name, [], [], spec.help)
+    with _alone(directory, fcntl.LOCK_EX), closing(_kept("counter", directory)) as kept:
+        kept.write_value(key, kept.read_value(key)[0] + 1.0, 0.0)
+
+
+def _keep(path: Path, kind: str) -> None:
+    """Add up counters and histograms; of gauges the latest stands."""
+    told = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]  # as above
+    with closing(_kept(kind, path.parent)) as kept:
+        for key, value, at, _ in told:
+            before, since = kept.read_value(key)
+            if not kind.startswith("gauge"):
+                kept.write_value(key, before + value, at)
+            elif at >= since:
+                kept.write_value(key, value, at)
+
+
+def _kept(kind: str, directory: Path) -> Any:
+    """What processes that have ended told, in a file that is named like one of a process's own."""
+    return MmapedDict(str(directory / f"{kind}_0.db"))  # type: ignore[no-untyped-call]  # as above
+
+
+@contextmanager
+def _alone(directory: Path, how: int) -> Iterator[None]:
+    """Hold these files together with other readers, or alone to change them."""
+    with (directory / "lock").open("a") as lock:
+        fcntl.flock(lock, how)
+        yield

@@ -9,7 +9,7 @@ from operator import lt
 from pathlib import Path
 
 import httpx
-from tests.e2e.clients import eventually
+from tests.e2e.clients import eventually, metric
 from tests.e2e.conftest import Running, Start, registered
 
 WATCHER, WORKER = "trimtab.serve.watcher", "trimtab.serve.worker"
@@ -43,6 +43,8 @@ def test_a_watcher_that_keeps_dying_holds_up_no_worker(serve: Start, tmp_path: P
     assert replaced != worker
     assert [] == pids(server, WATCHER)
     eventually(lambda: pids(server, WATCHER), lambda found: len(found) == 1)
+    with server.client as client:  # also those that died before they had begun
+        assert DEATHS + 1 == metric(client, "ml_worker_restarts_total")
 
 
 def test_a_worker_that_takes_too_much_memory_is_replaced_and_no_request_is_lost(

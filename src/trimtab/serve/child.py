@@ -31,7 +31,6 @@ class Child:
     listener_fd: int
     alive_fd: int
     ready_fd: int
-    replaces: bool
 
     @property
     def metrics_dir(self) -> Path:
@@ -68,19 +67,17 @@ def run(body: Callable[[Child, Metrics], None]) -> None:
 def from_arguments(arguments: list[str]) -> tuple[Child, Metrics]:
     """Decode what the supervisor passed, and set up logging and metrics."""
     run_dir = Path(arguments[0])
-    listener, alive, ready, restarts = map(int, arguments[1:])
+    listener, alive, ready = map(int, arguments[1:])
     config = msgspec.json.decode((run_dir / "config.json").read_bytes(), type=Config)
     log_json()
-    metrics = Metrics()
-    if restarts:
-        metrics.count("ml_worker_restarts_total")
-    return Child(config, run_dir, listener, alive, ready, bool(restarts)), metrics
+    return Child(config, run_dir, listener, alive, ready), Metrics()
 
 
 class _JsonFormatter(logging.Formatter):
     """One JSON object a line: time, level, event and what came with it."""
 
     _standard = frozenset(logging.makeLogRecord({}).__dict__) | {"message", "asctime"}
+    _standard |= {"color_message"}  # uvicorn's, for terminals
 
     def format(self, record: logging.LogRecord) -> str:
         line = {

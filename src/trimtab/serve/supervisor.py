@@ -27,7 +27,7 @@ from msgspec.structs import replace
 from trimtab.config import Config, ServeConfig
 from trimtab.errors import Unavailable
 from trimtab.serve.memory import resident_bytes
-from trimtab.telemetry import Event, forget
+from trimtab.telemetry import Event, count_for_others, forget
 from trimtab.wiring.crashes import FOLDER, crash_desk
 
 logger = logging.getLogger(__name__)
@@ -147,13 +147,13 @@ class Supervisor:
         listener: socket.socket,
         alive: int,
         metrics_dir: Path,
-        failures: int = -1,
+        failures: int = 0,
     ) -> _Child:
-        """Start a child; ``failures`` is -1 for one that replaces nobody."""
+        """Start a child, in the place of one that died ``failures`` times lately."""
         ready_read, ready_write = os.pipe()
         fds = (listener.fileno(), alive, ready_write)
         process = subprocess.Popen(  # noqa: S603 - our own modules
-            [sys.executable, "-m", module, str(self.run_dir), *map(str, fds), str(failures + 1)],
+            [sys.executable, "-m", module, str(self.run_dir), *map(str, fds)],
             pass_fds=fds,
             env={
                 **dict.fromkeys(ONE_THREAD, "1"),
@@ -165,7 +165,7 @@ class Supervisor:
         ready = threading.Event()
         threading.Thread(target=self._listen_ready, args=(ready_read, ready), daemon=True).start()
         logger.info(Event.WORKER_STARTED, extra={"child": module, "child_pid": process.pid})
-        return _Child(module, process, ready, time.monotonic(), max(failures, 0))
+        return _Child(module, process, ready, time.monotonic(), failures)
 
     def _listen_ready(self, fd: int, ready: threading.Event) -> None:
         with os.fdopen(fd, "rb") as pipe:
@@ -201,6 +201,7 @@ class Supervisor:
             if child.successor is not None:
                 self._children[i] = child.successor
             elif time.monotonic() >= child.due:
+                count_for_others("ml_worker_restarts_total", metrics_dir)
                 self._children[i] = self._spawn(
                     child.module, listener, alive, metrics_dir, child.failures
                 )
