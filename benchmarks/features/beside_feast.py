@@ -9,7 +9,6 @@ features of the same entities, over connections that stay open. Both answer with
 
 from __future__ import annotations
 
-import json
 import os
 import subprocess
 import sys
@@ -22,25 +21,10 @@ from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-import uvloop
+import in_process
 from http_client import rate
 from served import PATH, served
-from support import (
-    NAMES,
-    RedisServer,
-    Served,
-    SystemTime,
-    alternating,
-    free_port,
-    numbers_config,
-    resolver,
-    rows_of,
-)
-
-from trimtab.config import StoreConfig
-from trimtab.features.guard import Guard
-from trimtab.features.stores import redis
-from trimtab.telemetry import Metrics
+from support import NAMES, RedisServer, Served, free_port
 
 ROOT = Path(__file__).parents[2]
 ENTITIES = 1_000
@@ -48,25 +32,6 @@ CLIENTS = 16
 ROUNDS = 4
 SECONDS = 2.0
 OURS = "/models/numbers/features"
-
-
-async def ours(server: RedisServer) -> dict[str, float]:
-    """Median seconds of the feature step in process, for one entity and for 100."""
-    store = redis.create(StoreConfig(kind="redis", url=server.url), Path(), SystemTime())
-    await store.write("numbers", rows_of(ENTITIES))
-    clock, metrics, config = SystemTime(), Metrics(), numbers_config()
-    model = resolver(
-        config, {"online": Guard("online", store, metrics, clock, config)}, metrics, clock
-    )
-
-    async def ask(count: int) -> object:
-        missing = [[None] * len(NAMES) for _ in range(count)]
-        entities = [{"user": f"e{at}"} for at in range(count)]
-        return await model.resolve(missing, entities, [10.0] * count, 100.0)
-
-    medians = await alternating({"one": lambda: ask(1), "hundred": lambda: ask(100)}, 10, 50)
-    await store.close()
-    return medians
 
 
 @contextmanager
@@ -158,14 +123,7 @@ def main() -> None:
         os.sched_setaffinity(0, {cores[-1]})  # whatever is started from here on inherits it
         with RedisServer() as server:
             os.sched_setaffinity(0, {cores[0]})
-            mine = uvloop.run(ours(server))
-            peer = Path(__file__).with_name("feast_peer.py")
-            ran = subprocess.run(
-                [python, peer, folder, str(server.port)],
-                check=True,
-                stdout=subprocess.PIPE,
-                text=True,
-            )
+            in_process.run(server, python, folder, cores)
             with (
                 served(folder / "trimtab", server.url) as trimtab,
                 feast_server(python, folder / "redis") as feast,
@@ -175,19 +133,11 @@ def main() -> None:
                 rates = in_turns(alone) | in_turns(
                     whole
                 )  # the watcher has nothing to do before the second
-    show(mine, json.loads(ran.stdout.splitlines()[-1]), rates)
+    show(rates)
 
 
-def show(
-    mine: dict[str, float], theirs: dict[str, dict[str, float]], rates: dict[str, Measured]
-) -> None:
-    for name in ("one", "hundred"):
-        for online in ("redis", "sqlite"):
-            taken = theirs[online][name]
-            print(
-                f"20 features of {name}, in process: trimtab {mine[name] * 1e6:.0f} us on Redis, Feast on "
-                f"{online} {taken * 1e6:.0f} us: {taken / mine[name]:.1f} x   aim >= 10"
-            )
+def show(rates: Mapping[str, Measured]) -> None:
+    """Rates, and what each answer cost."""
     for name in ("one", "hundred"):
         print(f"20 features of {name} over HTTP, one worker on one core, {CLIENTS} connections:")
         feast = rates[f"feast {name}"]

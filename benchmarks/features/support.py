@@ -129,6 +129,10 @@ class RedisServer:
             if "eady to accept connections" in line:
                 break
 
+    def pin(self, core: int) -> None:
+        """Let it run on this core from now on."""
+        os.sched_setaffinity(self._process.pid, {core})
+
     def signal(self, what: signal.Signals) -> None:
         self._process.send_signal(what)
 
