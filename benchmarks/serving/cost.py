@@ -97,7 +97,8 @@ class NoJournal:
     def append(self, records: Sequence[PredictionRecord]) -> None:
         self.last = records
 
-    def put(self, records: Sequence[PredictionRecord]) -> None:
+    def put(self, records: Sequence[PredictionRecord], *, last: bool = False) -> None:
+        del last
         self.last = records
 
     def close(self) -> None:
@@ -116,7 +117,7 @@ class NoMetrics(Metrics):
     observer = setter = counter
 
 
-def _nothing(_: float = 1.0) -> None:
+def _nothing(*_: float) -> None:
     return
 
 

@@ -245,7 +245,7 @@ class PredictFlow:
             records.append(record)
             found[at] = PredictAnswer(model=route.model, epoch=route.epoch, predictions=(given,))
         if records:
-            if (on_disk := self._journal.put(records)) is not None:
+            if (on_disk := self._journal.put(records, last=True)) is not None:
                 await on_disk
             self._count(route, records)
         return found

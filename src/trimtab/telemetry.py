@@ -243,6 +243,15 @@ class _Sum:
         self._add(amount)
 
 
+class _Counter(Counter):
+    """A counter that is not asked whether it may count."""
+
+    def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
+        """Add to it."""
+        del exemplar
+        self._value.inc(amount)
+
+
 class _Histogram(Histogram):
     """A histogram that searches its buckets by halves, and takes several values for little more than one."""
 
@@ -252,7 +261,7 @@ class _Histogram(Histogram):
         self._sum.inc(amount)
         self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
 
-    def observe_all(self, values: Sequence[float]) -> None:
+    def observe_all(self, *values: float) -> None:
         """Put values in."""
         if len(values) == 1:
             self.observe(values[0])
@@ -263,7 +272,7 @@ class _Histogram(Histogram):
 
 
 class _Values:
-    """Puts values into a histogram once for many."""
+    """Puts values, a few at a time, into a histogram once for many."""
 
     __slots__ = ("_histogram", "_soon", "_values")
 
@@ -271,14 +280,14 @@ class _Values:
         self._histogram, self._soon = histogram, soon
         self._values: list[float] = []
 
-    def __call__(self, value: float) -> None:
+    def __call__(self, *values: float) -> None:
         if not self._values:
             self._soon(self._hand_on)
-        self._values.append(value)
+        self._values += values
 
     def _hand_on(self) -> None:
         values, self._values = self._values, []
-        self._histogram.observe_all(values)
+        self._histogram.observe_all(*values)
 
 
 class Metrics:
@@ -303,7 +312,7 @@ class Metrics:
 
     def _make(self, spec: MetricSpec, labels: tuple[str, ...]) -> Counter | Gauge | Histogram:
         if spec.kind == "counter":
-            return Counter(spec.name, spec.help, labels, registry=self.registry)
+            return _Counter(spec.name, spec.help, labels, registry=self.registry)
         if spec.kind == "gauge":
             return Gauge(
                 spec.name, spec.help, labels, registry=self.registry, multiprocess_mode=spec.mode
@@ -337,10 +346,10 @@ class Metrics:
         """What sets one gauge, looked up once."""
         return self._of(name, Gauge, labels).set
 
-    def observer(self, name: str, **labels: object) -> Callable[[float], None]:
-        """What puts a value into one histogram, looked up once."""
+    def observer(self, name: str, **labels: object) -> Callable[..., None]:
+        """What puts values into one histogram, looked up once."""
         histogram = self._of(name, _Histogram, labels)
-        return histogram.observe if self._later is None else _Values(histogram, self._later)
+        return histogram.observe_all if self._later is None else _Values(histogram, self._later)
 
     def gather(self, soon: Soon, later: Soon | None = None) -> None:
         """From now on what ``counter`` and ``observer`` give adds up before it is counted.

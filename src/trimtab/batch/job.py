@@ -52,7 +52,7 @@ class Unrecorded:
     def append(self, records: Sequence[PredictionRecord]) -> None:
         """Keep nothing."""
 
-    def put(self, records: Sequence[PredictionRecord]) -> None:
+    def put(self, records: Sequence[PredictionRecord], *, last: bool = False) -> None:
         """Keep nothing, and wait for nothing."""
 
     def close(self) -> None:

@@ -102,8 +102,14 @@ class JournalWriter(Protocol):
         """
         ...
 
-    def put(self, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
+    def put(
+        self, records: Sequence[PredictionRecord], *, last: bool = False
+    ) -> Awaitable[None] | None:
         """As ``append``, on an event loop: what has to wait is given to be awaited before the reply.
+
+        Args:
+            records: What was answered.
+            last: Whether nothing else of this turn of the loop is worth waiting for.
 
         Raises:
             Unavailable: as ``append``; also from what is awaited.

@@ -108,14 +108,23 @@ class Journal:
         except OSError as error:
             self._refused(error, len(records))
 
-    def put(self, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
+    def put(
+        self, records: Sequence[PredictionRecord], *, last: bool = False
+    ) -> Awaitable[None] | None:
         """As :meth:`append`; what is to be awaited before the reply.
+
+        Args:
+            records: What was answered.
+            last: Whether to write at once, together with what was put in this turn before.
 
         Raises:
             Unavailable: as :meth:`append`.
         """
-        if self._turn is not None:
-            return self._gather(self._turn, records)
+        if self._turn is not None and not (last and self._gathered is None and not self._durable):
+            waiting = self._gather(self._turn, records)
+            if last:
+                self._write_gathered()
+            return waiting
         if self._durable:
             return self._gather(EachTurn(), records)
         self.append(records)

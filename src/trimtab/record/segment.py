@@ -49,10 +49,10 @@ class Segment:
         Raises:
             OSError: the disk refused; the file ends where it ended before.
         """
-        rest = memoryview(data)
         try:
-            while rest:
-                rest = rest[os.write(self._fd, rest) :]
+            written = os.write(self._fd, data)
+            while written < len(data):
+                written += os.write(self._fd, memoryview(data)[written:])
         except OSError:
             self._cut()
             raise

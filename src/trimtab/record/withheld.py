@@ -34,9 +34,11 @@ class Withholding:
         """Write the records without what is withheld, all or none."""
         self._journal.append([self._without(record) for record in records])
 
-    def put(self, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
+    def put(
+        self, records: Sequence[PredictionRecord], *, last: bool = False
+    ) -> Awaitable[None] | None:
         """As :meth:`append`, on an event loop."""
-        return self._journal.put([self._without(record) for record in records])
+        return self._journal.put([self._without(record) for record in records], last=last)
 
     def close(self) -> None:
         """Sync and close; idempotent."""

@@ -60,7 +60,7 @@ class Meters:
         self._metrics = metrics
         self._known = known
         self._codes: dict[tuple[str, int], Add] = {}
-        self._seconds: dict[str, Add] = {}
+        self._seconds: dict[str, Callable[..., None]] = {}
 
     def answered(self, model: str, status: int, requests: int = 1) -> None:
         """Count requests by their status."""
@@ -73,10 +73,10 @@ class Meters:
             self._codes[label, status] = add
         add(float(requests))
 
-    def took(self, model: str, seconds: float) -> None:
-        """Note how long a live model's answer took, whole."""
+    def took(self, model: str, *seconds: float) -> None:
+        """Note how long a live model's answers took, each whole."""
         observe = self._seconds.get(model)
         if observe is None:
             observe = self._metrics.observer("ml_prediction_duration_seconds", model=model)
             self._seconds[model] = observe
-        observe(seconds)
+        observe(*seconds)

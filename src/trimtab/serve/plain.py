@@ -90,14 +90,16 @@ class PlainPredictions:
         finally:
             if status != 200:
                 meters.answered(model, status, len(rows))
-        now, replies = self._clock.monotonic(), list[Reply | Alone]()
+        now, replies, took = self._clock.monotonic(), list[Reply | Alone](), list[float]()
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, str):
                 replies.append(Alone(answer))
             else:
                 replies.append(Reply(200, _encode(answer)))
-                meters.took(model, now - row.began)
-        meters.answered(model, 200, sum(isinstance(reply, Reply) for reply in replies))
+                took.append(now - row.began)
+        if took:
+            meters.took(model, *took)
+            meters.answered(model, 200, len(took))
         return replies
 
 

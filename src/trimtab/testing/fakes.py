@@ -54,8 +54,9 @@ class MemoryJournal:
             raise self.error
         self.records.extend(records)
 
-    def put(self, records: Sequence[PredictionRecord]) -> None:
+    def put(self, records: Sequence[PredictionRecord], *, last: bool = False) -> None:
         """As ``append``; there is nothing to wait for."""
+        del last
         self.append(records)
 
     def close(self) -> None:

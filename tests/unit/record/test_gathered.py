@@ -49,6 +49,31 @@ async def test_nothing_is_written_before_the_turn_ends_and_all_of_it_then(
     writer.close()
 
 
+async def test_what_is_put_last_is_written_at_once_behind_what_was_gathered(
+    tmp_path: Path, make_record: Make
+) -> None:
+    writer = opened(tmp_path, JournalConfig())
+    assert writer.put([make_record(0)], last=True) is None
+    assert found(tmp_path) == [0]
+    waiting = writer.put([make_record(1)]), writer.put([make_record(2)], last=True)
+    assert found(tmp_path) == [0, 1, 2]
+    assert await settled(*waiting) == [None, None]
+    writer.close()
+    with pytest.raises(Unavailable, match="closed"):
+        writer.put([make_record(3)], last=True)
+
+
+async def test_what_is_put_last_on_a_durable_journal_waits_for_the_disk(
+    tmp_path: Path, make_record: Make
+) -> None:
+    writer = opened(tmp_path, JournalConfig(mode="durable"))
+    waiting = writer.put([make_record(0)], last=True)
+    assert waiting is not None
+    assert found(tmp_path) == [0]
+    assert await settled(waiting) == [None]
+    writer.close()
+
+
 async def test_a_disk_that_refuses_refuses_each_of_the_turn(
     tmp_path: Path, make_record: Make
 ) -> None:
