@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
+from operator import sub
 
 from msgspec.structs import replace
 
@@ -80,10 +81,19 @@ class PredictFlow:
         self._max_future_seconds = max_future_seconds
         self._crashes = crashes
         self._counters: dict[tuple[str, str, int], Callable[[float], None]] = {}
+        self._stages: dict[str, Callable[..., None]] = {}
+        self._sizes: dict[str, Callable[..., None]] = {}
         self._names: dict[str, tuple[str, ...]] = {}
 
-    async def predict(self, model: str, request: PredictRequest) -> PredictAnswer:
+    async def predict(
+        self, model: str, request: PredictRequest, began: float | None = None
+    ) -> PredictAnswer:
         """Answer every row, or none.
+
+        Args:
+            model: Its name.
+            request: What is asked.
+            began: When its body began to be read, in monotonic seconds; now if None.
 
         Raises:
             NotFound: the model or the pinned version is not live.
@@ -93,11 +103,13 @@ class PredictFlow:
         """
         started, now = self._clock.monotonic(), self._clock.now()
         live = self._board.live(model)
+        laps = [started if began is None else began]
         if len(request.rows) == 1:
-            return await self._one(live, request, started, now)
+            return await self._one(live, request, started, now, laps)
         times = [self._event_time(row, now, i) for i, row in enumerate(request.rows)]
         check = live.champion.checker.check
         checked = [check(row, f"rows[{i}]") for i, row in enumerate(request.rows)]
+        laps.append(self._clock.monotonic())
         assigned = [self._route(live, row, request.version) for row in request.rows]
         resolved = await live.resolver.resolve(
             [values for values, _ in checked],
@@ -121,7 +133,8 @@ class PredictFlow:
         ]
         given: dict[int, Prediction] = {}
         made: dict[int, PredictionRecord] = {}
-        shared = self._clock.monotonic() - started
+        laps.append(self._clock.monotonic())
+        shared = laps[-1] - started
         for arm, members in _by_arm(rows).items():
             began = self._clock.monotonic()
             answering, outputs, failed = await self._score(live, arm, [rows[i] for i in members])
@@ -139,8 +152,10 @@ class PredictFlow:
         records = [made[i] for i in range(len(rows))]
         if live.route.strategy == Interleave.name and len(rows) > 1:
             await self._draft(live, rows, given, records, request.provenance)
+        laps.append(self._clock.monotonic())
         if (on_disk := self._journal.put(records)) is not None:
             await on_disk
+        self._timed(live.route.model, 1, laps)
         self._count(live.route, records)
         ordered = tuple(given[i] for i in range(len(rows)))
         return PredictAnswer(model=model, epoch=live.route.epoch, predictions=ordered)
@@ -174,12 +189,18 @@ class PredictFlow:
         )
 
     async def _one(
-        self, live: LiveModel, request: PredictRequest, started: float, now: float
+        self,
+        live: LiveModel,
+        request: PredictRequest,
+        started: float,
+        now: float,
+        laps: list[float],
     ) -> PredictAnswer:
         """The same for a single row, without lists: most requests are one."""
         row = request.rows[0]
         when = self._event_time(row, now, 0)
         values, keys = live.champion.checker.check(row, "rows[0]")
+        laps.append(self._clock.monotonic())
         name, assigned = self._route(live, row, request.version)
         features = None if live.whole is None else live.whole(values)
         if features is None:
@@ -188,6 +209,7 @@ class PredictFlow:
             )
         unit = self._unit(row.key if row.key and assigned.sticky else name)
         asked = Asked(name, when, unit, assigned, features, request.request_id, keys)
+        laps.append(self._clock.monotonic())
         answering, failed = live.champion, None
         if assigned.arm != 0:
             answering, outputs, failed = await self._score(live, assigned.arm, (asked,))
@@ -196,21 +218,28 @@ class PredictFlow:
             outputs = (await answering.together(own, request.deadline_ms),)
         else:
             outputs = _outputs(answering, (features,))
+        laps.append(self._clock.monotonic())
         answered = Answered(
             live.route, assigned.arm, answering.version, answering.digest, answering.signature,
-            answering.pick, now, (self._clock.monotonic() - started) * 1e3, failed,
+            answering.pick, now, (laps[-1] - started) * 1e3, failed,
         )  # fmt: skip
         given = answers.prediction(asked, answered, outputs[0], provenance=request.provenance)
         records = (answers.record(asked, answered, given),)
         if (on_disk := self._journal.put(records)) is not None:
             await on_disk
+        self._timed(live.route.model, 1, laps)
         self._count(live.route, records)
         return PredictAnswer(model=live.route.model, epoch=live.route.epoch, predictions=(given,))
 
     async def plain(
-        self, live: LiveModel, rows: Sequence[PlainRow]
+        self, live: LiveModel, rows: Sequence[PlainRow], began: float
     ) -> Sequence[PredictAnswer | str]:
         """Answer rows of several requests that arrived together, all steps but the first once for all of them.
+
+        Args:
+            live: The model.
+            rows: One of each request.
+            began: When their bodies began to be read, in monotonic seconds.
 
         Returns:
             In order, each row's answer; or its prediction id, under which :meth:`predict` is to be asked: where
@@ -220,6 +249,7 @@ class PredictFlow:
             Unavailable: the journal refuses.
         """
         now, champion, route = self._clock.now(), live.champion, live.route
+        laps = [began, self._clock.monotonic()]
         whole, new_id, assign, unit = live.whole, self._new_id, self._assign, self._unit
         found: list[PredictAnswer | str] = []
         asked: list[tuple[int, str, Assignment, Resolved]] = []
@@ -230,12 +260,14 @@ class PredictFlow:
             features = None if whole is None else whole(row.values)
             if assigned.arm == 0 and features is not None:
                 asked.append((at, name, assigned, features))
+        laps.append(self._clock.monotonic())
         try:
             outputs = _together(champion, [features.values for _, _, _, features in asked])
         except ModelFailure:
             return found
         make = answers.champions(route, champion.version, champion.digest, champion.signature)
         done, records = self._clock.monotonic(), []
+        laps.append(done)
         for (at, name, assigned, features), values in zip(asked, outputs, strict=True):
             key, began = rows[at].key, rows[at].began
             hashed = unit(key if key and assigned.sticky else name)
@@ -247,6 +279,8 @@ class PredictFlow:
         if records:
             if (on_disk := self._journal.put(records, last=True)) is not None:
                 await on_disk
+            self._timed(route.model, len(records), laps)
+            self._batched(route.model, len(records))
             self._count(route, records)
         return found
 
@@ -339,6 +373,21 @@ class PredictFlow:
             return arm.predictor
         record = answers.unfinished(row, route, index, arm.signature, arm.digest)
         return self._crashes.noted(arm.predictor, record)
+
+    def _timed(self, model: str, requests: int, laps: list[float]) -> None:
+        """Note how long each stage took that requests went through together; the last of them ends now."""
+        take = self._stages.get(model)
+        if take is None:
+            take = self._stages[model] = self._metrics.stages(model)
+        laps.append(self._clock.monotonic())
+        take(requests, *map(sub, laps[1:], laps))
+
+    def _batched(self, model: str, rows: int) -> None:
+        """Note how many rows of several requests were scored in one call."""
+        observe = self._sizes.get(model)
+        if observe is None:
+            observe = self._sizes[model] = self._metrics.observer("ml_batch_rows", model=model)
+        observe(rows)
 
     def _count(self, route: Route, records: Sequence[PredictionRecord]) -> None:
         self._add("ml_predictions_total", route.model, [each.version for each in records])

@@ -38,6 +38,13 @@ LATENCY_BUCKETS = (
 UNKNOWN = "unknown"
 """The model of requests for names that nothing bears, and of those that name none."""
 
+STAGES = ("validate", "features", "predict", "record")
+"""What a prediction goes through: its body is read and checked; its arm is chosen and its features are filled;
+it is scored; its record is made and written."""
+
+STAGE_BUCKETS = (
+    1e-5, 2.5e-5, 5e-5, 1e-4, 2.5e-4, 5e-4, 1e-3, 2.5e-3, 5e-3, 1e-2, 2.5e-2, 5e-2, 0.1, 0.25, 1.0,
+)  # fmt: skip
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 AGE_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0)
 
@@ -96,6 +103,13 @@ _MODEL = ("model", "model_version")
 ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_predictions_total", "counter", _MODEL, "Rows answered."),
     MetricSpec("ml_prediction_duration_seconds", "histogram", ("model",), "Request, whole, s."),
+    MetricSpec(
+        "ml_request_stage_seconds",
+        "histogram",
+        ("model", "stage"),
+        "A request's stages, s.",
+        buckets=STAGE_BUCKETS,
+    ),
     MetricSpec("ml_model_accuracy", "gauge", _MODEL, "Accuracy on the last matured window."),
     MetricSpec(
         "ml_measured_performance",
@@ -270,6 +284,15 @@ class _Histogram(Histogram):
         for place, count in Counts(bisect_left(self._upper_bounds, v) for v in values).items():
             self._buckets[place].inc(count)
 
+    def observe_times(self, values: Sequence[tuple[float, int]]) -> None:
+        """Put values in, each so many times."""
+        self._sum.inc(sum(value * times for value, times in values))
+        counts: Counts[int] = Counts()
+        for value, times in values:
+            counts[bisect_left(self._upper_bounds, value)] += times
+        for place, count in counts.items():
+            self._buckets[place].inc(count)
+
 
 class _Values:
     """Puts values, a few at a time, into a histogram once for many."""
@@ -288,6 +311,28 @@ class _Values:
     def _hand_on(self) -> None:
         values, self._values = self._values, []
         self._histogram.observe_all(*values)
+
+
+class _Stages:
+    """Puts the times of stages, each of several requests, into their histograms once for many."""
+
+    __slots__ = ("_histograms", "_laps", "_soon")
+
+    def __init__(self, histograms: Sequence[_Histogram], soon: Soon | None) -> None:
+        self._histograms, self._soon = histograms, soon
+        self._laps: list[tuple[int, tuple[float, ...]]] = []
+
+    def __call__(self, requests: int, *seconds: float) -> None:
+        if not self._laps and self._soon is not None:
+            self._soon(self._hand_on)
+        self._laps.append((requests, seconds))
+        if self._soon is None:
+            self._hand_on()
+
+    def _hand_on(self) -> None:
+        laps, self._laps = self._laps, []
+        for at, histogram in enumerate(self._histograms):
+            histogram.observe_times([(seconds[at], requests) for requests, seconds in laps])
 
 
 class Metrics:
@@ -350,6 +395,12 @@ class Metrics:
         """What puts values into one histogram, looked up once."""
         histogram = self._of(name, _Histogram, labels)
         return histogram.observe_all if self._later is None else _Values(histogram, self._later)
+
+    def stages(self, model: str) -> Callable[..., None]:
+        """What takes the seconds of a model's :data:`STAGES`, behind the number of requests that they are of."""
+        name = "ml_request_stage_seconds"
+        histograms = [self._of(name, _Histogram, {"model": model, "stage": s}) for s in STAGES]
+        return _Stages(histograms, self._later)
 
     def gather(self, soon: Soon, later: Soon | None = None) -> None:
         """From now on what ``counter`` and ``observer`` give adds up before it is counted.

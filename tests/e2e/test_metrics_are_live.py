@@ -108,6 +108,8 @@ def test_every_metric_is_live(serve: Start, tmp_path: Path) -> None:
     seen = worked(server, config)
     wanted = DOCUMENTED - set(FAULTS)
     eventually(lambda: wanted - (seen | live(server)), lambda missing: missing == set())
+    counts = told(server)
+    assert counts["ml_request_stage_seconds"] == 4 * counts["ml_prediction_duration_seconds"]
 
 
 def test_what_tells_of_faults_is_asserted_where_they_are_brought_about() -> None:

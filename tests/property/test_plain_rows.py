@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.config import FeaturesConfig
-from trimtab.errors import ModelFailure, NotFound, TrimtabError
+from trimtab.errors import InvalidRow, ModelFailure, NotFound, TrimtabError
 from trimtab.features.resolver import Resolver
 from trimtab.features.views import FeaturePlan
 from trimtab.models.isolate import Isolation
@@ -23,7 +24,7 @@ from trimtab.rollout.split import unit_hash
 from trimtab.schema import Checker
 from trimtab.schema.plain import PlainBodies
 from trimtab.serve.wire import predict_request
-from trimtab.telemetry import Metrics
+from trimtab.telemetry import STAGES, Metrics
 from trimtab.testing import FakeClock, MemoryJournal
 from trimtab.types import (
     Arm,
@@ -178,11 +179,14 @@ class Board:
         return self.model
 
 
-def flow(board: Board) -> tuple[PredictFlow, MemoryJournal]:
+def flow(
+    board: Board, clock: FakeClock | None = None, metrics: Metrics | None = None
+) -> tuple[PredictFlow, MemoryJournal]:
     journal, ids = MemoryJournal(), iter(range(10**9))
     made = PredictFlow(
         board=board, assign=Router().assign, unit=unit_hash, isolate=Isolation(limit=2).run,
-        journal=journal, new_id=lambda: f"p{next(ids)}", clock=FakeClock(), metrics=Metrics(),
+        journal=journal, new_id=lambda: f"p{next(ids)}", clock=clock or FakeClock(),
+        metrics=metrics or Metrics(),
         max_future_seconds=300.0,
     )  # fmt: skip
     return made, journal
@@ -202,7 +206,7 @@ def test_rows_answered_together_are_answered_and_recorded_as_each_alone(
 ) -> None:
     together, journal = flow(board := Board(strategy, share))
     plain = [PlainRow(values=(x, y), key=key, began=FakeClock().monotonic()) for x, y, key in rows]
-    found = asyncio.run(together.plain(board.model, plain))
+    found = asyncio.run(together.plain(board.model, plain, 0.0))
     alone, expected = flow(board)
     for at, ((x, y, key), answer) in enumerate(zip(rows, found, strict=True)):
         features = {"x": x, "y": y} if y is not None else {"x": x}
@@ -218,5 +222,49 @@ def test_rows_answered_together_are_answered_and_recorded_as_each_alone(
 def test_where_the_model_fails_each_is_to_be_asked_alone_and_nothing_is_recorded() -> None:
     together, journal = flow(board := Board("champion_only", 0))
     rows = [PlainRow(values=(x, 1.0), key=None, began=0.0) for x in (0.5, 9.0, 0.25)]
-    assert asyncio.run(together.plain(board.model, rows)) == ["p0", "p1", "p2"]
+    assert asyncio.run(together.plain(board.model, rows, 0.0)) == ["p0", "p1", "p2"]
     assert [] == journal.records
+
+
+class Ticking(FakeClock):
+    """A clock on which a second passes whenever it is asked."""
+
+    def monotonic(self) -> float:
+        self.advance(1.0)
+        return super().monotonic()
+
+
+@pytest.mark.parametrize("way", ["together", "alone", "several"])
+def test_stages_are_timed_whichever_way_rows_go(way: str) -> None:
+    metrics = Metrics()
+    metrics.gather(lambda _: None, (later := list[Callable[[], None]]()).append)
+    asked, _ = flow(board := Board("champion_only", 0), Ticking(), metrics)
+    if way == "together":
+        rows = [PlainRow(values=(x, 1.0), key=None, began=0.0) for x in (0.5, 0.25)]
+        asyncio.run(asked.plain(board.model, rows, began=-8.0))
+    else:
+        row = RowRequest(features={"x": 0.5, "y": 1.0})
+        request = PredictRequest(rows=(row,) if way == "alone" else (row, row, row))
+        asyncio.run(asked.predict("m", request, began=-8.0))
+    for call in later:
+        call()
+    requests, value = 2.0 if way == "together" else 1.0, metrics.registry.get_sample_value
+    for stage in STAGES:
+        labels = {"model": "m", "stage": stage}
+        assert value("ml_request_stage_seconds_count", labels) == requests
+        seconds = value("ml_request_stage_seconds_sum", labels)
+        assert seconds is not None
+        assert (seconds > 8 * requests) == (stage == "validate")
+        assert seconds >= requests
+    batches = value("ml_batch_rows_sum", {"model": "m"})
+    assert batches == (requests if way == "together" else None)
+
+
+def test_what_is_refused_has_no_stages() -> None:
+    metrics = Metrics()
+    asked, _ = flow(Board("champion_only", 0), metrics=metrics)
+    with pytest.raises(InvalidRow):
+        asyncio.run(asked.predict("m", PredictRequest(rows=(RowRequest(features={"y": 1.0}),))))
+    assert metrics.registry.get_sample_value(
+        "ml_request_stage_seconds_count", {"model": "m", "stage": "validate"}
+    ) in {None, 0.0}

@@ -153,9 +153,14 @@ class DataPlane:
         return await self._predicted(model, "", _TENSORS, work, failed)
 
     async def predicted(
-        self, model: str, asked: AskedTensors, signature: Signature, deadline: str
+        self,
+        model: str,
+        asked: AskedTensors,
+        signature: Signature,
+        deadline: str,
+        began: float | None = None,
     ) -> PredictAnswer:
-        """The answer to tensors, once their outputs are known to be there.
+        """The answer to tensors, once their outputs are known to be there; ``began`` is when they began to be read.
 
         Raises:
             TrimtabError: as flow 1 does.
@@ -163,7 +168,7 @@ class DataPlane:
         check_outputs(asked, signature)
         request = wire.within(asked.request, deadline)
         self._turnstile.in_time(request.deadline_ms)
-        return await self._flow.predict(model, request)
+        return await self._flow.predict(model, request, began)
 
     async def features(
         self, model: str, body: bytes, content_type: str = JSON, deadline: str = ""
@@ -243,18 +248,20 @@ class DataPlane:
     async def _predict(
         self, model: str, body: bytes, content_type: str, deadline: str, named: str | None
     ) -> Reply:
+        began = self._clock.monotonic()
         if content_type.startswith(ARROW):
             from trimtab.serve.arrow import arrow_reply, arrow_request
 
             batch = wire.within(arrow_request(body, self._config.max_rows), deadline)
             self._turnstile.in_time(batch.deadline_ms)
-            return Reply(200, arrow_reply(await self._flow.predict(model, batch)), ARROW)
+            answer = await self._flow.predict(model, batch, began)
+            return Reply(200, arrow_reply(answer), ARROW)
         asked, columnar = wire.predict_request(body, self._config.max_rows)
         if named is not None:
             asked = wire.named(asked, named)
         asked = wire.within(asked, deadline)
         self._turnstile.in_time(asked.deadline_ms)
-        answer: PredictAnswer = await self._flow.predict(model, asked)
+        answer = await self._flow.predict(model, asked, began)
         if columnar:
             return Reply(200, _encode(wire.in_columns(answer, provenance=asked.provenance)))
         return Reply(200, _encode(answer))
@@ -268,9 +275,10 @@ class DataPlane:
     async def _infer(
         self, model: str, body: bytes, version: int | None, header_length: int | None, deadline: str
     ) -> Reply:
+        began = self._clock.monotonic()
         signature = self._live(model).champion.signature
         asked = infer_request(body, header_length, signature, version, self._config.max_rows)
-        answer = await self.predicted(model, asked, signature, deadline)
+        answer = await self.predicted(model, asked, signature, deadline, began)
         content, length = infer_reply(told_of(answer, asked, signature))
         if length is None:
             return Reply(200, content)
@@ -279,11 +287,12 @@ class DataPlane:
     async def _invocations(
         self, model: str, body: bytes, content_type: str, deadline: str
     ) -> Reply:
+        began = self._clock.monotonic()
         signature = self._live(model).champion.signature
         rows = invocation_request(body, content_type, signature, self._config.max_rows)
         asked = wire.within(rows, deadline)
         self._turnstile.in_time(asked.deadline_ms)
-        answer = await self._flow.predict(model, asked)
+        answer = await self._flow.predict(model, asked, began)
         return Reply(200, _encode(invocation_reply(answer, signature)))
 
     async def _receive(self, model: str, body: bytes) -> Reply:

@@ -68,20 +68,25 @@ class PlainPredictions:
         if read is None or not live.plain or not self._turnstile.let_in(len(sent)):
             return [_ALONE] * len(sent)
         try:
+            began = self._clock.monotonic()
             rows = [_row(read(body), began) for body, began in sent]
-            answers = iter(await self._answers(live, [row for row in rows if row is not None]))
+            answers = iter(
+                await self._answers(live, [row for row in rows if row is not None], began)
+            )
         finally:
             self._turnstile.leave(len(sent))
         return [_ALONE if row is None else next(answers) for row in rows]
 
-    async def _answers(self, live: LiveModel, rows: Sequence[PlainRow]) -> Sequence[Reply | Alone]:
+    async def _answers(
+        self, live: LiveModel, rows: Sequence[PlainRow], began: float
+    ) -> Sequence[Reply | Alone]:
         """What becomes of plain rows, counted where they are answered."""
         if not rows:
             return ()
         model, meters = live.route.model, self._meters
         status = 500  # what the server answers when anything but an error of ours is raised
         try:
-            answers = await self._flow.plain(live, rows)
+            answers = await self._flow.plain(live, rows, began)
             status = 200
         except TrimtabError as error:
             refused = failure(error)

@@ -37,7 +37,10 @@ class Flow:
         self.asked: list[Sequence[PlainRow]] = []
         self.error = error
 
-    async def plain(self, _: LiveModel, rows: Sequence[PlainRow]) -> Sequence[PredictAnswer | str]:
+    async def plain(
+        self, _: LiveModel, rows: Sequence[PlainRow], began: float
+    ) -> Sequence[PredictAnswer | str]:
+        assert began == 0.0
         self.asked.append(rows)
         if self.error is not None:
             raise self.error
