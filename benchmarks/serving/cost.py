@@ -51,11 +51,11 @@ Ask = Callable[[Sequence[bytes]], float]
 
 
 class AtHand(Turns):
-    """Turns that end when told; what can wait is done between them."""
+    """Turns that end when told; what can wait is done between them, when it is due."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.due: list[Callable[[], None]] = []
+        self._due: list[tuple[float, Callable[[], None]]] = []
 
     def _end_soon(self) -> None: ...
 
@@ -63,9 +63,13 @@ class AtHand(Turns):
         while self._calls or self._waiting or self._replies:
             self.end()
 
-    def sometimes(self, _: float, call: Callable[[], None]) -> None:
+    def sometimes(self, seconds: float, call: Callable[[], None]) -> None:
         """As the loop calls something later."""
-        self.due.append(call)
+        self._due.append((time.perf_counter() + seconds, call))
+
+    def do_what_is_due(self) -> None:
+        while self._due and self._due[0][0] <= time.perf_counter():
+            self._due.pop(0)[1]()
 
 
 class Wire:
@@ -114,7 +118,7 @@ class NoMetrics(Metrics):
     def counter(self, *_: object, **__: object) -> Callable[[float], None]:
         return _nothing
 
-    observer = setter = counter
+    observer = setter = stages = counter
 
 
 def _nothing(*_: float) -> None:
@@ -205,8 +209,7 @@ def opened(
         for client in far:
             if not client.recv(65_536).startswith(b"HTTP/1.1 200"):
                 raise SystemExit("A request was not answered.")
-        while turns.due:
-            turns.due.pop()()
+        turns.do_what_is_due()
         return seconds
 
     return ask, serving.board.live(model)
