@@ -5,6 +5,7 @@ There are two ways, with the same arithmetic: one row of plain values, and many 
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -56,6 +57,7 @@ class Rows:
         if set(slots) != set(range(self._slots)):
             raise _malformed("code slots")
         self._texts = any(text)
+        self._pack = struct.Struct(f"{len(text)}d").pack
         order = _Order(tuple(text), slots)
         bound = [order.bind(op, self._registers) for op in program.operations]
         self._many = tuple(many for _, many in bound)
@@ -123,7 +125,15 @@ class Rows:
         """
         if self._texts or len(rows) == 1:
             return np.concatenate([self.one(row) for row in rows])
-        return self.matrix(np.array(rows, dtype=np.float64).T, len(rows))
+        return self.matrix(self._numbers(rows).T, len(rows))
+
+    def _numbers(self, rows: Sequence[Sequence[Scalar]]) -> FloatArray:
+        """Rows of numbers as an array, by the way that is short where nothing is missing."""
+        try:
+            packed = b"".join([self._pack(*row) for row in rows])
+        except struct.error:
+            return np.array(rows, dtype=np.float64)
+        return np.frombuffer(packed).reshape(len(rows), -1)
 
 
 class _Order:
