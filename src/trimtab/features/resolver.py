@@ -300,9 +300,8 @@ def _step(fills: Sequence[Fill], now: float) -> tuple[list[Fill], float]:
 
 def _counted(answers: Sequence[Resolved]) -> Mapping[str, int]:
     """How many rows have which sources."""
-    if len(answers) == 1:
-        return {answers[0].sources: 1}
-    return Counter(map(_sources, answers))
+    alike = set(map(_sources, answers))
+    return {alike.pop(): len(answers)} if len(alike) == 1 else Counter(map(_sources, answers))
 
 
 def _all_numbers(row: Sequence[Scalar]) -> bool:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
@@ -86,7 +85,7 @@ class PlainFeatures:
         """What becomes of plain rows, counted where they are answered."""
         if not rows or live.each is None:
             return ()
-        model, statuses = live.route.model, Counter({500: len(rows)})
+        model, statuses = live.route.model, {500: len(rows)}
         try:
             found = await live.each(
                 [row.values for row in rows],
@@ -95,7 +94,9 @@ class PlainFeatures:
                 live.feature_deadline_ms,
             )
             replies = _replies(live, rows, found)
-            statuses = Counter([reply.status for reply in replies])
+            statuses = {}
+            for reply in replies:
+                statuses[reply.status] = statuses.get(reply.status, 0) + 1
         finally:
             for status, requests in statuses.items():
                 self._meters.answered(model, status, requests)

@@ -265,7 +265,7 @@ class Links:
         loop = asyncio.get_running_loop()
         best: Link | None = None
         for link in self._links:
-            if not link.usable(loop) or link.overdue(self._seconds):
+            if not link.usable(loop) or (link.pending and link.overdue(self._seconds)):
                 self._forget(link)
             elif best is None or link.pending < best.pending:
                 best = link
