@@ -56,11 +56,15 @@ def half(folder: Path, model: str, sent: Path, seconds: str) -> None:
     server = served(folder, model, sent, {})
     try:
         peak = loaded(server.asked, 16, seconds)["per_second"]
+        began = cpu_seconds(server.process.pid)
         found = paced(server.asked, 64, seconds, peak / 2)
+        found["util"] = (cpu_seconds(server.process.pid) - began) / (float(seconds) + 1)
     finally:
         stopped(server.process)
     print(f"\n{model}, half of a peak of {peak:,.0f}/s: p50 {found['p50_ms']:.2f} ms, p99 "
-          f"{found['p99_ms']:.2f} ms: {found['p99_ms'] / found['p50_ms']:.1f} x", flush=True)  # fmt: skip
+          f"{found['p99_ms']:.2f} ms: {found['p99_ms'] / found['p50_ms']:.1f} x; the worker took {found['util']:.0%} of"
+          f" its core. Of the generator: p99 of how late it sent {found['late_p99_ms']:.2f} ms, from then on p99"
+          f" {found['sent_p99_ms']:.2f} ms; it waited for its core {found['held_up']:.1%} of the time.", flush=True)  # fmt: skip
 
 
 def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:

@@ -3,8 +3,10 @@
 Requests are due at a fixed rate whatever the server does; each takes an idle connection, up to so many. After a
 refusal a connection stays idle for RETRY_AFTER seconds, 0 if not given: a client that does as it is told.
 Latencies count from when a request was due. Prints a line of JSON: answers and refusals (503) a second,
-latencies of answers in milliseconds, requests that found no connection (``starved``), the time after which all
-answers of a tenth of a second took less than 50 ms (``settled_s``), and the share of a core that it took.
+latencies of answers in milliseconds, also from when they were sent (``sent_p99_ms``), how late that was (``late_p99_ms``) and for
+which part of the time this process waited for its core (``held_up``), requests that found no connection
+(``starved``), the time after which all answers of a tenth of a second took less than 50 ms (``settled_s``), and the
+share of a core that it took.
 """
 
 from __future__ import annotations
@@ -13,6 +15,7 @@ import asyncio
 import json
 import sys
 import time
+from collections.abc import Sequence
 from itertools import cycle
 from pathlib import Path
 from typing import cast
@@ -27,13 +30,13 @@ class Connection(asyncio.Protocol):
     def __init__(self, load: Load) -> None:
         self._load = load
         self._buffer = b""
-        self._due = 0.0
+        self._due = self._sent = 0.0
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
 
     def ask(self, request: bytes, due: float) -> None:
-        self._due = due
+        self._due, self._sent = due, time.perf_counter()
         self.transport.write(request)
 
     def data_received(self, data: bytes) -> None:
@@ -46,7 +49,7 @@ class Connection(asyncio.Protocol):
         if len(self._buffer) < head + 4 + length:
             return
         status, self._buffer = self._buffer[9:12], b""
-        if self._load.answered(status, self._due):
+        if self._load.answered(status, self._due, self._sent):
             self._load.idle.append(self)
         else:
             asyncio.get_running_loop().call_later(
@@ -65,15 +68,15 @@ class Load:
         self._port, self._most = port, most
         self._requests = cycle(requests)
         self.idle: list[Connection] = []
-        self.taken: list[tuple[float, float]] = []
+        self.taken: list[tuple[float, float, float]] = []
         self.until_refused: list[float] = []
         self.refused = self.starved = self.other = self.open = 0
 
-    def answered(self, status: bytes, due: float) -> bool:
+    def answered(self, status: bytes, due: float, sent: float) -> bool:
         """Note an answer; whether its connection may ask again at once."""
         now = time.perf_counter()
         if status == b"200":
-            self.taken.append((now, now - due))
+            self.taken.append((now, now - due, now - sent))
         elif status == b"503":
             self.refused += 1
             self.until_refused.append(now - due)
@@ -95,6 +98,7 @@ class Load:
             )
             self.idle.append(connection)
         self.open = self._most
+        self._held_up = core_wait_seconds()
         began, sent = time.perf_counter(), 0
         while (now := time.perf_counter()) - began < seconds:
             while sent < (now - began) * rate:
@@ -108,10 +112,10 @@ class Load:
         self.show(began, seconds)
 
     def show(self, began: float, seconds: float) -> None:
-        when = np.array([at - began for at, _ in self.taken])
-        ms = np.array([took for _, took in self.taken]) * 1e3
+        when = np.array([at - began for at, _, _ in self.taken])
+        ms = np.array([took for _, took, _ in self.taken]) * 1e3
+        since_sent = np.array([took for _, _, took in self.taken]) * 1e3
         slow = when[ms > CALM_MS]
-        p50, p99 = np.percentile(ms, [50, 99]) if len(ms) else (0.0, 0.0)
         print(
             json.dumps(
                 {
@@ -119,14 +123,28 @@ class Load:
                     "refused_per_second": self.refused / seconds,
                     "starved": self.starved,
                     "other": self.other,
-                    "refused_p99_ms": float(np.percentile(self.until_refused or [0.0], 99)) * 1e3,
-                    "p50_ms": float(p50),
-                    "p99_ms": float(p99),
+                    "refused_p99_ms": percentile(self.until_refused, 99) * 1e3,
+                    "p50_ms": percentile(ms, 50),
+                    "p99_ms": percentile(ms, 99),
+                    "sent_p50_ms": percentile(since_sent, 50),
+                    "sent_p99_ms": percentile(since_sent, 99),
+                    "late_p99_ms": percentile(ms - since_sent, 99),
+                    "held_up": (core_wait_seconds() - self._held_up) / seconds,
                     "settled_s": float(slow.max()) if len(slow) else 0.0,
                     "busy": time.process_time() / (time.perf_counter() - began),
                 }
             )
         )
+
+
+def percentile(found: Sequence[float], percent: float) -> float:
+    """A percentile, 0 of nothing."""
+    return float(np.percentile(found, percent)) if len(found) else 0.0
+
+
+def core_wait_seconds() -> float:
+    """How long this process has waited for its core while others ran on it."""
+    return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
 
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ class Journal:
         self._named_ms = max(self._named_ms, int(self._clock.now() * 1000))
         name = f"{self._named_ms:013d}-{self._writer}-{self._number:06d}{SUFFIX}"
         self._number += 1
-        self._segment = Segment(self._directory / name)
+        self._segment = Segment(self._directory / name, self._config.segment_bytes)
         self._begun = wall_time
         if old is not None:
             self._syncer.retire(old)

@@ -1,68 +1,57 @@
-"""The watcher's place behind the workers: it runs where nobody else wants to, unless it falls behind.
+"""The watcher's place behind the workers: it runs where nobody else wants to, unless that is next to never.
 
 A worker that wakes for a request waits until whoever runs on its core has had its slice, which is
 milliseconds. Threads of the idle policy are preempted at once instead, but get next to nothing of a core that is always
-wanted. So they have that policy only as long as each piece of their work is done within a second.
+wanted. So they have that policy only as long as the work gets a twentieth of the time in which it could run.
 """
 
 from __future__ import annotations
 
 import os
 import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
-LATE_SECONDS = 1.0
-"""A piece of work that takes longer waits for processor time: a tick takes a tenth of that."""
+LEAST_RATIO = 0.05
+"""Of the time in which the work runs or waits for a core; the usual policy gives twice as much on a core that is always wanted."""
 
-HURRIED_SECONDS = 5.0
-"""How long the usual policy then lasts at least."""
+MOST_CREDIT_SECONDS = 0.05
+"""What the work may have been given above that, or below, and be remembered: a second of waiting."""
 
 LOOK_SECONDS = 0.1
 
 Schedule = Callable[[int, bool], None]
 """Gives a thread, by its number, the idle policy or the usual one."""
 
+Spent = Callable[[], tuple[float, float]]
+"""For how many seconds a thread has run so far, and for how many it waited for a core."""
+
 
 class Calm:
-    """Chooses the policy of a process's threads by whether its work keeps pace.
+    """Chooses the policy of a process's threads by what its work gets of the cores.
 
     Args:
         schedule: Sets the policy of a thread.
         threads: The numbers of the threads now.
-        monotonic: Seconds that never go back.
+        spent: Of the thread that does the work.
     """
 
     def __init__(
         self,
         schedule: Schedule,
         threads: Callable[[], set[int]],
-        monotonic: Callable[[], float] = time.monotonic,
+        spent: Spent,
     ) -> None:
         self._schedule = schedule
         self._threads = threads
-        self._monotonic = monotonic
-        self._began: float | None = None
-        self._hurried_until = 0.0
+        self._spent = spent
+        self._before = spent()
+        self._credit = 0.0
         self._known: dict[int, bool] = {}
-
-    @contextmanager
-    def working(self) -> Iterator[None]:
-        """Around a piece of work that somebody waits for."""
-        self._began = self._monotonic()
-        try:
-            yield
-        finally:
-            self._began = None
 
     def look(self) -> None:
         """Give each thread the policy that is right now."""
-        now, began = self._monotonic(), self._began
-        if began is not None and now - began > LATE_SECONDS:
-            self._hurried_until = now + HURRIED_SECONDS
-        calm, threads = now >= self._hurried_until, self._threads()
+        calm, threads = self._gets_enough(), self._threads()
         for thread in threads:
             if self._known.get(thread) != calm:
                 self._schedule(thread, calm)
@@ -73,15 +62,27 @@ class Calm:
         while not stop.wait(LOOK_SECONDS):
             self.look()
 
+    def _gets_enough(self) -> bool:
+        spent = self._spent()
+        ran, waited = (now - before for now, before in zip(spent, self._before, strict=True))
+        credit = self._credit + ran - LEAST_RATIO * (ran + waited)
+        self._before = spent
+        self._credit = min(max(credit, -MOST_CREDIT_SECONDS), MOST_CREDIT_SECONDS)
+        return self._credit >= 0
 
-@contextmanager
-def calm_process(stop: threading.Event) -> Iterator[Calm]:
-    """Keep this process calm, where the system knows the policy and lets go of it again."""
-    calm = Calm(set_policy, other_threads)
-    keeper = threading.Thread(target=calm.run, args=(stop,), name="calm", daemon=True)
-    if may_return():
-        keeper.start()
-    yield calm
+
+def keep_calm(stop: threading.Event) -> None:
+    """Keep this process calm, whose work this thread does, where the system knows the policy and lets go of it again."""
+    told = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    if told.exists() and may_return():
+        calm = Calm(set_policy, other_threads, lambda: spent_by(told))
+        threading.Thread(target=calm.run, args=(stop,), name="calm", daemon=True).start()
+
+
+def spent_by(told: Path) -> tuple[float, float]:
+    """For how many seconds a thread has run, and has waited for a core, as its ``schedstat`` says in nanoseconds."""
+    ran, waited, _ = told.read_text().split()
+    return int(ran) / 1e9, int(waited) / 1e9
 
 
 def may_return() -> bool:

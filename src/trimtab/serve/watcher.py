@@ -14,7 +14,7 @@ from pathlib import Path
 from types import FrameType
 
 from trimtab.errors import Conflict, TrimtabError
-from trimtab.serve.calm import Calm, calm_process
+from trimtab.serve.calm import keep_calm
 from trimtab.serve.child import Child, run
 from trimtab.serve.shadow import ShadowKeeper
 from trimtab.telemetry import Event, Metrics
@@ -69,8 +69,9 @@ def watch(
     and at most 2 s: more is read at once then, and what a tick costs whatever it reads counts for less. A
     backlog is read without. A thread compacts and trims the journal meanwhile.
     """
-    with kept_up(deployment, metrics, stop), calm_process(stop) as calm:
-        _tick_until(stop, deployment, metrics, shadow, calm)
+    keep_calm(stop)
+    with kept_up(deployment, metrics, stop):
+        _tick_until(stop, deployment, metrics, shadow)
 
 
 def _tick_until(
@@ -78,7 +79,6 @@ def _tick_until(
     deployment: Deployment,
     metrics: Metrics,
     shadow: ShadowKeeper | None,
-    calm: Calm,
 ) -> None:
     pause = deployment.config.watch.poll_ms / 1e3
     leadership = Leadership(deployment.state, holder_of(deployment.dir), deployment.clock)
@@ -88,15 +88,14 @@ def _tick_until(
     while not stop.is_set():
         began = time.monotonic()
         try:
-            with calm.working():
-                leads = leadership.lead()
-                if leads or shared:
-                    watching = watching or (
-                        Watching.open(deployment, metrics, leadership.holds)
-                        if shared
-                        else Watching.open(led, metrics)
-                    )
-                    records = _work(watching, shadow, deliver=leads)
+            leads = leadership.lead()
+            if leads or shared:
+                watching = watching or (
+                    Watching.open(deployment, metrics, leadership.holds)
+                    if shared
+                    else Watching.open(led, metrics)
+                )
+                records = _work(watching, shadow, deliver=leads)
             if not (leads or shared):
                 told = told or _tell_not_counted()
                 watching = None

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import gc
 import os
+import resource
 import socket
 import sys
 import time
@@ -41,6 +43,8 @@ from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import Serving
 
 MEMORY_SECONDS = 5.0
+OTHER_FILES = 100
+"""Room for what a worker has open beside its connections."""
 
 
 def build(
@@ -122,6 +126,16 @@ def _freeze() -> None:
     gc.freeze()
 
 
+def make_room(files: int) -> None:
+    """Have room for so many open files from the start, as far as the limit allows.
+
+    The kernel doubles the table in which they stand as connections come, and then a process with threads waits for all cores: for
+    ten milliseconds and more, in which nobody is answered.
+    """
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    os.close(fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, min(files, soft - 1)))
+
+
 def _later(seconds: float, call: Callable[[], None]) -> object:
     return asyncio.get_running_loop().call_later(seconds, call)
 
@@ -153,6 +167,7 @@ async def _rpc(
 def serve(child: Child, metrics: Metrics) -> None:
     """Run until the supervisor says stop or is gone."""
     config = child.config.serve
+    make_room(config.max_connections + OTHER_FILES)
     most = min(MOST_WAITING, config.max_in_flight)
     turns = Turns(most)
     turnstile = Turnstile(config, time.monotonic, metrics, turns.soon)

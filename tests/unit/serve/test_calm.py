@@ -4,48 +4,88 @@ from __future__ import annotations
 
 import os
 import threading
+from pathlib import Path
 
 from trimtab.serve.calm import (
-    HURRIED_SECONDS,
-    LATE_SECONDS,
+    LEAST_RATIO,
+    MOST_CREDIT_SECONDS,
     Calm,
     may_return,
     other_threads,
     set_policy,
+    spent_by,
 )
-from trimtab.testing import FakeClock
 
 
-def test_threads_are_calm_until_a_piece_of_work_takes_too_long_and_again_later() -> None:
-    clock, threads, told = FakeClock(), {1}, list[tuple[int, bool]]()
-    calm = Calm(lambda thread, idle: told.append((thread, idle)), lambda: threads, clock.monotonic)
-    calm.look()
-    calm.look()
-    assert told == [(1, True)]
-    with calm.working():
-        clock.advance(LATE_SECONDS)
+class Work:
+    """A thread's work on a core that others want, too.
+
+    Args:
+        calm: What the idle policy gives it of the core.
+    """
+
+    def __init__(self, calm: float) -> None:
+        self.ran = self.waited = 0.0
+        self.given = calm
+        self._calm = calm
+        self.policies: list[bool] = []
+
+    def spent(self) -> tuple[float, float]:
+        return self.ran, self.waited
+
+    def schedule(self, _: int, idle: bool) -> None:
+        self.policies.append(idle)
+        self.given = self._calm if idle else 2 * LEAST_RATIO
+
+    def wanted(self, seconds: float) -> None:
+        self.ran += seconds * self.given
+        self.waited += seconds * (1 - self.given)
+
+
+def test_on_a_core_that_is_always_wanted_the_work_gets_its_twentieth() -> None:
+    work = Work(calm=0.003)
+    calm = Calm(work.schedule, lambda: {1}, work.spent)
+    for _ in range(1_000):
+        work.wanted(0.1)
         calm.look()
-        assert told == [(1, True)]
-        clock.advance(0.1)
-        threads.add(2)
+    assert abs(work.ran - 100 * LEAST_RATIO) <= 2 * MOST_CREDIT_SECONDS
+
+
+def test_as_soon_as_it_gets_that_without_it_is_calm_again_however_long_it_takes() -> None:
+    work = Work(calm=0.003)
+    calm = Calm(work.schedule, lambda: {1}, work.spent)
+    for _ in range(100):
+        work.wanted(0.1)
         calm.look()
-        assert sorted(told[1:]) == [(1, False), (2, False)]
-    clock.advance(HURRIED_SECONDS - 0.1)
-    calm.look()
-    assert len(told) == 3
-    clock.advance(0.1)
-    calm.look()
-    assert sorted(told[3:]) == [(1, True), (2, True)]
+    work._calm = 2 * LEAST_RATIO
+    work.policies.clear()
+    for _ in range(1_000):
+        work.wanted(0.1)
+        calm.look()
+    assert work.policies in ([], [True])
 
 
-def test_a_pause_between_pieces_of_work_is_not_late() -> None:
-    clock, told = FakeClock(), list[bool]()
-    calm = Calm(lambda _, idle: told.append(idle), lambda: {1}, clock.monotonic)
-    with calm.working():
-        clock.advance(0.5)
-    clock.advance(100.0)
+def test_each_new_thread_gets_the_policy_that_is_right_now() -> None:
+    threads, told = {1}, list[tuple[int, bool]]()
+    work = Work(calm=0.0)
+    calm = Calm(lambda thread, idle: told.append((thread, idle)), lambda: threads, work.spent)
     calm.look()
-    assert told == [True]
+    threads.add(2)
+    calm.look()
+    assert told == [(1, True), (2, True)]
+    work.wanted(0.1)
+    threads.add(3)
+    calm.look()
+    assert sorted(told[2:]) == [(1, False), (2, False), (3, False)]
+
+
+def test_what_a_thread_was_given_is_read_where_the_system_tells_it() -> None:
+    path = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
+    before = spent_by(path)
+    sum(range(200_000))
+    ran, waited = spent_by(path)
+    assert 0 < before[0] < ran
+    assert 0 <= before[1] <= waited
 
 
 def test_a_threads_policy_is_set_and_taken_back_where_that_is_allowed() -> None:
