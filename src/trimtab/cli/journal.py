@@ -15,6 +15,7 @@ from msgspec import structs
 from rich.console import Console
 
 from trimtab.cli.session import FAILED_STATUS, Session, command
+from trimtab.errors import NotFound
 from trimtab.record.table import withheld_names
 from trimtab.record.verify import SegmentReport, verify, verify_parts
 from trimtab.telemetry import Metrics
@@ -52,6 +53,12 @@ def verify_journal(session: Session) -> int:
     Needs no database. The exit status is 1 if anything is damaged.
     """
     directory = journal_dir(session.config())
+    if not directory.is_dir():
+        raise NotFound(
+            f"There is no journal at {directory}.",
+            code="no_journal",
+            hint="Choose the state directory with --state. The first prediction begins a journal.",
+        )
     reports, parts = list(verify(directory)), list(verify_parts(directory))
     both = [*reports, *parts]
     damaged = sum(spot.end - spot.start for one in both for spot in one.damage)

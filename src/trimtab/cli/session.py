@@ -128,17 +128,22 @@ def _guard(session: Session, run: Callable[[], object]) -> None:
     except (click.ClickException, click.exceptions.Exit, click.Abort):
         raise
     except Exception as error:  # noqa: BLE001 - the command line's edge: no trace without a word
-        traceback.print_exc()
-        _complain(
-            session,
-            "unexpected",
-            f"{type(error).__name__}: {error}",
-            "This is a defect in Trimtab or a plugin; the lines above show where.",
-            None,
-        )
+        _unforeseen(session, error)
         sys.exit(FAILED_STATUS)
     if isinstance(status, int) and status:
         sys.exit(status)
+
+
+def _unforeseen(session: Session, error: Exception) -> None:
+    """Say what is wrong with a file, or show where the defect is."""
+    if isinstance(error, OSError) and error.filename is not None:
+        hint = "Is the path right, may this account use it, and is there room?"
+        told = f"{error.filename} cannot be used: {error.strerror}."
+        _complain(session, "file_unusable", told, hint, None)
+        return
+    traceback.print_exception(error)
+    hint = "This is a defect in Trimtab or a plugin; the lines above show where."
+    _complain(session, "unexpected", f"{type(error).__name__}: {error}", hint, None)
 
 
 def _complain(session: Session, code: str, message: str, hint: str, path: str | None) -> None:

@@ -6,6 +6,7 @@ supervisor dies, however it dies, the pipe closes and the children stop.
 
 from __future__ import annotations
 
+import errno
 import logging
 import os
 import shutil
@@ -306,11 +307,7 @@ def _reserved(serve: ServeConfig) -> Iterator[int | None]:
         try:
             holder.bind((serve.host, serve.grpc_port))
         except OSError as refused:
-            raise Unavailable(
-                f"Cannot listen on {serve.host}:{serve.grpc_port}: {refused.strerror}.",
-                code="address_in_use",
-                hint="Choose another grpc_port of [serve], or 0 for any free one.",
-            ) from refused
+            raise _deaf(serve.host, serve.grpc_port, refused, "grpc_port of [serve]") from refused
         yield holder.getsockname()[1]
 
 
@@ -323,10 +320,19 @@ def _listen(host: str, port: int) -> socket.socket:
         listener.listen(2048)
     except OSError as refused:
         listener.close()
-        raise Unavailable(
-            f"Cannot listen on {host}:{port}: {refused.strerror}.",
-            code="address_in_use",
-            hint="Choose another port with --port, or 0 for any free one.",
-        ) from refused
+        raise _deaf(host, port, refused, "port with --port") from refused
     listener.set_inheritable(True)
     return listener
+
+
+def _deaf(host: str, port: int, refused: OSError, setting: str) -> Unavailable:
+    """Why nobody can be heard at an address."""
+    told = f"Cannot listen on {host}:{port}: {refused.strerror}."
+    if refused.errno == errno.EADDRINUSE:
+        hint = f"Choose another {setting}, or 0 for any free one."
+        return Unavailable(told, code="address_in_use", hint=hint)
+    if refused.errno == errno.EACCES:
+        hint = f"Choose another {setting}: those below 1024 are not for every account."
+    else:
+        hint = "Choose a host with --host that is an address of this machine."
+    return Unavailable(told, code="address_unusable", hint=hint)

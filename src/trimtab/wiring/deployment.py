@@ -10,7 +10,7 @@ from pathlib import Path
 
 from trimtab import plugins
 from trimtab.config import AuthConfig, Config, ModelConfig
-from trimtab.errors import InvalidConfig, InvalidPlan, NotFound
+from trimtab.errors import InvalidConfig, InvalidPlan, NotFound, Unavailable
 from trimtab.features.versions import view_of
 from trimtab.models.registry import Registry
 from trimtab.models.trust import Trust
@@ -83,7 +83,14 @@ class Deployment:
         """
         clock = clock or SystemClock()
         folder = Path(config.state.dir).resolve()
-        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+        except OSError as refused:
+            raise Unavailable(
+                f"The state directory {folder} cannot be made: {refused.strerror}.",
+                code="state_unusable",
+                hint="Choose another with --state or dir of [state], or make it writable.",
+            ) from refused
         state = open_state(config.state.url or f"sqlite:///{folder / 'state.db'}", wait_seconds)
         blobs = open_blobs(config.state.artifacts, folder / "blobs")
         on_host = open_overrides(config)

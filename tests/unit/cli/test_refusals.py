@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pyarrow as pa
+import pytest
 from click.testing import CliRunner, Result
 from sklearn.linear_model import LogisticRegression
 
@@ -87,3 +88,30 @@ def test_a_plan_by_flags_needs_none_in_the_configuration_and_its_steps_their_rol
     status = CliRunner().invoke(cli, ["status", "m", "--config", config]).output
     assert "v1 → v2 running, step 1/2 at 10 %" in status
     assert "because" in status
+
+
+@pytest.mark.parametrize("asked", [["list"], ["serve"], ["doctor"], ["status", "--json"]])
+def test_a_state_directory_that_cannot_be_made(tmp_path: Path, asked: list[str]) -> None:
+    (tmp_path / "file").touch()
+    found = CliRunner().invoke(cli, [*asked, "--state", str(tmp_path / "file" / "state")])
+    assert 1 == found.exit_code
+    assert "file/state cannot be made: Not a directory." in found.output
+    assert "--state" in found.output
+    assert "defect" not in found.output
+
+
+def test_a_file_that_cannot_be_written_is_no_defect(tmp_path: Path) -> None:
+    config = configured(tmp_path)
+    two_versions(config)
+    (tmp_path / "file").touch()
+    out = str(tmp_path / "file" / "out.html")
+    found = CliRunner().invoke(cli, ["report", "m", "--out", out, "--config", config, "--json"])
+    assert 1 == found.exit_code
+    told = json.loads(found.output)["error"]
+    assert ("file_unusable", True) == (told["code"], "Not a directory" in told["message"])
+
+
+def test_a_journal_that_is_not_there_is_not_called_sound(tmp_path: Path) -> None:
+    found = CliRunner().invoke(cli, ["journal", "verify", "--state", str(tmp_path / "nowhere")])
+    assert 1 == found.exit_code
+    assert f"There is no journal at {tmp_path / 'nowhere' / 'journal'}." in found.output
