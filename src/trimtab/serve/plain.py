@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 import msgspec
 
-from trimtab.errors import NotFound, TrimtabError
+from trimtab.errors import TrimtabError
 from trimtab.predict import PredictFlow
 from trimtab.protocols import Clock, LiveModel
 from trimtab.serve.meters import Meters
@@ -62,7 +62,7 @@ class PlainPredictions:
         """
         try:
             live = self._live(model)
-        except NotFound:
+        except TrimtabError:
             return [_ALONE] * len(sent)
         read = live.champion.read
         if read is None or not live.plain or not self._turnstile.let_in(len(sent)):

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 import msgspec
 
-from trimtab.errors import InvalidRow, NotFound
+from trimtab.errors import InvalidRow, TrimtabError
 from trimtab.protocols import Clock, LiveModel, RowChecker
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import Turnstile
@@ -69,7 +69,7 @@ class PlainFeatures:
         """
         try:
             live = self._live(model)
-        except NotFound:
+        except TrimtabError:
             return [_ALONE] * len(sent)
         if live.each is None or not self._turnstile.let_in(len(sent)):
             return [_ALONE] * len(sent)

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
-from trimtab.errors import NotFound, TrimtabError
+from trimtab.errors import NotFound, TrimtabError, Unavailable
 from trimtab.protocols import EpochCell, LiveModel, StateStore
 from trimtab.rollout.epoch import EPOCH_BITS, epoch_of, generation_of
 from trimtab.rollout.host_rollback import Override, over
@@ -16,6 +16,15 @@ from trimtab.types import Route
 from trimtab.wiring.host_rollbacks import Overrides
 
 logger = logging.getLogger(__name__)
+
+Failed = Callable[[Route, TrimtabError, int | None], None]
+"""Takes a route whose champion cannot be loaded, why, and the version that answers in its place."""
+Loaded = Callable[[Iterable[str]], None]
+"""Takes models that are as they should be."""
+
+
+def _nobody(*_: object) -> None:
+    """Hears of it."""
 
 
 class LiveBoard:
@@ -63,7 +72,10 @@ class LiveBoard:
         self._rebuild = rebuild
         self._release = release
         self._overrides = overrides
+        self._failed: Failed = _nobody
+        self._loaded: Loaded = _nobody
         self._wait_for_state = wait_for_state
+        self._failures: dict[str, str] = {}
         self._tried = -1
         self._models: dict[str, LiveModel] = {}
         self._past: dict[tuple[str, int], LiveModel] = {}
@@ -73,14 +85,18 @@ class LiveBoard:
         self._switching = threading.Lock()
         self._loading = threading.Lock()
 
+    def tell(self, failed: Failed, loaded: Loaded) -> None:
+        """Say from now on what cannot be loaded, once a reason, and what can be again."""
+        self._failed, self._loaded = failed, loaded
+
     @property
     def epoch(self) -> int:
         """The epoch that is served; -1 before the first refresh."""
         return self._epoch
 
     def knows(self, model: str) -> bool:
-        """Whether a version of that model answers here."""
-        return model in self._models
+        """Whether a version of that model answers here, or should."""
+        return model in self._models or model in self._failures
 
     def models(self) -> tuple[LiveModel, ...]:
         """All that is live, by name."""
@@ -91,19 +107,30 @@ class LiveBoard:
 
         Raises:
             NotFound: no such model, or no version of it is deployed.
+            Unavailable: ``model_not_loaded``: it is deployed, and cannot be loaded.
         """
         mark = self._cell.read()
         if mark > self._mark and not self._switched(mark):
             self._stale()
         found = self._models.get(model)
         if found is None:
-            raise NotFound(
-                f"No model {model!r} is deployed.",
-                code="unknown_model",
-                hint=f"Deployed: {', '.join(sorted(self._models)) or 'none'}. "
-                "`trimtab deploy` deploys one.",
-            )
+            raise self._absent(model)
         return found
+
+    def _absent(self, model: str) -> TrimtabError:
+        """Why a model does not answer."""
+        if model in self._failures:
+            return Unavailable(
+                f"The model {model!r} is deployed, but cannot be loaded.",
+                code="model_not_loaded",
+                hint="It is tried again every second. `trimtab status` and the server's log say why.",
+            )
+        return NotFound(
+            f"No model {model!r} is deployed.",
+            code="unknown_model",
+            hint=f"Deployed: {', '.join(sorted(self._models)) or 'none'}. "
+            "`trimtab deploy` deploys one.",
+        )
 
     def _switched(self, mark: int) -> bool:
         """Switch to what is loaded already, once a mark; whether that was all there was to do."""
@@ -174,7 +201,10 @@ class LiveBoard:
         Raises:
             Unavailable: the state cannot be read.
         """
-        return not self._behind({})
+        if self._behind({}):
+            return False
+        self._recovered(())
+        return True
 
     def refresh(self) -> bool:
         """Re-read the truth, load what is new, then switch. Blocking; one at a time.
@@ -195,16 +225,30 @@ class LiveBoard:
             while behind := self._behind(built):
                 wanted = [route for route in behind if route not in failed]
                 if not wanted:
-                    return False
+                    break
                 for route in wanted:
                     try:
                         built[route.model] = self._build(route)
                     except TrimtabError as error:
                         failed.append(route)
-                        logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
-                            Event.ROUTES_FAILED, extra={"model": route.model, "reason": str(error)}
-                        )
-        return True
+                        self._note(route, error)
+        self._recovered(route.model for route in behind)
+        return not behind
+
+    def _note(self, route: Route, error: TrimtabError) -> None:
+        """Tell why a champion cannot be loaded, if that is new."""
+        reason = f"{route.champion}: {error}"
+        if self._failures.get(route.model) != reason:
+            self._failures[route.model] = reason
+            answers = self._models.get(route.model)
+            self._failed(route, error, None if answers is None else answers.route.champion)
+
+    def _recovered(self, behind: Iterable[str]) -> None:
+        """Tell of models that could not be loaded, and are no longer among those."""
+        gone = self._failures.keys() - set(behind)
+        self._failures = {name: why for name, why in self._failures.items() if name not in gone}
+        if gone:
+            self._loaded(gone)
 
     def _behind(self, built: Mapping[str, LiveModel]) -> list[Route]:
         """Switch to what is loaded, or was built and is still wanted; the routes that need more."""

@@ -44,6 +44,7 @@ from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.crashes import CrashNotes
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.recording import check_withheld, open_writer
+from trimtab.wiring.unloaded import UnloadedDesk
 from trimtab.wiring.views import applied_views, served_features
 
 logger = logging.getLogger(__name__)
@@ -302,6 +303,7 @@ class Serving:
     board: LiveBoard
     journal: JournalWriter
     stores: Mapping[str, Guard]
+    unloaded: UnloadedDesk
     _stale: threading.Event
     _listen: Callable[[Callable[[], None]], Callable[[], None]]
     _stopping: threading.Event = field(default_factory=threading.Event)
@@ -323,6 +325,7 @@ class Serving:
         guards = open_guards(deployment, metrics)
         router = open_router()
         crashes = CrashNotes(deployment.run_dir)
+        unloaded = UnloadedDesk(deployment, metrics)
         builder = ModelBuilder(deployment, guards, metrics, router, crashes, turn)
         board = LiveBoard(
             deployment.state,
@@ -336,6 +339,7 @@ class Serving:
             # A state in SQLite is on this host, so a request may wait for a read of it.
             wait_for_state=not config.state.url.startswith("postgres"),
         )
+        board.tell(unloaded.tell, unloaded.loaded)
         writer = journal or open_writer(deployment, metrics, turn)
         issuer = IdIssuer(deployment.id_seed(), clock)
         flow = PredictFlow(
@@ -351,11 +355,12 @@ class Serving:
             crashes=crashes,
         )
         desk = OutcomeDesk(deployment.state, issuer.issued, clock, metrics)
-        return cls(flow, desk, board, writer, guards, stale, deployment.state.listen)
+        return cls(flow, desk, board, writer, guards, unloaded, stale, deployment.state.listen)
 
     def start(self) -> None:
         """Load what is deployed, then follow the epoch until ``close``. Blocking."""
-        self.board.refresh()
+        if self.board.refresh():
+            self.unloaded.loaded(live.route.model for live in self.board.models())
         for name, work in (("epoch-follower", self._follow), ("model-loader", self._load)):
             threading.Thread(target=work, daemon=True, name=name).start()
         self._unlisten = self._listen(self._stale.set)

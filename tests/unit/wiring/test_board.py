@@ -11,7 +11,7 @@ from typing import Any, cast
 import pytest
 from msgspec.structs import replace
 
-from trimtab.errors import ModelFailure, NotFound, Unavailable
+from trimtab.errors import ModelFailure, NotFound, TrimtabError, Unavailable
 from trimtab.protocols import StateStore
 from trimtab.rollout.change import Change
 from trimtab.rollout.epoch import MmapEpoch
@@ -107,6 +107,43 @@ def test_a_model_that_cannot_be_loaded_keeps_its_old_version_and_holds_up_no_oth
     build.failing.clear()
     assert board.refresh()
     assert 2 == board.live("a").route.champion
+
+
+def test_what_cannot_be_loaded_is_told_once_a_reason_and_when_it_is_over(
+    state: StateStore, tmp_path: Path
+) -> None:
+    build, told = Builder(), list[object]()
+
+    def failed(route: Route, _: TrimtabError, answers: int | None) -> None:
+        told.append((route.model, route.champion, answers))
+
+    board = board_over(state, tmp_path, build, [])
+    board.tell(failed, lambda models: told.append({*models}))
+    build.failing |= {("a", 1), ("b", 2)}
+    for model in ("a", "b"):
+        deploy(state, model, 1)
+    for _ in range(3):
+        board.refresh()
+    assert [("a", 1, None)] == told
+    with pytest.raises(Unavailable) as absent:
+        board.live("a")
+    assert ("model_not_loaded", True) == (absent.value.code, board.knows("a"))
+
+    deploy(state, "b", 2)
+    for _ in range(2):
+        assert not board.refresh()
+    assert [("a", 1, None), ("b", 2, 1)] == told
+
+    build.failing.remove(("a", 1))
+    assert not board.refresh()
+    assert [{"a"}] == told[2:]
+    assert 1 == board.live("a").route.champion
+
+    deploy(state, "b", 1)
+    assert board.refresh()
+    assert [{"b"}] == told[3:]
+    assert board.switch()
+    assert 4 == len(told)
 
 
 def test_an_unknown_model_is_named_with_those_that_are_known(

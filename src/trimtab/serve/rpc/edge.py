@@ -72,7 +72,7 @@ class Service:
         """Whether a model, or a version of it, may be asked."""
         try:
             live_version(self.live(sent.name), sent.version)
-        except NotFound:
+        except (NotFound, Unavailable):
             return message("ModelReadyResponse")(ready=False)
         return message("ModelReadyResponse")(ready=True)
 
