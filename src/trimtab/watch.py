@@ -7,10 +7,11 @@ that was done about it commit together, so a watcher that dies changes no number
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import msgspec
+import numpy as np
 
 from trimtab.protocols import (
     Actor,
@@ -21,6 +22,7 @@ from trimtab.protocols import (
     StateTx,
     Windower,
 )
+from trimtab.recorded import Facts, Places, Recorded, recorded
 from trimtab.types import Alert, Matured, PredictionFacts, PredictionRecord, Verdict, Window
 from trimtab.windows import Batch
 
@@ -61,23 +63,26 @@ class Tick:
 
 Subjects = Callable[[StateTx], Sequence[Subject]]
 Notify = Callable[[StateTx, Sequence[Alert]], None]
-Facts = Callable[[PredictionRecord], PredictionFacts]
+FactsOf = Callable[[Recorded], Sequence[PredictionFacts]]
+
+_KEPT = (
+    "prediction_id", "model", "version", "rollout", "arm", "share", "unit", "event_time", "score",
+    "positive",
+)  # fmt: skip
 
 
 def plain_facts(record: PredictionRecord) -> PredictionFacts:
     """What the outcome join keeps of a prediction of any model."""
-    return PredictionFacts(
-        prediction_id=record.prediction_id,
-        model=record.model,
-        version=record.version,
-        rollout=record.rollout,
-        arm=record.arm,
-        share=record.share,
-        unit=record.unit,
-        event_time=record.event_time,
-        score=record.score,
-        positive=record.positive,
-        shares=record.shares or None,
+    return facts_of_all(recorded([record]))[0]
+
+
+def facts_of_all(records: Recorded) -> Facts:
+    """As ``plain_facts``, of many."""
+    nothing = [None] * len(records)
+    return Facts(
+        {name: records.cells(name) for name in _KEPT}
+        | dict.fromkeys(("outputs", "request_id", "segments"), nothing)
+        | {"shares": [shares or None for shares in records.cells("shares")]}
     )
 
 
@@ -108,7 +113,7 @@ class WatchFlow:
         subjects: Subjects,
         notify: Notify,
         batch_rows: int,
-        facts: Facts = plain_facts,
+        facts: FactsOf = facts_of_all,
         waits: Callable[[StateTx], bool] = nothing_waits,
     ) -> None:
         self._state = state
@@ -136,10 +141,13 @@ class WatchFlow:
 
     def _step(self, state: StateTx, *, ready: bool) -> Tick:
         offsets = state.watch.offsets()
-        read, behind = self._journal.read(offsets, self._batch_rows)
-        answers = [record for record in read if not record.shadow]
-        new = state.outcomes.index([self._facts(record) for record in answers])
-        records = Batch(_first(answers, new))
+        records_read, behind = self._journal.read(offsets, self._batch_rows)
+        read = recorded(records_read)
+        answered = np.flatnonzero(~read.shadowed)
+        answers = read.where(answered)
+        new = state.outcomes.index(self._facts(answers))
+        counted = answered[_first(answers, new)]
+        records = Batch(read.where(counted))
         matured = state.outcomes.take_matured(self._batch_rows)
         moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
         if not (records or matured or moved or ready or self._waits(state)):
@@ -147,7 +155,7 @@ class WatchFlow:
         verdicts: list[Verdict] = []
         alerts: list[Alert] = []
         subjects = self._restore(state)
-        shared = _Shared(records, _with_shadows(read, records), matured, state)
+        shared = _Shared(records, _with_shadows(read, records, counted), matured, state)
         for subject in subjects:
             found, told = _walk(subject, shared.windows(subject), state)
             verdicts += found
@@ -219,17 +227,21 @@ def _walk(
     return verdicts, alerts
 
 
-def _first(read: Sequence[PredictionRecord], new: frozenset[str]) -> Sequence[PredictionRecord]:
-    """Each new prediction once; a replayed or repeated id is not counted again."""
+def _first(read: Recorded, new: frozenset[str]) -> Places:
+    """The places of each new prediction once; a replayed or repeated id is not counted again."""
     if len(new) == len(read):
-        return read
-    first: Mapping[str, PredictionRecord] = {r.prediction_id: r for r in reversed(read)}
-    return [r for r in read if r.prediction_id in new and first[r.prediction_id] is r]
+        return np.arange(len(read))
+    first: dict[str, int] = {}
+    for at, prediction_id in enumerate(read.cells("prediction_id")):
+        if prediction_id in new:
+            first.setdefault(prediction_id, at)
+    return np.array(list(first.values()), dtype=np.int64)
 
 
-def _with_shadows(read: Sequence[PredictionRecord], records: Batch) -> Sequence[PredictionRecord]:
+def _with_shadows(read: Recorded, records: Batch, counted: Places) -> Batch:
     """What counts as an answer and what nobody was answered with, in the order of the journal."""
-    if not any(record.shadow for record in read):
+    if not read.shadowed.any():
         return records
-    counted = {id(record) for record in records}
-    return Batch([record for record in read if record.shadow or id(record) in counted])
+    chosen = read.shadowed.copy()
+    chosen[counted] = True
+    return Batch(read.where(chosen))

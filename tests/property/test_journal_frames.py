@@ -3,11 +3,18 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
+import msgspec
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from trimtab.record.frames import HEADER_BYTES, MAGIC, frame, scan
+from trimtab.record.reader import SegmentReader
+from trimtab.telemetry import Metrics
+from trimtab.types import PredictionRecord
 
 PAYLOADS = st.lists(st.binary(max_size=40) | st.just(MAGIC * 4), min_size=1, max_size=6)
 
@@ -102,3 +109,56 @@ def test_a_record_longer_than_a_read_is_whole(size: int, small: int) -> None:
         len(data),
         HEADER_BYTES + size,
     )
+
+
+def stored(number: int, wall_time: float) -> bytes:
+    return frame(msgspec.msgpack.encode(record(f"{number:06d}", wall_time)))
+
+
+def record(name: str, wall_time: float) -> PredictionRecord:
+    return PredictionRecord(
+        prediction_id=name, request_id=None, event_time=0.0, wall_time=wall_time, model="m",
+        version=1, digest="sha256:0", epoch=1, rollout=None, arm=0, share=0.0, unit="u",
+        sticky=True, values=(0.5,), sources="q", ages_seconds=(None,), score=0.5, outputs=(),
+        positive=None, latency_ms=1.0,
+    )  # fmt: skip
+
+
+STEPS = st.sampled_from([0.0, 0.0, 0.0, 1.0, -2.0])
+NOTES = st.sampled_from(["", "", "", "noise", "no record", "next"])
+WRITERS = st.lists(
+    st.lists(st.tuples(STEPS, NOTES), min_size=2, max_size=40), min_size=1, max_size=4
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(WRITERS, st.sampled_from([1, 2, 3, 5, 40, 1_000]))
+def test_writers_are_merged_the_same_however_much_is_read_at_once(
+    writers: list[list[tuple[float, str]]], limit: int
+) -> None:
+    with TemporaryDirectory() as name:
+        directory, noise, number = Path(name), 0, 0
+        for at, steps in enumerate(writers):
+            segment, wall_time = 0, 0.0
+            for step, what in steps:
+                wall_time, number = wall_time + step, number + 1
+                segment += what == "next"
+                data = {"noise": b"noise", "no record": frame(b"no record")}.get(what, b"")
+                noise += len({"noise": b"noise", "no record": b"no record"}.get(what, b""))
+                path = directory / f"{1_700_000_000_000 + segment}-{at}-0-{segment:06d}.seg"
+                with path.open("ab") as file:
+                    file.write(data + stored(number, wall_time))
+        metrics = Metrics()
+        reader = SegmentReader(directory, metrics)
+        expected = [one.prediction_id for one in reader.records()]
+        offsets: Mapping[str, int] = {}
+        actual: list[str] = []
+        while True:
+            found, offsets = reader.read(offsets, limit)
+            assert len(found) <= limit
+            if not len(found):
+                break
+            actual += [one.prediction_id for one in found]
+        assert expected == actual
+        assert {path.name: path.stat().st_size for path in directory.iterdir()} == offsets
+        assert noise == metrics.registry.get_sample_value("ml_journal_damaged_bytes_total")

@@ -31,6 +31,16 @@ def score_place(score: float, decision: int, classes: int) -> int:
     return math.floor(odds * bins_per_log_odds(classes)) * classes + decision
 
 
+def score_places(scores: FloatArray, decisions: Array, classes: int) -> npt.NDArray[np.int64]:
+    """As ``score_place``, to the bit, of many scores; none of them is NaN."""
+    shares = np.clip(scores, LEAST_SHARE, 1.0 - LEAST_SHARE)
+    # NumPy's logarithm differs in the last bit, now and then.
+    logs = np.fromiter(map(math.log, (shares / (1.0 - shares)).tolist()), np.float64, len(scores))
+    odds = np.clip(logs, -_LOG_ODDS_LIMIT, _LOG_ODDS_LIMIT)
+    places = np.floor(odds * bins_per_log_odds(classes)).astype(np.int64)
+    return places * classes + decisions.astype(np.int64)
+
+
 def scores_at(places: npt.NDArray[np.int64], classes: int) -> tuple[FloatArray, Array]:
     """The scores in the middle of their bins, and the decisions."""
     odds = (places // classes + 0.5) / bins_per_log_odds(classes)
@@ -56,3 +66,10 @@ def coarse_place(score: float) -> int:
     most = float(np.finfo(np.float32).max)
     (bits,) = struct.unpack("<I", struct.pack("<f", min(max(score, -most), most)))
     return int(bits) >> 22
+
+
+def coarse_places(scores: FloatArray) -> npt.NDArray[np.int64]:
+    """As ``coarse_place``, of many scores."""
+    most = float(np.finfo(np.float32).max)
+    bits = np.clip(scores, -most, most).astype(np.float32).view(np.uint32)
+    return (bits >> np.uint32(22)).astype(np.int64)

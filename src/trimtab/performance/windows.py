@@ -10,12 +10,14 @@ import math
 from collections.abc import Iterable, Sequence
 
 import msgspec
+import numpy as np
 
 from trimtab.config import WatchConfig
-from trimtab.performance.bins import coarse_place
+from trimtab.performance.bins import coarse_place, coarse_places
 from trimtab.performance.segments import SegmentSpec, names_of
 from trimtab.performance.tally import Counted, Item, Requests, Tally
 from trimtab.protocols import StateTx
+from trimtab.recorded import Recorded, recorded, watermarks
 from trimtab.types import Matured, PredictionRecord, Task, Version, Window
 
 SUBJECT = "performance"
@@ -103,9 +105,7 @@ class PerformanceWindows:
     ) -> Iterable[Window]:
         """Fold new records; the windows that are now complete, oldest first, then recounted ones."""
         closed = _Closed(self._prefix, self._config.recount_windows, state)
-        for record in predictions:
-            if record.model == self._model:
-                self._expect(record, closed)
+        self._expect(recorded(predictions).of_model(self._model), closed)
         for outcome in matured:
             if outcome.facts.model == self._model and outcome.facts.version == self._version:
                 self._take(outcome, closed)
@@ -138,17 +138,33 @@ class PerformanceWindows:
     def _end(self, index: int) -> float:
         return (index + 1) * self._config.window_seconds
 
-    def _expect(self, record: PredictionRecord, closed: _Closed) -> None:
-        self._watermark = max(self._watermark, record.event_time)
-        if record.version != self._version:
+    def _expect(self, records: Recorded, closed: _Closed) -> None:
+        """Count a model's records into their windows; those that come too late one by one."""
+        reached, self._watermark = watermarks(records, self._watermark)
+        own = np.flatnonzero(records.floats("version") == self._version)
+        indices = np.floor(records.floats("event_time")[own] / self._config.window_seconds)
+        ends = (indices + 1) * self._config.window_seconds
+        in_time = reached[own] < ends + self._config.lateness_seconds
+        for index in np.unique(indices[in_time]).tolist():
+            window = self._open.setdefault(int(index), _Window(int(index)))
+            self._on_time(window, records.where(own[in_time & (indices == index)]))
+        for place in own[~in_time].tolist():
+            self._late(records[place], closed)
+
+    def _on_time(self, window: _Window, records: Recorded) -> None:
+        if self._segments or self._ranking:
+            for record in records:
+                self._predicted(window, self._counts(record))
             return
+        window.whole.predictions += len(records)
+        places, counts = np.unique(coarse_places(records.floats("score")), return_counts=True)
+        for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+            predictions, known = window.scores.get(place, (0, 0))
+            window.scores[place] = (predictions + count, known)
+
+    def _late(self, record: PredictionRecord, closed: _Closed) -> None:
         index = self._index(record.event_time)
-        if self._watermark < self._end(index) + self._config.lateness_seconds:
-            window = self._open.get(index)
-            if window is None:
-                window = self._open[index] = _Window(index)
-            self._predicted(window, self._counts(record))
-        elif index in self._open:
+        if index in self._open:
             self._open[index].late[record.prediction_id] = self._counts(record)
         elif (after := closed.get(index)) is not None:
             self._predicted(after, self._counts(record))

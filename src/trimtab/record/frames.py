@@ -34,6 +34,19 @@ class Frame(NamedTuple):
     skipped: int = 0
 
 
+class Run(NamedTuple):
+    """Frames that were found in one read of a file.
+
+    ``ends`` are the offsets behind them, ``end`` that behind all. ``damaged`` has how many damaged bytes
+    stood before some of them, by their number; or behind the last, by their count.
+    """
+
+    payloads: list[bytes]
+    ends: list[int]
+    damaged: dict[int, int]
+    end: int
+
+
 def frame(payload: bytes) -> bytes:
     """The frame around a payload."""
     length = len(payload)
@@ -48,7 +61,16 @@ def _begun(length: int) -> int:
 
 
 def scan(file: BinaryIO, offset: int, *, final: bool) -> Iterator[Frame]:
-    """The frames of a segment behind ``offset``.
+    """The frames of a segment behind ``offset``, as :func:`runs` finds them."""
+    for run in runs(file, offset, final=final):
+        for at, (payload, end) in enumerate(zip(run.payloads, run.ends, strict=True)):
+            yield Frame(payload, end, run.damaged.get(at, 0))
+        if not run.payloads:
+            yield Frame(None, run.end, run.damaged[0])
+
+
+def runs(file: BinaryIO, offset: int, *, final: bool) -> Iterator[Run]:
+    """The frames of a segment behind ``offset``, many at a time.
 
     Whatever does not check is passed over as damage as soon as a whole frame stands behind it. If
     none does, it may be a frame that is still being written: the scan stops before it, unless the
@@ -59,33 +81,60 @@ def scan(file: BinaryIO, offset: int, *, final: bool) -> Iterator[Frame]:
         offset: Where to begin, an ``end`` of an earlier scan or 0.
         final: Whether the segment's writer is gone.
     """
-    buffer, start, position = b"", offset, offset
+    buffer, position = b"", offset
     while True:
-        payload, at = _next(buffer, position - start)
-        if payload is not None:
-            skipped = start + at - position
-            position = start + at + HEADER_BYTES + len(payload)
-            yield Frame(payload, position, skipped)
-            continue
-        unread = start + len(buffer) - position
+        unread = len(buffer)
         file.seek(position)
-        buffer, start = file.read(max(CHUNK_BYTES, 2 * unread)), position
+        buffer = file.read(max(CHUNK_BYTES, 2 * unread))
         if len(buffer) <= unread:
             break
+        run = _run(buffer, position)
+        if run.payloads:
+            buffer, position = buffer[run.end - position :], run.end
+            yield run
     if final and buffer:
-        yield Frame(None, position + len(buffer), len(buffer))
+        yield Run([], [], {0: len(buffer)}, position + len(buffer))
 
 
-def _next(buffer: bytes, at: int) -> tuple[bytes | None, int]:
-    """The first frame in ``buffer`` from ``at`` on that checks, and where it stands."""
-    room = len(buffer) - HEADER_BYTES
-    while at <= room:
-        magic, length, checksum = _HEADER.unpack_from(buffer, at)
-        if magic == MAGIC and at + length <= room:
-            payload = buffer[at + HEADER_BYTES : at + HEADER_BYTES + length]
-            if zlib.crc32(payload, zlib.crc32(buffer[at + 4 : at + 8])) == checksum:
-                return payload, at
-        at = buffer.find(MAGIC, at + 1)
-        if at < 0:
+def _run(buffer: bytes, start: int) -> Run:
+    """The frames in a buffer that begins at the offset ``start``."""
+    payloads: list[bytes] = []
+    ends: list[int] = []
+    damaged: dict[int, int] = {}
+    seeds: dict[int, int] = {}
+    unpack, crc32, size, at = _HEADER.unpack_from, zlib.crc32, len(buffer), 0
+    while at + HEADER_BYTES <= size:
+        magic, length, checksum = unpack(buffer, at)
+        end = at + HEADER_BYTES + length
+        if magic == MAGIC and end <= size:
+            seed = seeds.get(length)
+            if seed is None:
+                seed = seeds[length] = crc32(buffer[at + 4 : at + 8])
+            payload = buffer[at + HEADER_BYTES : end]
+            if crc32(payload, seed) == checksum:
+                payloads.append(payload)
+                ends.append(start + end)
+                at = end
+                continue
+        found = _next(buffer, at + 1)
+        if found is None:
             break
-    return None, 0
+        damaged[len(payloads)] = found - at
+        at = found
+    return Run(payloads, ends, damaged, ends[-1] if ends else start)
+
+
+def _next(buffer: bytes, at: int) -> int | None:
+    """Where the first frame stands that checks, from ``at`` on."""
+    room = len(buffer) - HEADER_BYTES
+    while True:
+        at = buffer.find(MAGIC, at)
+        if at < 0 or at > room:
+            return None
+        _, length, checksum = _HEADER.unpack_from(buffer, at)
+        behind = at + HEADER_BYTES
+        if at + length <= room:
+            seed = zlib.crc32(buffer[at + 4 : at + 8])
+            if zlib.crc32(buffer[behind : behind + length], seed) == checksum:
+                return at
+        at += 1

@@ -12,9 +12,11 @@ from typing import NamedTuple
 
 import msgspec
 
+from trimtab.record.following import Writer, in_order
 from trimtab.record.frames import scan
 from trimtab.record.parts import Span, part_files, read_part, stem_of
 from trimtab.record.segment import SUFFIX, abandoned
+from trimtab.recorded import Recorded
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import PredictionRecord
 
@@ -47,9 +49,7 @@ class SegmentReader:
         self._metrics = metrics
         self._decoder = msgspec.msgpack.Decoder(PredictionRecord)
 
-    def read(
-        self, offsets: Mapping[str, int], limit: int
-    ) -> tuple[Sequence[PredictionRecord], Mapping[str, int]]:
+    def read(self, offsets: Mapping[str, int], limit: int) -> tuple[Recorded, Mapping[str, int]]:
         """Up to ``limit`` records behind ``offsets``, and the offsets behind them.
 
         Args:
@@ -58,16 +58,18 @@ class SegmentReader:
         """
         names = self._names()
         reached = {name: offsets[name] for name in names if name in offsets}
-        records: list[PredictionRecord] = []
-        for entry in self._merged(names, offsets):
-            if entry.record is not None:
-                if len(records) == limit:
-                    break
-                records.append(entry.record)
-            reached[entry.segment] = entry.end
-            if entry.skipped:
-                self._damaged(entry)
-        return records, reached
+        writers = [
+            Writer(self._directory, segments, offsets)
+            for segments in self._by_writer(names)
+            if any(self._grown(name, offsets) for name in segments)
+        ]
+        found, counts = in_order(writers, limit)
+        for writer, count in zip(writers, counts, strict=True):
+            ends, damages = writer.reached(count)
+            reached |= ends
+            for one in damages:
+                self._damaged(one.segment, one.end, one.size_bytes)
+        return found, reached
 
     def records(
         self, since: float | None = None, until: float | None = None, model: str | None = None
@@ -97,15 +99,22 @@ class SegmentReader:
             return []
         return sorted(path.name for path in self._directory.iterdir() if path.suffix == SUFFIX)
 
+    def _by_writer(self, names: Sequence[str]) -> list[list[str]]:
+        """Each writer's segments in order; writers by name."""
+        by_writer = sorted(names, key=lambda name: (_writer(name), name))
+        return [list(segments) for _, segments in groupby(by_writer, _writer)]
+
+    def _grown(self, name: str, offsets: Mapping[str, int]) -> bool:
+        try:
+            return (self._directory / name).stat().st_size > offsets.get(name, 0)
+        except FileNotFoundError:
+            return False
+
     def _merged(
         self, names: Sequence[str], offsets: Mapping[str, int], span: Span | None = None
     ) -> Iterator[_Entry]:
         """Entries of all writers by wall time; with ``span`` those of compacted segments, too."""
-        by_writer = sorted(names, key=lambda name: (_writer(name), name))
-        streams = [
-            self._of_writer(list(segments), offsets, span)
-            for _, segments in groupby(by_writer, _writer)
-        ]
+        streams = [self._of_writer(segments, offsets, span) for segments in self._by_writer(names)]
         return heapq.merge(*streams, key=attrgetter("wall_time"))
 
     def _of_writer(
@@ -143,11 +152,10 @@ class SegmentReader:
                         damaged += len(payload)
                 yield _Entry(wall_time, record, name, end, damaged)
 
-    def _damaged(self, entry: _Entry) -> None:
-        self._metrics.count("ml_journal_damaged_bytes_total", entry.skipped)
+    def _damaged(self, segment: str, offset: int, size: int) -> None:
+        self._metrics.count("ml_journal_damaged_bytes_total", size)
         log.error(
-            Event.JOURNAL_DAMAGED,
-            extra={"segment": entry.segment, "offset": entry.end, "bytes": entry.skipped},
+            Event.JOURNAL_DAMAGED, extra={"segment": segment, "offset": offset, "bytes": size}
         )
 
 

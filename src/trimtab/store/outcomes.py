@@ -4,31 +4,24 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any
 
 import msgspec
-from sqlalchemy import ColumnElement, Connection, Dialect, Row, bindparam, func, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, update
 
 from trimtab.errors import InvalidRequest
+from trimtab.recorded import Facts, facts_of
+from trimtab.store.indexing import insert_new
 from trimtab.store.statements import chunks, insert
-from trimtab.store.tables import Json, has_outcome, mature, predictions, replaced_outcomes, tallies
+from trimtab.store.tables import has_outcome, mature, predictions, replaced_outcomes, tallies
 from trimtab.types import Matured, OutcomeReceipt, OutcomeRecord, PredictionFacts
 
 Key = tuple[str, str]
 KEY = ("model", "prediction_id")
-_FACTS = PredictionFacts.__struct_fields__
-FACTS = [predictions.c[name] for name in _FACTS]
-_INSERT = (
-    f"INSERT INTO predictions ({', '.join(_FACTS)}) VALUES ({', '.join('?' * len(_FACTS))}) "  # noqa: S608 - names of ours
-    "ON CONFLICT (model, prediction_id) DO NOTHING"
-)
-_TEXTS = tuple(
-    (at, kind) for at, kind in enumerate(column.type for column in FACTS) if isinstance(kind, Json)
-)
-_FIRST_TEXT = _TEXTS[0][0]
-_NO_TEXTS = (None,) * (len(_FACTS) - _FIRST_TEXT)
+FACTS = [predictions.c[name] for name in PredictionFacts.__struct_fields__]
 _BY_KEY = (
     predictions.c.model == bindparam("model_"),
     predictions.c.prediction_id == bindparam("prediction_id_"),
@@ -95,15 +88,18 @@ class SqlOutcomes:
 
     def index(self, facts: Sequence[PredictionFacts]) -> frozenset[str]:
         """Keep facts; the prediction ids that were new."""
-        first: dict[Key, PredictionFacts] = {}
-        for fact in facts:
-            first.setdefault((fact.model, fact.prediction_id), fact)
-        if not first:
+        table = facts_of(facts)
+        keys = _keys(table)
+        if len(set(keys)) < len(keys):
+            first = {key: at for at, key in reversed(list(enumerate(keys)))}
+            table = table.where(sorted(first.values()))
+        if not len(table):
             return frozenset()
-        kept = self._new(first) if self._is_sqlite else self._upserted(first, first)
-        new = [first[model, prediction_id] for model, prediction_id in kept]
-        self._tally(new, "predictions")
-        return frozenset(fact.prediction_id for fact in new)
+        kept = self._new(table) if self._is_sqlite else self._upserted(table)
+        self._tally(
+            Counter(zip(kept.columns["model"], kept.columns["version"], strict=True)), "predictions"
+        )
+        return frozenset(kept.columns["prediction_id"])
 
     def take_matured(self, limit: int) -> Sequence[Matured]:
         """Outcomes not yet taken whose prediction is known, marked as taken; oldest first.
@@ -134,7 +130,8 @@ class SqlOutcomes:
             [{"id_": row.id} for row in rows],
         )
         matured = [_matured(row) for row in rows]
-        self._tally([one.facts for one in matured if one.previous is None], "taken")
+        first = [one.facts for one in matured if one.previous is None]
+        self._tally(Counter((facts.model, facts.version) for facts in first), "taken")
         return matured
 
     def facts(self, model: str, prediction_ids: Sequence[str]) -> Mapping[str, PredictionFacts]:
@@ -181,39 +178,41 @@ class SqlOutcomes:
     def _is_sqlite(self) -> bool:
         return self.connection.dialect.name == "sqlite"
 
-    def _new(self, facts: Mapping[Key, PredictionFacts]) -> Sequence[Key]:
-        """Those that were not there, inserted as the driver does it fastest; then those that only had an outcome."""
+    def _new(self, facts: Facts) -> Facts:
+        """Keep facts as SQLite does it fastest; those that were new."""
         last = self.connection.scalar(select(func.max(predictions.c.id))) or 0
-        done = self.connection.exec_driver_sql(
-            _INSERT, list(_rows(facts.values(), self.connection.dialect))
-        )
-        if done.rowcount == len(facts):
-            return list(facts)
+        if insert_new(self.connection, facts) == len(facts):
+            return facts
         # Numbers ascend, so what was there before has a lower one.
+        keys = _keys(facts)
         before = {
             (model, row.prediction_id)
-            for model in {model for model, _ in facts}
-            for some in chunks([name for of, name in facts if of == model])
+            for model in {model for model, _ in keys}
+            for some in chunks([name for of, name in keys if of == model])
             for row in self.connection.execute(
                 select(predictions.c.prediction_id).where(
                     _named(model, some), predictions.c.id <= last
                 )
             )
         }
-        return [key for key in facts if key not in before] + self._upserted(facts, before)
+        known = facts.where([at for at, key in enumerate(keys) if key in before])
+        before.difference_update(_keys(self._upserted(known)))
+        return facts.where([at for at, key in enumerate(keys) if key not in before])
 
-    def _upserted(self, facts: Mapping[Key, PredictionFacts], keys: Iterable[Key]) -> list[Key]:
-        """Which of some facts were not there, or only had an outcome; they are kept now."""
+    def _upserted(self, facts: Facts) -> Facts:
+        """Keep facts that are not there, or of which only the outcome is; those that were new."""
         statement = insert(self.connection, predictions)
+        names = sorted(set(facts.columns).difference(KEY))
         kept = self.connection.execute(
             statement.on_conflict_do_update(
                 index_elements=KEY,
-                set_={name: statement.excluded[name] for name in sorted({*_FACTS}.difference(KEY))},
+                set_={name: statement.excluded[name] for name in names},
                 where=predictions.c.version.is_(None),
             ).returning(predictions.c.model, predictions.c.prediction_id),
-            [msgspec.structs.asdict(facts[key]) for key in sorted(keys)],
+            sorted(map(msgspec.structs.asdict, facts), key=itemgetter(*KEY)),
         )
-        return [(model, prediction_id) for model, prediction_id in kept]
+        new = {(model, prediction_id) for model, prediction_id in kept}
+        return facts.where([at for at, key in enumerate(_keys(facts)) if key in new])
 
     def _next_seq(self) -> int:
         last = self.connection.scalar(select(func.max(predictions.c.seq)).where(has_outcome))
@@ -273,8 +272,7 @@ class SqlOutcomes:
             ],
         )
 
-    def _tally(self, facts: Sequence[PredictionFacts], name: str) -> None:
-        counted = Counter((fact.model, fact.version) for fact in facts)
+    def _tally(self, counted: Mapping[tuple[str, int], int], name: str) -> None:
         for (model, version), count in sorted(counted.items()):
             row = {"model": model, "version": version, "predictions": 0, "taken": 0, name: count}
             self.connection.execute(
@@ -310,16 +308,8 @@ def _row(outcome: OutcomeRecord) -> dict[str, object]:
     }
 
 
-def _rows(facts: Iterable[PredictionFacts], dialect: Dialect) -> Iterator[tuple[Any, ...]]:
-    """Facts as SQLite's driver takes them; few have any that are written as texts."""
-    for row in map(msgspec.structs.astuple, facts):
-        if row[_FIRST_TEXT:] == _NO_TEXTS:
-            yield row
-        else:
-            written = list(row)
-            for at, kind in _TEXTS:
-                written[at] = kind.process_bind_param(row[at], dialect)
-            yield tuple(written)
+def _keys(facts: Facts) -> list[Key]:
+    return list(zip(*(facts.columns[name] for name in KEY), strict=True))
 
 
 def _facts(row: Row[*tuple[Any, ...]]) -> PredictionFacts:

@@ -6,16 +6,16 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from operator import attrgetter
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from trimtab.recorded import Recorded, recorded
 from trimtab.sketch import Binning, Coded, Column, IntArray
 from trimtab.types import Array, FeatureKind, FloatArray, PredictionRecord, Scalar
 
 
-class Batch(list[PredictionRecord]):
+class Batch(Recorded):
     """The records of one tick, in the journal's order; converted to columns once for all windows.
 
     Args:
@@ -23,39 +23,34 @@ class Batch(list[PredictionRecord]):
     """
 
     def __init__(self, records: Iterable[PredictionRecord]) -> None:
-        super().__init__(records)
-        self._models: dict[str, Rows] = {}
+        known = recorded(records)
+        super().__init__(known.pieces, known.order)
+        self._rows: dict[str, Rows] = {}
 
     def of(self, model: str) -> Rows:
         """The records of one model, of whatever version."""
-        if model not in self._models:
-            self._models[model] = Rows([record for record in self if record.model == model])
-        return self._models[model]
+        if model not in self._rows:
+            self._rows[model] = Rows(self.of_model(model))
+        return self._rows[model]
 
 
 @dataclass
 class Rows:
     """Some records of one model, and their columns."""
 
-    records: Sequence[PredictionRecord]
+    records: Recorded
     _versions: dict[int, VersionRows] = field(default_factory=dict)
 
-    @cached_property
+    @property
     def times(self) -> FloatArray:
         """Each record's event time."""
-        return _floats(map(attrgetter("event_time"), self.records), len(self.records))
+        return self.records.floats("event_time")
 
     def of(self, version: int) -> VersionRows:
         """What a version answered itself; shadow predictions are left out."""
         if version not in self._versions:
-            chosen = [
-                row
-                for row, record in enumerate(self.records)
-                if record.version == version and not record.shadow
-            ]
-            self._versions[version] = VersionRows(
-                [self.records[row] for row in chosen], np.array(chosen, dtype=np.int64)
-            )
+            chosen = self.records.of_version(version)
+            self._versions[version] = VersionRows(self.records.where(chosen), chosen)
         return self._versions[version]
 
 
@@ -70,44 +65,50 @@ class Read(NamedTuple):
 class VersionRows:
     """One version's records; ``rows`` are their places among the model's."""
 
-    records: Sequence[PredictionRecord]
+    records: Recorded
     rows: IntArray
     _read: dict[tuple[int, FeatureKind], Read] = field(default_factory=dict)
     _texts: dict[int, Array] = field(default_factory=dict)
 
-    @cached_property
+    @property
+    def times(self) -> FloatArray:
+        """Each record's event time."""
+        return self.records.floats("event_time")
+
+    @property
     def scores(self) -> FloatArray:
         """Each record's score."""
-        return _floats(map(attrgetter("score"), self.records), len(self.records))
+        return self.records.floats("score")
 
     @cached_property
-    def _values(self) -> list[tuple[Scalar, ...]]:
-        return list(zip(*map(attrgetter("values"), self.records), strict=True))
-
-    def _of(self, position: int) -> Sequence[Scalar]:
-        return self._values[position] if len(self.rows) else ()
+    def _withheld(self) -> Sequence[tuple[int, ...]]:
+        return self.records.cells("withheld")
 
     def column(self, position: int, binning: Binning) -> Read:
         """One feature's values."""
         key = (position, binning.kind)
         if key not in self._read:
-            values = self._of(position)
             categorical = binning.kind is FeatureKind.CATEGORICAL
-            self._read[key] = _categories(values) if categorical else _numbers(values)
+            self._read[key] = (
+                _categories(self.records.scalars(position))
+                if categorical
+                else _numbers(self.records, position)
+            )
         return self._read[key]
 
     def withheld(self, places: IntArray, width: int) -> IntArray:
         """Of how many of some rows each feature's value was kept from the journal."""
         counts = np.zeros(width, dtype=np.int64)
-        for place in places.tolist():
-            for at in self.records[place].withheld:
-                counts[at] += 1
+        if any(self._withheld):
+            for place in places.tolist():
+                for at in self._withheld[place]:
+                    counts[at] += 1
         return counts
 
     def texts(self, position: int) -> Array:
         """One feature's values as texts, None for missing: what segments are named by."""
         if position not in self._texts:
-            texts = [_text(value) for value in self._of(position)]
+            texts = [_text(value) for value in self.records.scalars(position)]
             self._texts[position] = np.array(texts, dtype=object)
         return self._texts[position]
 
@@ -120,26 +121,13 @@ def take(read: Read, rows: IntArray) -> tuple[Column, int]:
     return read.column[rows], odd
 
 
-def _floats(values: Iterable[float], count: int) -> FloatArray:
-    return np.fromiter(values, np.float64, count)
-
-
 _NONE_ODD: Array = np.empty(0, dtype=bool)
 
 
-def _numbers(values: Sequence[Scalar]) -> Read:
+def _numbers(records: Recorded, position: int) -> Read:
     """What is no number in a numeric feature is missing, and odd."""
-    try:
-        return (
-            Read(np.array(values, dtype=np.float64), _NONE_ODD) if _plain(values) else _odd(values)
-        )
-    except (TypeError, ValueError):
-        return _odd(values)
-
-
-def _plain(values: Sequence[Scalar]) -> bool:
-    # NumPy reads '3' as 3.0, and a journal may hold texts that an earlier signature allowed.
-    return str not in set(map(type, values))
+    numbers = records.numbers(position)
+    return _odd(records.scalars(position)) if numbers is None else Read(numbers, _NONE_ODD)
 
 
 def _odd(values: Sequence[Scalar]) -> Read:

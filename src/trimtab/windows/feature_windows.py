@@ -165,12 +165,12 @@ class FeatureWindows:
         return filled
 
     def _grown(self, known: Pane | None, key: Key, rows: VersionRows, places: IntArray) -> Pane:
-        times = [rows.records[place].event_time for place in places.tolist()]
+        times = rows.times[places]
         new = Pane(
             cell=key[0],
             chunk=key[1],
-            first=min(times),
-            last=max(times),
+            first=float(times.min()),
+            last=float(times.max()),
             content=summarise(self._sketcher, rows, places),
         )
         if known is None:

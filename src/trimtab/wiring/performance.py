@@ -24,10 +24,11 @@ from trimtab.performance import (
     RevisingJudge,
 )
 from trimtab.protocols import Actor
+from trimtab.recorded import Facts, Recorded
 from trimtab.rollout.handing import Gathered, HandOver, Inbox
 from trimtab.telemetry import Metrics
 from trimtab.types import PredictionFacts, PredictionRecord, Signature, Task, Verdict, Version
-from trimtab.watch import Subject, plain_facts
+from trimtab.watch import Subject, facts_of_all
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.replicas import own_key
 
@@ -74,33 +75,32 @@ class FactsKeeper:
     deployment: Deployment
     _versions: dict[tuple[str, int], _Kept] = field(default_factory=dict)
 
-    def __call__(self, record: PredictionRecord) -> PredictionFacts:
-        """The facts of a prediction."""
-        facts = plain_facts(record)
-        kept = self._versions.get((record.model, record.version)) or self._learn(record)
-        if kept.plain:
+    def __call__(self, records: Recorded) -> Sequence[PredictionFacts]:
+        """The facts of predictions."""
+        facts = facts_of_all(records)
+        kept = {of: self._kept(*of) for of in _versions(facts)}
+        if all(one.plain for one in kept.values()):
             return facts
-        return msgspec.structs.replace(
-            facts,
-            outputs=record.outputs if kept.outputs else None,
-            request_id=record.request_id if kept.requests else None,
-            segments={
-                name: record.values[at] for name, at in kept.segments if at not in record.withheld
-            }
-            or None,
-        )
+        return [
+            _with(fact, record, kept[fact.model, fact.version])
+            for fact, record in zip(facts, records, strict=True)
+        ]
 
-    def _learn(self, record: PredictionRecord) -> _Kept:
+    def _kept(self, model: str, version: int) -> _Kept:
+        known = self._versions.get((model, version))
+        return known or self._learn(model, version)
+
+    def _learn(self, model: str, number: int) -> _Kept:
         with self.deployment.state.reading() as state:
-            version = state.registry.version(record.model, record.version)
-        config = self.deployment.config.models.get(record.model, ModelConfig()).performance
+            version = state.registry.version(model, number)
+        config = self.deployment.config.models.get(model, ModelConfig()).performance
         names = version.signature.names if version else ()
         kept = _Kept(
             outputs=version is not None and version.signature.task is Task.MULTICLASS,
             requests=config.ranking_k is not None,
             segments=tuple((n, names.index(n)) for n in config.segments if n in names),
         )
-        self._versions[record.model, record.version] = kept
+        self._versions[model, number] = kept
         return kept
 
 
@@ -113,6 +113,25 @@ class _Kept:
     @property
     def plain(self) -> bool:
         return not (self.outputs or self.requests or self.segments)
+
+
+def _versions(facts: Facts) -> set[tuple[str, int]]:
+    return set(zip(facts.columns["model"], facts.columns["version"], strict=True))
+
+
+def _with(fact: PredictionFacts, record: PredictionRecord, kept: _Kept) -> PredictionFacts:
+    """A prediction's facts, and what else is to be kept of it."""
+    if kept.plain:
+        return fact
+    return msgspec.structs.replace(
+        fact,
+        outputs=record.outputs if kept.outputs else None,
+        request_id=record.request_id if kept.requests else None,
+        segments={
+            name: record.values[at] for name, at in kept.segments if at not in record.withheld
+        }
+        or None,
+    )
 
 
 def performance_subjects(

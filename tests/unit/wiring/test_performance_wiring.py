@@ -15,6 +15,7 @@ from tests.unit.performance.recorded import prediction
 from trimtab.config import load
 from trimtab.errors import InvalidConfig, InvalidInput
 from trimtab.performance import Promise
+from trimtab.recorded import recorded
 from trimtab.telemetry import Metrics, exposition
 from trimtab.types import Comparison, State, Task, Verdict, Version
 from trimtab.wiring.deployment import Deployment
@@ -110,11 +111,11 @@ def test_facts_hold_what_the_models_performance_needs_and_no_more(tmp_path: Path
     )
     plain = opened(tmp_path / "plain")
     registered(plain)
-    facts = FactsKeeper(plain)(made)
+    facts = FactsKeeper(plain)(recorded([made]))[0]
     assert (None, None, None) == (facts.outputs, facts.request_id, facts.segments)
     rich = opened(tmp_path / "rich", segments=("where",), ranking_k=5)
     registered(rich, ("a", "b", "c"))
-    facts = FactsKeeper(rich)(made)
+    facts = FactsKeeper(rich)(recorded([made]))[0]
     assert ((0.25, 0.75), "r", {"where": 2}) == (facts.outputs, facts.request_id, facts.segments)
     plain.close()
     rich.close()

@@ -3,24 +3,24 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import msgspec
 import numpy as np
 
 from trimtab.config import WatchConfig
-from trimtab.performance.bins import score_place
+from trimtab.performance.bins import score_places
 from trimtab.performance.estimated.estimator import Predicted
 from trimtab.performance.estimated.losses import Steps, places_of
 from trimtab.performance.segments import SegmentSpec
 from trimtab.protocols import StateTx
+from trimtab.recorded import Recorded, recorded, watermarks
 from trimtab.types import (
     Array,
     Columns,
     FeatureKind,
     Matured,
     PredictionRecord,
-    Scalar,
     Task,
     Version,
     Window,
@@ -83,11 +83,7 @@ class EstimatedWindows:
         state: StateTx,  # noqa: ARG002 - nor has the state
     ) -> Iterable[Window]:
         """Fold new records; the windows that are now complete, oldest first."""
-        accepted: dict[tuple[int, str], list[PredictionRecord]] = {}
-        for record in predictions:
-            if record.model == self._model and math.isfinite(record.event_time):
-                self._admit(record, accepted)
-        for (index, name), records in accepted.items():
+        for (index, name), records in self._admitted(recorded(predictions)):
             part = self._open.setdefault(index, {}).setdefault(name, _Part())
             part.rows += len(records)
             if self._signature.task is Task.REGRESSION:
@@ -112,51 +108,55 @@ class EstimatedWindows:
         end = (index + 1) * self._config.window_seconds
         return self._watermark >= end + self._config.lateness_seconds
 
-    def _admit(
-        self, record: PredictionRecord, accepted: dict[tuple[int, str], list[PredictionRecord]]
-    ) -> None:
-        self._watermark = max(self._watermark, record.event_time)
-        if record.version != self._version or record.shadow:
-            return
-        index = math.floor(record.event_time / self._config.window_seconds)
-        if self._over(index):
-            self.late += 1
-            return
-        if record.withheld and self._signature.task is Task.REGRESSION:
-            return  # its error is estimated from all features
-        names = [
-            spec.name(record.values[at]) for spec, at in self._segments if at not in record.withheld
-        ]
-        for name in (WHOLE, *names):
-            accepted.setdefault((index, name), []).append(record)
+    def _admitted(self, predictions: Recorded) -> Iterator[tuple[tuple[int, str], Recorded]]:
+        """The records that come in time, by window and segment."""
+        records = predictions.of_model(self._model)
+        records = records.where(np.isfinite(records.floats("event_time")))
+        reached, self._watermark = watermarks(records, self._watermark)
+        own = records.of_version(self._version)
+        indices = np.floor(records.floats("event_time")[own] / self._config.window_seconds)
+        ends = (indices + 1) * self._config.window_seconds
+        in_time = reached[own] < ends + self._config.lateness_seconds
+        self.late += int(np.count_nonzero(~in_time))
+        if self._signature.task is Task.REGRESSION:  # its error is estimated from all features
+            in_time &= np.array([not places for places in records.where(own).cells("withheld")])
+        for index in np.unique(indices[in_time]).tolist():
+            found = records.where(own[in_time & (indices == index)])
+            yield (int(index), WHOLE), found
+            for name, places in self._places_of_segments(found).items():
+                yield (int(index), name), found.where(np.array(places))
 
-    def _scored(self, part: _Part, records: Sequence[PredictionRecord]) -> None:
+    def _places_of_segments(self, records: Recorded) -> Mapping[str, Sequence[int]]:
+        found: dict[str, list[int]] = {}
+        for place, record in enumerate(records if self._segments else ()):
+            for spec, at in self._segments:
+                if at not in record.withheld:
+                    found.setdefault(spec.name(record.values[at]), []).append(place)
+        return found
+
+    def _scored(self, part: _Part, records: Recorded) -> None:
         several = self._signature.task is Task.MULTICLASS
         classes = len(self._signature.labels) if several else 2
         if not part.tables:
             part.tables = [{} for _ in range(classes if several else 1)]
-        for record in records:
-            if several:
-                decision = max(range(len(record.outputs)), key=record.outputs.__getitem__)
-                scores: Sequence[float] = record.outputs
-            else:
-                decision, scores = int(bool(record.positive)), (record.score,)
-            for table, score in zip(part.tables, scores, strict=True):
-                place = score_place(score, decision, classes)
-                table[place] = table.get(place, 0) + 1
+        if several:
+            scores = np.array(records.cells("outputs"), dtype=np.float64)
+            decisions = scores.argmax(axis=1)
+        else:
+            scores = records.floats("score")[:, None]
+            decisions = records.floats("positive") > 0
+        for table, column in zip(part.tables, scores.T, strict=True):
+            places, counts = np.unique(score_places(column, decisions, classes), return_counts=True)
+            for place, count in zip(places.tolist(), counts.tolist(), strict=True):
+                table[place] = table.get(place, 0) + count
 
-    def _binned(self, part: _Part, records: Sequence[PredictionRecord]) -> None:
-        values = zip(*(record.values for record in records), strict=True)
+    def _binned(self, part: _Part, records: Recorded) -> None:
         features = self._signature.features
         columns = Columns(
             features=features,
-            arrays=tuple(
-                _column(feature.kind, column)
-                for feature, column in zip(features, values, strict=True)
-            ),
+            arrays=tuple(_column(feature.kind, records, at) for at, feature in enumerate(features)),
         )
-        scores = np.fromiter((record.score for record in records), np.float64, len(records))
-        found = places_of(self._steps, columns, scores)
+        found = places_of(self._steps, columns, records.floats("score"))
         counts = [np.bincount(p, minlength=s.bins) for p, s in zip(found, self._steps, strict=True)]
         before = part.histograms or [[0] * step.bins for step in self._steps]
         part.histograms = [
@@ -185,12 +185,17 @@ class EstimatedWindows:
         )
 
 
-def _column(kind: FeatureKind, values: Sequence[Scalar]) -> Array:
+def _column(kind: FeatureKind, records: Recorded, position: int) -> Array:
     """Recorded values as a column; what is no number in a numeric feature is missing."""
     if kind is FeatureKind.CATEGORICAL:
+        values = records.scalars(position)
         column = np.empty(len(values), dtype=object)
         column[:] = [None if value is None else str(value) for value in values]
         return column
+    numbers = records.numbers(position)
+    if numbers is not None:
+        return numbers
+    values = records.scalars(position)
     return np.array(
         [float(v) if isinstance(v, int | float) else math.nan for v in values], dtype=np.float64
     )

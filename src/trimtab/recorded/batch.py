@@ -1,0 +1,261 @@
+"""Records in the journal's order, which tell columns without being made one by one."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple, overload
+
+import msgspec
+import numpy as np
+import numpy.typing as npt
+
+from trimtab.recorded.layout import layout_of
+from trimtab.recorded.pieces import Alike, Loose, Piece
+from trimtab.types import FloatArray, PredictionRecord, Scalar
+
+Places = npt.NDArray[np.int64]
+
+LEAST_ALIKE = 32
+"""So many records pay for finding out where their fields are."""
+
+_TRIALS = 4
+"""So often it is tried in vain: rows in which now this value is missing and now that one look alike nowhere."""
+
+_ROWS_AT_ONCE = 256
+"""What is compared at once stays in the processor's cache, and asks the system for no memory."""
+
+_decode = msgspec.msgpack.Decoder(PredictionRecord).decode
+
+
+class _Part(NamedTuple):
+    """Some rows of a piece, and their places among all."""
+
+    piece: Piece
+    rows: Places
+    places: Places
+
+
+class Recorded(Sequence[PredictionRecord]):
+    """Some records, in an order.
+
+    Args:
+        pieces: What they are taken from.
+        order: Their places, counted through all pieces; None for all in turn.
+    """
+
+    def __init__(self, pieces: Sequence[Piece], order: Places | None = None) -> None:
+        self.pieces = pieces
+        self._ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
+        self.order = np.arange(sum(map(len, pieces))) if order is None else order
+        self._of_models: dict[str, Recorded] = {}
+        self._floats: dict[str, FloatArray] = {}
+
+    def __len__(self) -> int:
+        return len(self.order)
+
+    @overload
+    def __getitem__(self, at: int) -> PredictionRecord: ...
+    @overload
+    def __getitem__(self, at: slice) -> Recorded: ...
+    def __getitem__(self, at: int | slice) -> PredictionRecord | Recorded:
+        if isinstance(at, slice):
+            return Recorded(self.pieces, self.order[at])
+        return self._record(int(self.order[at]))
+
+    def __iter__(self) -> Iterator[PredictionRecord]:
+        return map(self._record, self.order.tolist())
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, Sequence) and list(self) == list(other)
+
+    __hash__ = None  # type: ignore[assignment]  # as a list's
+
+    def where(self, chosen: npt.NDArray[np.bool_] | Places) -> Recorded:
+        """Some of them: those where ``chosen`` is true, or those at its places."""
+        return Recorded(self.pieces, self.order[chosen])
+
+    def of_model(self, model: str) -> Recorded:
+        """Those of one model, of whatever version; the same object each time."""
+        if model not in self._of_models:
+            chosen = np.array([name == model for name in self.cells("model")], dtype=bool)
+            self._of_models[model] = self.where(chosen)
+        return self._of_models[model]
+
+    def of_version(self, version: int) -> Places:
+        """The places of those that a version answered itself; shadow predictions are left out."""
+        return np.flatnonzero((self.floats("version") == version) & ~self.shadowed)
+
+    @cached_property
+    def shadowed(self) -> npt.NDArray[np.bool_]:
+        """Which of them nobody was answered with."""
+        found: npt.NDArray[np.bool_] = self.floats("shadow") > 0
+        return found
+
+    def floats(self, name: str) -> FloatArray:
+        """A field that is a number or a truth value, of each record; NaN for None."""
+        if name not in self._floats:
+            found = np.empty(len(self))
+            for part in self._parts:
+                found[part.places] = part.piece.floats(name)[part.rows]
+            self._floats[name] = found
+        return self._floats[name]
+
+    def cells(self, name: str) -> list[Any]:
+        """A field of each record."""
+        return self._gathered(lambda piece: piece.cells(name))
+
+    def scalars(self, position: int) -> list[Scalar]:
+        """A feature's values; the records are of one version."""
+        return self._gathered(lambda piece: piece.scalars(position))
+
+    def numbers(self, position: int) -> FloatArray | None:
+        """A feature's values as numbers, NaN where there is none; None where some are texts."""
+        found = np.empty(len(self))
+        for part in self._parts:
+            numbers = part.piece.numbers(position)
+            if numbers is not None:
+                found[part.places] = numbers[part.rows]
+                continue
+            every = part.piece.scalars(position)
+            values = [every[row] for row in part.rows.tolist()]
+            if str in set(map(type, values)):
+                return None
+            found[part.places] = values
+        return found
+
+    def parts(self) -> Iterator[tuple[Piece, Places, Places]]:
+        """The pieces that records are taken from: piece, rows of it, and their places here."""
+        yield from self._parts
+
+    def _gathered(self, cells: Callable[[Piece], Sequence[Any]]) -> list[Any]:
+        found: list[Any] = [None] * len(self)
+        for part in self._parts:
+            values = cells(part.piece)
+            if len(part.rows) == len(found) == len(values) and self._in_turn:
+                return list(values)
+            for place, row in zip(part.places.tolist(), part.rows.tolist(), strict=True):
+                found[place] = values[row]
+        return found
+
+    @cached_property
+    def _in_turn(self) -> bool:
+        return bool((np.diff(self.order) == 1).all())
+
+    @cached_property
+    def _parts(self) -> list[_Part]:
+        of = np.searchsorted(self._ends, self.order, side="right")
+        starts = self._ends - [len(piece) for piece in self.pieces]
+        found = []
+        for at in np.unique(of).tolist():
+            places = np.flatnonzero(of == at)
+            found.append(_Part(self.pieces[at], self.order[places] - starts[at], places))
+        return found
+
+    def _record(self, row: int) -> PredictionRecord:
+        at = int(np.searchsorted(self._ends, row, side="right"))
+        return self.pieces[at].record(row - (int(self._ends[at - 1]) if at else 0))
+
+
+def recorded(records: Iterable[PredictionRecord]) -> Recorded:
+    """Records as columns; what is :class:`Recorded` already stays as it is."""
+    return records if isinstance(records, Recorded) else _placed([], [], dict(enumerate(records)))
+
+
+def watermarks(records: Recorded, before: float) -> tuple[FloatArray, float]:
+    """The latest event time so far at each of some records, and at the last; ``before`` is that before them."""
+    reached = np.fmax.accumulate(np.append(before, records.floats("event_time")))
+    return reached[1:], float(reached[-1])
+
+
+def joined(several: Sequence[Recorded]) -> Recorded:
+    """Records of several, one behind the other."""
+    if len(several) == 1:
+        return several[0]
+    pieces: list[Piece] = []
+    places: list[Places] = []
+    start = 0
+    for one in several:
+        pieces += one.pieces
+        places.append(one.order + start)
+        start += sum(map(len, one.pieces))
+    return Recorded(pieces, np.concatenate(places) if places else None)
+
+
+def decoded(payloads: Sequence[bytes]) -> tuple[Recorded, Sequence[int]]:
+    """The records of encoded ones, and the places of payloads that hold none."""
+    by_length: dict[int, list[int]] = {}
+    for at, payload in enumerate(payloads):
+        by_length.setdefault(len(payload), []).append(at)
+    pieces: list[Piece] = []
+    places: list[Places] = []
+    rest: list[int] = []
+    trials = _TRIALS
+    for same in sorted(by_length.values(), key=len, reverse=True):
+        left = np.array(same, dtype=np.int64)
+        while trials and len(left) >= LEAST_ALIKE:
+            some = [payloads[at] for at in left.tolist()]
+            found, fits = _alike(some)
+            if found is None:
+                trials -= 1
+                break
+            pieces.append(found)
+            places.append(left[fits])
+            left = left[~fits]
+        rest += left.tolist()
+    records, bad = _loose(payloads, sorted(rest))
+    return _placed(pieces, places, records), bad
+
+
+def _alike(payloads: Sequence[bytes]) -> tuple[Alike | None, npt.NDArray[np.bool_]]:
+    """Of records of one length, those that look like the first one, if they are many; and which they are."""
+    layout = layout_of(payloads[0])
+    fits = np.zeros(len(payloads), dtype=bool)
+    if layout is None:
+        return None, fits
+    # Rows of whole words: eight bytes are compared at once.
+    fill = bytes(-len(payloads[0]) % 8)
+    data = fill.join(payloads) + fill
+    words = np.frombuffer(data, dtype=np.uint64).reshape(len(payloads), -1)
+    mask, want = (
+        np.frombuffer(part.tobytes() + fill, dtype=np.uint64) for part in (layout.mask, layout.want)
+    )
+    differ = np.empty((min(len(words), _ROWS_AT_ONCE), words.shape[1]), dtype=np.uint64)
+    for start in range(0, len(words), _ROWS_AT_ONCE):
+        some = words[start : start + _ROWS_AT_ONCE]
+        found = np.bitwise_and(some, mask, out=differ[: len(some)])
+        np.bitwise_xor(found, want, out=found)
+        fits[start : start + _ROWS_AT_ONCE] = np.bitwise_or.reduce(found, axis=1) == 0
+    if np.count_nonzero(fits) < LEAST_ALIKE:
+        return None, fits
+    if not fits.all():
+        payloads = [payload for payload, fit in zip(payloads, fits.tolist(), strict=True) if fit]
+        words = words[fits]
+    return Alike(payloads, words.view(np.uint8), layout), fits
+
+
+def _loose(
+    payloads: Sequence[bytes], places: Sequence[int]
+) -> tuple[dict[int, PredictionRecord], list[int]]:
+    """Records decoded one by one, by their places; and the places of those that cannot be."""
+    found: dict[int, PredictionRecord] = {}
+    bad = []
+    for at in places:
+        try:
+            found[at] = _decode(payloads[at])
+        except msgspec.MsgspecError:
+            bad.append(at)
+    return found, bad
+
+
+def _placed(
+    pieces: list[Piece], places: list[Places], loose: dict[int, PredictionRecord]
+) -> Recorded:
+    """Pieces and single records, each at its place."""
+    kinds: dict[tuple[str, int, int], list[int]] = {}
+    for at, record in loose.items():
+        kinds.setdefault((record.model, record.version, len(record.values)), []).append(at)
+    for same in kinds.values():
+        pieces.append(Loose([loose[at] for at in same]))
+        places.append(np.array(same, dtype=np.int64))
+    return Recorded(pieces, np.argsort(np.concatenate(places)) if places else None)
