@@ -11,7 +11,8 @@ from msgspec import Meta
 from trimtab.schema.values import MAX_EXACT, MAX_TEXT
 from trimtab.types import FeatureKind, FeatureSpec, Scalar
 
-Key = Annotated[str, Meta(min_length=1, max_length=512)]
+MAX_KEY = 512
+Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
 """A routing key, as JSON has it."""
 
 # 2^53 itself is left out: as a float, the whole number above it looks the same.

@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 from msgspec.structs import replace
 from pyarrow import ipc
@@ -27,27 +29,15 @@ _HEADER, _DATA, _COMPRESSION = 2, 1, 3
 """Fields of Message, DictionaryBatch and RecordBatch in Arrow's Message.fbs."""
 
 
-def arrow_request(body: bytes, max_rows: int) -> PredictRequest:
-    """Decode a stream of record batches.
+@contextmanager
+def _told_as_malformed() -> Iterator[None]:
+    """What the body is not, in the words of who read it.
 
     Raises:
-        InvalidRequest: no stream, compressed, of columns that hold no feature, or too many rows.
+        InvalidRequest: ``malformed_arrow``.
     """
     try:
-        batches = _batches(body)
-        names = batches[0].schema.names if batches else []
-        rows = sum(batch.num_rows for batch in batches)
-        if rows > max_rows:
-            raise InvalidRequest(
-                f"{rows:,} rows in one request; at most {max_rows:,} are taken.",
-                code="too_many_rows",
-                hint="Split the request, or use `trimtab score` for a batch.",
-            )
-        if len(set(names)) < len(names):
-            raise InvalidRequest("Two columns have the same name.", code="duplicate_name")
-        features = [name for name in names if name not in OWN]
-        found = [row for batch in batches for row in _rows(batch, features)]
-        beside = [row for batch in batches for row in _rows(batch, [n for n in names if n in OWN])]
+        yield
     except (pa.ArrowException, OSError, struct.error, IndexError, UnicodeDecodeError) as wrong:
         said = str(wrong).splitlines() or [type(wrong).__name__]
         raise InvalidRequest(
@@ -55,6 +45,40 @@ def arrow_request(body: bytes, max_rows: int) -> PredictRequest:
             code="malformed_arrow",
             hint="Write it with pyarrow.ipc.new_stream.",
         ) from wrong
+
+
+def record_batches(body: bytes, max_rows: int) -> list[Any]:
+    """The record batches of a stream, whose columns have different names.
+
+    Raises:
+        InvalidRequest: no stream, compressed, or too many rows.
+    """
+    with _told_as_malformed():
+        batches = _batches(body)
+        names = batches[0].schema.names if batches else []
+    rows = sum(batch.num_rows for batch in batches)
+    if rows > max_rows:
+        raise InvalidRequest(
+            f"{rows:,} rows in one request; at most {max_rows:,} are taken.",
+            code="too_many_rows",
+            hint="Split the request, or use `trimtab score` for a batch.",
+        )
+    if len(set(names)) < len(names):
+        raise InvalidRequest("Two columns have the same name.", code="duplicate_name")
+    return batches
+
+
+def arrow_request(batches: Sequence[Any], max_rows: int) -> PredictRequest:
+    """Rows of record batches, each a request's row like any other.
+
+    Raises:
+        InvalidRequest: of columns that hold no feature.
+    """
+    names = batches[0].schema.names if batches else []
+    features = [name for name in names if name not in OWN]
+    with _told_as_malformed():
+        found = [row for batch in batches for row in _rows(batch, features)]
+        beside = [row for batch in batches for row in _rows(batch, [n for n in names if n in OWN])]
     plain = [plain_row(row) for row in beside]
     try:
         bodies = msgspec.convert(plain, tuple[wire.RowBody, ...])
@@ -76,21 +100,25 @@ def arrow_request(body: bytes, max_rows: int) -> PredictRequest:
     )
 
 
-def arrow_reply(answer: PredictAnswer) -> bytes:
-    """An answer as one record batch; the model and the epoch are the schema's metadata."""
-    told = wire.in_columns(answer, provenance=False)
-    texts = all(isinstance(decision, str) for decision in told.decisions)
+def arrow_reply(answers: Sequence[PredictAnswer]) -> bytes:
+    """Answers of one model as one record batch; the model and the epoch are the schema's metadata."""
+    rows = [row for answer in answers for row in answer.predictions]
+    texts = all(isinstance(row.decision, str) for row in rows)
+    ends = np.cumsum([0, *(len(row.outputs) for row in rows)], dtype=np.int32)
+    outputs = pa.array([value for row in rows for value in row.outputs], pa.float64())
     arrays = {
-        "prediction_id": pa.array(told.prediction_ids, pa.string()),
-        "version": pa.array(told.versions, pa.int64()),
-        "arm": pa.array(told.arms, pa.string()),
-        "score": pa.array(told.scores, pa.float64()),
-        "outputs": pa.array(told.outputs, pa.list_(pa.float64())),
-        "decision": pa.array(told.decisions, pa.string() if texts else pa.float64()),
-        "sources": pa.array(told.sources, pa.string()),
+        "prediction_id": pa.array([row.prediction_id for row in rows], pa.string()),
+        "version": pa.array([row.version for row in rows], pa.int64()),
+        "arm": pa.array([row.arm for row in rows], pa.string()),
+        "score": pa.array([row.score for row in rows], pa.float64()),
+        "outputs": pa.ListArray.from_arrays(pa.array(ends), outputs),
+        "decision": pa.array(
+            [row.decision for row in rows], pa.string() if texts else pa.float64()
+        ),
+        "sources": pa.array([row.sources for row in rows], pa.string()),
     }
     batch = pa.record_batch(arrays).replace_schema_metadata(
-        {"model": answer.model, "epoch": str(answer.epoch)}
+        {"model": answers[0].model, "epoch": str(answers[0].epoch)}
     )
     sink = pa.BufferOutputStream()
     with ipc.new_stream(sink, batch.schema) as writer:
@@ -129,14 +157,19 @@ def _messages(body: bytes) -> Iterator[Any]:
 def _rows(batch: Any, names: Sequence[str]) -> Iterator[dict[str, Any]]:
     if not names:
         return ({} for _ in range(batch.num_rows))
-    columns = [_values(name, batch.column(name)) for name in names]
+    columns = [values_of(name, batch.column(name)) for name in names]
     return (dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True))
 
 
-def _values(name: str, column: Any) -> list[Any]:
+def values_of(name: str, column: Any) -> list[Any]:
+    """A column's values as a client of the other wires would send them.
+
+    Raises:
+        InvalidRequest: it holds none.
+    """
     kind = column.type
     if pa.types.is_dictionary(kind):
-        known = _values(name, column.dictionary)
+        known = values_of(name, column.dictionary)
         return [None if at is None else known[at] for at in column.indices.to_pylist()]
     if name == _TIME and pa.types.is_timestamp(kind):
         if kind.tz is None:

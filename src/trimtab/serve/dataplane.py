@@ -22,7 +22,7 @@ from trimtab.serve.v2.reply import check_outputs, infer_reply, told_of
 from trimtab.serve.v2.request import Asked as AskedTensors
 from trimtab.serve.v2.request import infer_request
 from trimtab.telemetry import Metrics
-from trimtab.types import OutcomeReceipt, PredictAnswer, Signature
+from trimtab.types import OutcomeReceipt, PredictAnswer, PredictRequest, Signature
 
 _encode = msgspec.json.Encoder().encode
 BINARY = "application/octet-stream"
@@ -30,6 +30,7 @@ ARROW = "application/vnd.apache.arrow.stream"
 _JSON_ALONE = frozenset({JSON, ""})
 _ROWS = frozenset({JSON, ARROW, ""})
 _TENSORS = frozenset({JSON, BINARY, ""})
+_NOTHING = PredictRequest(rows=())
 _FRAMES = frozenset({JSON, CSV, ""})
 
 
@@ -250,12 +251,7 @@ class DataPlane:
     ) -> Reply:
         began = self._clock.monotonic()
         if content_type.startswith(ARROW):
-            from trimtab.serve.arrow import arrow_reply, arrow_request
-
-            batch = wire.within(arrow_request(body, self._config.max_rows), deadline)
-            self._turnstile.in_time(batch.deadline_ms)
-            answer = await self._flow.predict(model, batch, began)
-            return Reply(200, arrow_reply(answer), ARROW)
+            return await self._arrow(model, body, deadline, began)
         asked, columnar = wire.predict_request(body, self._config.max_rows)
         if named is not None:
             asked = wire.named(asked, named)
@@ -265,6 +261,22 @@ class DataPlane:
         if columnar:
             return Reply(200, _encode(wire.in_columns(answer, provenance=asked.provenance)))
         return Reply(200, _encode(answer))
+
+    async def _arrow(self, model: str, body: bytes, deadline: str, began: float) -> Reply:
+        from trimtab.serve.arrow import arrow_reply, arrow_request, record_batches
+        from trimtab.serve.arrow_plain import plain_rows
+
+        batches = record_batches(body, self._config.max_rows)
+        live = self._live(model)
+        if batches and (rows := plain_rows(batches, live, began)):
+            self._turnstile.in_time(wire.within(_NOTHING, deadline).deadline_ms)
+            found = await self._flow.plain(live, rows, began)
+            answers = [answer for answer in found if not isinstance(answer, str)]
+            if answers:  # without candidates that is all of them, or none
+                return Reply(200, arrow_reply(answers), ARROW)
+        asked = wire.within(arrow_request(batches, self._config.max_rows), deadline)
+        self._turnstile.in_time(asked.deadline_ms)
+        return Reply(200, arrow_reply([await self._flow.predict(model, asked, began)]), ARROW)
 
     async def _features(self, model: str, body: bytes, deadline: str) -> Reply:
         asked, _ = wire.predict_request(body, self._config.max_rows)

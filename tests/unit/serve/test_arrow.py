@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from trimtab.errors import InvalidRequest
-from trimtab.serve.arrow import arrow_reply, arrow_request
-from trimtab.types import PredictAnswer, Prediction
+from trimtab.serve.arrow import arrow_reply, arrow_request, record_batches
+from trimtab.types import PredictAnswer, Prediction, PredictRequest
 
 
 def stream(*tables: Any, compression: str | None = None) -> bytes:
@@ -24,6 +24,10 @@ def stream(*tables: Any, compression: str | None = None) -> bytes:
             writer.write(table)
     found: bytes = sink.getvalue().to_pybytes()
     return found
+
+
+def request(body: bytes, max_rows: int = 10) -> PredictRequest:
+    return arrow_request(record_batches(body, max_rows), max_rows)
 
 
 TABLE = pa.table(
@@ -39,7 +43,7 @@ TABLE = pa.table(
 
 
 def test_columns_become_rows() -> None:
-    asked = arrow_request(stream(TABLE, TABLE.slice(1, 1)), 10)
+    asked = request(stream(TABLE, TABLE.slice(1, 1)))
     first, second, third, fourth = (row.features for row in asked.rows)
     assert {
         "amount": 20.0,
@@ -64,7 +68,7 @@ def test_what_comes_with_a_row() -> None:
             "trimtab.event_time": pa.array([noon], pa.timestamp("ns", "UTC")),
         }
     )
-    (row,) = arrow_request(stream(table), 10).rows
+    (row,) = request(stream(table)).rows
     assert ("ann", "p-1", noon.timestamp()) == (row.key, row.prediction_id, row.event_time)
     assert {"x": 1.0} == row.features
 
@@ -108,7 +112,7 @@ VIEWS = (
 )
 def test_refusals(body: bytes, code: str) -> None:
     with pytest.raises(InvalidRequest) as told:
-        arrow_request(body, 10)
+        request(body)
     assert code == told.value.code
 
 
@@ -116,7 +120,7 @@ def test_a_dictionarys_values_are_shared_between_rows() -> None:
     long = pa.DictionaryArray.from_arrays(
         pa.array([0] * 1_000, pa.int8()), pa.array(["x" * 100_000])
     )
-    rows = arrow_request(one("x", long), 1_000).rows
+    rows = request(one("x", long), 1_000).rows
     assert 1 == len({id(row.features["x"]) for row in rows})
 
 
@@ -125,7 +129,7 @@ def test_a_byte_that_was_changed_is_refused_or_changes_a_value(at: int, to: int)
     body = bytearray(stream(TABLE))
     body[at % len(body)] = to
     try:
-        rows = arrow_request(bytes(body), 10).rows
+        rows = request(bytes(body)).rows
     except InvalidRequest as refused:
         assert refused.code  # noqa: PT017 - either is right
     else:
@@ -141,7 +145,7 @@ def test_an_answer_in_columns() -> None:
         for at, decision in enumerate(("good", "bad"))
     ]  # fmt: skip
     answer = PredictAnswer(model="m", epoch=7, predictions=tuple(made))
-    table = pa.ipc.open_stream(arrow_reply(answer)).read_all()
+    table = pa.ipc.open_stream(arrow_reply([answer])).read_all()
     assert {b"model": b"m", b"epoch": b"7"} == table.schema.metadata
     rows = table.to_pylist()
     assert [("p-0", 2, "good"), ("p-1", 2, "bad")] == [
