@@ -41,7 +41,7 @@ from trimtab.serve.line import Line
 from trimtab.serve.meters import Tally
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.turns import Turns
-from trimtab.telemetry import Metrics
+from trimtab.telemetry import Metrics, know_process
 from trimtab.types import Assignment, PredictionRecord
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import Serving
@@ -126,6 +126,7 @@ def _nothing(*_: float) -> None:
 
 
 def main(arguments: Sequence[str]) -> None:
+    know_process()
     given = dict(word.split("=", 1) for word in arguments)
     folder = Path(given.get("folder", Path(tempfile.gettempdir()) / "trimtab-bench-serving"))
     folder.mkdir(parents=True, exist_ok=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import os
 from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -13,7 +14,15 @@ from pathlib import Path
 from threading import Lock
 from typing import Any, Literal, TypeVar, cast
 
-from prometheus_client import REGISTRY, CollectorRegistry, Counter, Gauge, Histogram, Metric
+from prometheus_client import (
+    REGISTRY,
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    Metric,
+    values,
+)
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
@@ -29,6 +38,7 @@ __all__ = [
     "count_for_others",
     "exposition",
     "forget",
+    "know_process",
     "shared_metrics",
 ]
 
@@ -418,6 +428,17 @@ class Metrics:
             raise TypeError(message)
         kept = {key: str(value) for key, value in labels.items() if key not in self._drop}
         return metric.labels(**kept) if kept else metric
+
+
+def know_process() -> None:
+    """Let values in files know this process without asking the kernel at each change, which takes as long as the change.
+
+    For a process that keeps its metrics in files, before it makes any.
+    """
+    known = [os.getpid()]
+    os.register_at_fork(after_in_child=lambda: known.__setitem__(0, os.getpid()))
+    own = values.MultiProcessValue(lambda: known[0])  # type: ignore[no-untyped-call]  # has no types
+    values.ValueClass = own
 
 
 _SHARED: dict[CollectorRegistry, Metrics] = {}

@@ -273,3 +273,5 @@ def test_rows_together_answer_as_each_alone_to_the_last_bit(
     for count in (1, 2, 3, 16, 17, ROWS):
         together = opened_again.many(rows[:count])
         assert together.tobytes() == np.concatenate(alone[:count]).tobytes()
+    whole = opened_again.many(rows[1:9])  # in which no number is missing
+    assert whole.tobytes() == np.concatenate(alone[1:9]).tobytes()

@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.errors import TrimtabError
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Event, Metrics, know_process
 
 logger = logging.getLogger(__name__)
 
@@ -70,6 +70,7 @@ def from_arguments(arguments: list[str]) -> tuple[Child, Metrics]:
     listener, alive, ready = map(int, arguments[1:])
     config = msgspec.json.decode((run_dir / "config.json").read_bytes(), type=Config)
     log_json()
+    know_process()
     return Child(config, run_dir, listener, alive, ready), Metrics()
 
 

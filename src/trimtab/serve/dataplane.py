@@ -100,9 +100,9 @@ class DataPlane:
         work = self._predict(model, body, content_type, deadline, prediction_id)
         return await self._predicted(model, content_type, _ROWS, work)
 
-    async def together(
+    def together(
         self, model: str, sent: Sequence[tuple[bytes, float]]
-    ) -> Sequence[Reply | Alone]:
+    ) -> Coroutine[None, None, Sequence[Reply | Alone]]:
         """The same for JSON bodies that arrived together, each of a request of its own.
 
         Args:
@@ -112,7 +112,7 @@ class DataPlane:
         Returns:
             For each body a reply, or that ``predict`` is to be asked.
         """
-        return await self._plain.answer(model, sent)
+        return self._plain.answer(model, sent)
 
     async def features_together(
         self, model: str, sent: Sequence[tuple[bytes, float]]

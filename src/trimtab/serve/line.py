@@ -1,6 +1,6 @@
 """The line in which read requests wait for their answer, and who is sent away from it.
 
-The loop reads what has arrived, which costs little, and then answers a slice of those that wait, so that
+The loop reads what has arrived, which costs little, and what arrives meanwhile if that pays (:mod:`trimtab.serve.looks`), and then answers a slice of those that wait, so that
 health, metrics and the control plane, which do not stand in line, get their turn in between. As long as
 everybody is answered in time, who came first is first. When somebody has waited longer than ``max_wait_ms``,
 more come than can be answered: then the newest are answered, in next to no time, and those that
@@ -15,6 +15,7 @@ from collections import deque
 from collections.abc import Callable
 from typing import Protocol
 
+from trimtab.serve.looks import Looks
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.turns import MOST_WAITING, Turns
 
@@ -70,6 +71,7 @@ class Line:
         self._turns = turns
         self._most = most
         self._soon = soon
+        self.looks = Looks()
         self._waiting: deque[Waiting] = deque()
         self._called = False
         self._allowed = 0.0
@@ -92,6 +94,9 @@ class Line:
         waiting, turnstile = self._waiting, self._turnstile
         began = now = turnstile.monotonic()
         crowded = bool(waiting) and turnstile.late(waiting[0].arrived, now)
+        if not crowded and self.looks.again(len(waiting), now):
+            self._serve_soon()
+            return
         answered = 0
         while waiting and answered < self._most and now - began <= SLICE_SECONDS:
             request = waiting.pop() if crowded else waiting.popleft()
@@ -109,6 +114,7 @@ class Line:
         if crowded:
             self._refuse(now, free=not answered)
         self._turns.end()
+        self.looks.answered(answered, turnstile.monotonic() - began)
         if waiting:
             self._serve_soon()
 

@@ -46,9 +46,9 @@ class Predictions(Protocol):
         """A prediction, whose only row has that id unless its client gave it one."""
         ...
 
-    async def together(
+    def together(
         self, model: str, sent: Sequence[tuple[bytes, float]]
-    ) -> Sequence[Reply | Alone]:
+    ) -> Coroutine[Any, Any, Sequence[Reply | Alone]]:
         """Plain predictions in JSON that arrived together, each with its time in monotonic seconds."""
         ...
 
