@@ -6,6 +6,7 @@ Usage: python feast_peer.py FOLDER. Prints one line that says how it went.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sys
 from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta
@@ -67,6 +68,17 @@ def repository(folder: Path) -> FeatureStore:
     return store
 
 
+class Told(logging.Handler):
+    """Keeps the reasons that are logged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.reasons: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.reasons.append(vars(record)["reason"])
+
+
 async def main(folder: Path) -> None:
     repo = repository(folder)
 
@@ -92,6 +104,11 @@ async def main(folder: Path) -> None:
     )
     await seed(None, "pairs", {"a|b": StoredRow(values={"user": 7, "x": 2.0}, event_time=9.0)})
     store = feast.create(config, folder, FakeClock())
+    told = Told()
+    feast.logger.addHandler(told)
+    assert [{}, {}] == [await store.read("nowhere", ["a"]) for _ in range(2)]
+    assert ["the repository has no feature view 'nowhere'"] == told.reasons, told.reasons
+    feast.FeastStore(folder).warm()
     typed = (await store.read("typed", ["e"]))["e"]
     assert typed.values == {"f": 0.5, "i": 3, "s": "é", "b": True}, typed
     assert typed.event_time == 9.0, typed  # Feast keeps whole seconds

@@ -145,6 +145,7 @@ def test_what_cannot_be_stored_is_put_aside_with_its_reason(url: str, client: Re
     aside: Any = client.xrange(f"{STREAM}:refused")
     assert len(aside) == 3
     assert b"no JSON object" in aside[0][1][b"reason"]
+    assert b"The entry has no row." in aside[1][1][b"reason"]
     assert aside[0][1][b"row"] == b"no JSON"
     assert client.xpending(STREAM, "trimtab")["pending"] == 0
 

@@ -7,6 +7,7 @@ keeps event times in whole seconds.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,9 +20,12 @@ from feast.errors import FeastObjectNotFoundException
 from trimtab.config import Count, Section, StoreConfig, convert
 from trimtab.errors import InvalidConfig, Refused
 from trimtab.features.threads import DaemonPool, ThreadedStore
-from trimtab.features.values import split_keys
+from trimtab.features.values import join_keys, split_keys
 from trimtab.protocols import Clock
+from trimtab.telemetry import Event
 from trimtab.types import Scalar, StoredRow
+
+logger = logging.getLogger(__name__)
 
 
 class FeastOptions(Section, frozen=True):
@@ -44,7 +48,9 @@ def create(config: StoreConfig, state_dir: Path, clock: Clock) -> ThreadedStore:
             hint="Name the folder that holds feature_store.yaml.",
         )
     pool = DaemonPool("feast", lambda _: None, threads=options.threads)
-    return ThreadedStore(FeastStore(Path(config.url)), pool)
+    store = FeastStore(Path(config.url))
+    pool.submit(store.warm)  # what fails here fails again where a read can say so
+    return ThreadedStore(store, pool)
 
 
 class FeastStore:
@@ -59,11 +65,17 @@ class FeastStore:
         self._lock = Lock()
         self._opened: Any = None
         self._views: dict[str, _View] = {}
+        self._unknown: set[str] = set()
+
+    def warm(self) -> None:
+        """Open the repository and read from it: Feast takes seconds for its first answer, which no request has."""
+        for view in self._repository().list_feature_views()[:1]:
+            self.read(view.name, [join_keys(("0",) * len(view.entity_columns))])
 
     def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
         """The rows of those entities that the online store has, in order.
 
-        A view that the repository does not know has none. A key of another type than Feast's is one
+        A view that the repository does not know has none, which is logged once. A key of another type than Feast's is one
         that it cannot have. Errors are Feast's own.
         """
         if not entities:
@@ -109,6 +121,12 @@ class FeastStore:
             try:
                 found = self._repository().get_feature_view(name)
             except FeastObjectNotFoundException:
+                if name not in self._unknown:
+                    self._unknown.add(name)
+                    reason = f"the repository has no feature view {name!r}"
+                    logger.warning(
+                        Event.STORE_FAILED, extra={"store": str(self._folder), "reason": reason}
+                    )
                 return None
             self._views[name] = _View(
                 features=tuple(field.name for field in found.features),

@@ -81,6 +81,8 @@ class Intake:
 
 
 def _object(text: bytes, path: str) -> dict[str, Any]:
+    if not text:
+        raise InvalidRow("The entry has no row.", code="malformed_entry", path=path)
     try:
         return _decode(text)
     except (msgspec.MsgspecError, UnicodeDecodeError) as wrong:
