@@ -108,7 +108,7 @@ async def main(folder: Path) -> None:
     feast.logger.addHandler(told)
     assert [{}, {}] == [await store.read("nowhere", ["a"]) for _ in range(2)]
     assert ["the repository has no feature view 'nowhere'"] == told.reasons, told.reasons
-    feast.FeastStore(folder).warm()
+    assert store._store._opened is not None, "a worker's first read waits for the repository"
     typed = (await store.read("typed", ["e"]))["e"]
     assert typed.values == {"f": 0.5, "i": 3, "s": "é", "b": True}, typed
     assert typed.event_time == 9.0, typed  # Feast keeps whole seconds

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping, Sequence
+from concurrent.futures import wait
 from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
@@ -26,6 +27,9 @@ from trimtab.telemetry import Event
 from trimtab.types import Scalar, StoredRow
 
 logger = logging.getLogger(__name__)
+
+_MOST_WARM_SECONDS = 10.0
+"""A worker starts without its repository rather than not at all."""
 
 
 class FeastOptions(Section, frozen=True):
@@ -49,7 +53,8 @@ def create(config: StoreConfig, state_dir: Path, clock: Clock) -> ThreadedStore:
         )
     pool = DaemonPool("feast", lambda _: None, threads=options.threads)
     store = FeastStore(Path(config.url))
-    pool.submit(store.warm)  # what fails here fails again where a read can say so
+    # What fails now fails again where a read can say so.
+    wait([pool.submit(store.warm)], _MOST_WARM_SECONDS)
     return ThreadedStore(store, pool)
 
 
