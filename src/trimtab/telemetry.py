@@ -268,12 +268,13 @@ class _Sum:
 
 
 class _Counter(Counter):
-    """A counter that is not asked whether it may count."""
+    """A counter that can be added to without being asked whether it may count."""
 
-    def inc(self, amount: float = 1, exemplar: dict[str, str] | None = None) -> None:
-        """Add to it."""
-        del exemplar
-        self._value.inc(amount)
+    @property
+    def add(self) -> Callable[[float], None]:
+        """What adds to it."""
+        value: Callable[[float], None] = self._value.inc
+        return value
 
 
 class _Histogram(Histogram):
@@ -392,10 +393,19 @@ class Metrics:
         """Put a value into a histogram."""
         self._of(name, Histogram, labels).observe(value)
 
-    def counter(self, name: str, **labels: object) -> Callable[[float], None]:
-        """What adds to one counter, looked up once; for places where each microsecond counts."""
-        add = self._of(name, Counter, labels).inc
-        return add if self._soon is None else _Sum(add, self._soon)
+    def counter(
+        self, name: str, *, later: bool = False, **labels: object
+    ) -> Callable[[float], None]:
+        """What adds to one counter, looked up once; for places where each microsecond counts.
+
+        Args:
+            name: Its name.
+            later: Whether it can wait as histograms do.
+            labels: Its labels.
+        """
+        add = self._of(name, _Counter, labels).add
+        soon = self._later if later else self._soon
+        return add if soon is None else _Sum(add, soon)
 
     def setter(self, name: str, **labels: object) -> Callable[[float], None]:
         """What sets one gauge, looked up once."""

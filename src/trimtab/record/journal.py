@@ -69,7 +69,7 @@ class Journal:
         self._directory = directory
         self._config = config
         self._metrics = metrics
-        self._count_bytes = metrics.counter("ml_journal_bytes_total")
+        self._count_bytes = metrics.counter("ml_journal_bytes_total", later=True)
         self._clock = clock
         self._encode = msgspec.msgpack.Encoder().encode
         self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"

@@ -38,7 +38,8 @@ class Turns:
     def soon(self, call: Call) -> None:
         """Put off a call to the end of this turn."""
         self._calls.append(call)
-        self._end_soon()
+        if not self._ends:
+            self._end_soon()
 
     @coroutine
     def ended(self) -> Generator[None, None, None]:
@@ -66,7 +67,8 @@ class Turns:
     def reply(self, call: Call) -> None:
         """Send a reply, behind all else of this turn."""
         self._replies.append(call)
-        self._end_soon()
+        if not self._ends:
+            self._end_soon()
 
     def _end_soon(self) -> None:
         if not self._ends:
