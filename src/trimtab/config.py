@@ -50,7 +50,8 @@ class ServeConfig(Section, frozen=True):
     ``max_body_bytes`` and ``max_rows`` bound one request; ``max_in_flight`` bounds a worker's open
     predictions, and ``max_wait_ms`` how long requests may have waited for those before them, above which
     newer ones are answered first and they are refused with 503. A worker holds ``max_connections``, and cuts one whose request takes longer than
-    ``request_seconds`` to arrive, or whose client does not take its answers for so long. A worker whose resident memory is above ``max_worker_bytes`` gives way to a fresh one, 0 never.
+    ``request_seconds`` to arrive, or whose client does not take its answers for so long. Of bodies that arrive in pieces it holds ``max_held_bytes`` until
+    they are answered, at least one of ``max_body_bytes``; who brings more is refused with 503 and cut. A worker whose resident memory is above ``max_worker_bytes`` gives way to a fresh one, 0 never.
     ``drain_seconds`` is how long a stopping
     worker waits for requests in flight; ``unknown_features`` refuses or ignores unknown names;
     ``max_future_seconds`` is how far an event time may lie ahead of the server's clock. ``http``
@@ -66,6 +67,7 @@ class ServeConfig(Section, frozen=True):
     max_in_flight: Count = 256
     max_wait_ms: Positive = 250.0
     max_connections: Count = 1_000
+    max_held_bytes: Count = 128 * 1024 * 1024
     request_seconds: Positive = 30.0
     drain_seconds: Positive = 10.0
     max_worker_bytes: Annotated[int, Meta(ge=0)] = 0

@@ -1,4 +1,4 @@
-"""How many connections a worker holds, and how long a slow one may keep it waiting."""
+"""How many connections a worker holds, how much of their bodies, and how long a slow one may keep it waiting."""
 
 from __future__ import annotations
 
@@ -65,6 +65,9 @@ class Connections:
         self._show = metrics.setter("ml_connections_open")
         self._full = metrics.counter("ml_connections_cut_total", reason="limit")
         self._slow = metrics.counter("ml_connections_cut_total", reason="slow")
+        self._many = metrics.counter("ml_connections_cut_total", reason="bytes")
+        self._most_bytes = max(config.max_held_bytes, config.max_body_bytes)
+        self._bytes = 0
         self._metrics = metrics
         self._open: set[Held] = set()
         self._waiting = False
@@ -85,6 +88,23 @@ class Connections:
             self._waiting = True
             self.later(SWEEP_SECONDS, self._again)
         return True
+
+    @property
+    def held(self) -> int:
+        """Bytes that are held now."""
+        return self._bytes
+
+    def hold(self, size: int) -> bool:
+        """Hold more of the bodies that arrive piece by piece; False where that is too much, which is counted."""
+        self._bytes += size
+        if self._bytes <= self._most_bytes:
+            return True
+        self._many(1.0)
+        return False
+
+    def release(self, size: int) -> None:
+        """Hold so much less: their requests are answered, or gone."""
+        self._bytes -= size
 
     def said(self, status: int) -> None:
         """Count an answer to what was no request, or not a whole one."""

@@ -120,3 +120,21 @@ def test_there_is_room_again_once_a_connection_is_gone(clock: FakeClock) -> None
     held.gone(one)
     assert held.take(three)
     assert b'ml_connections_cut_total{reason="limit"} 1.0' in generate_latest(metrics.registry)
+
+
+def test_bytes_are_held_up_to_the_limit_and_room_comes_back(clock: FakeClock) -> None:
+    metrics = Metrics()
+    config = ServeConfig(max_body_bytes=60, max_held_bytes=100)
+    held = Connections(config, clock.monotonic, metrics, lambda _, call: call())
+    assert [held.hold(60), held.hold(40), held.hold(1)] == [True, True, False]
+    held.release(1)
+    held.release(60)
+    assert held.hold(60)
+    assert b'ml_connections_cut_total{reason="bytes"} 1.0' in generate_latest(metrics.registry)
+
+
+def test_one_body_of_the_most_there_may_be_has_room_in_any_case(clock: FakeClock) -> None:
+    config = ServeConfig(max_body_bytes=200, max_held_bytes=100)
+    held = Connections(config, clock.monotonic, Metrics(), lambda _, call: call())
+    assert held.hold(200)
+    assert not held.hold(1)

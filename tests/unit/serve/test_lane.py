@@ -109,8 +109,21 @@ class Held(Connections):
         self.metrics = Metrics()
         config = ServeConfig(**limits)
         self.calls: list[Callable[[], None]] = []
+        self._came = asyncio.Event()
         later = lambda _, call: self.calls.append(call)  # noqa: E731
         super().__init__(config, self.clock.monotonic, self.metrics, later, quiet_seconds)
+
+    def hold(self, size: int) -> bool:
+        self._came.set()
+        return super().hold(size)
+
+    def forget(self) -> None:
+        """What came until now is not waited for."""
+        self._came.clear()
+
+    async def came(self) -> None:
+        """Wait for a piece of a body."""
+        await self._came.wait()
 
     def told(self, line: str) -> bool:
         return line in generate_latest(self.metrics.registry).decode().splitlines()
@@ -442,6 +455,47 @@ async def test_a_connection_too_many_is_told_so_and_room_is_given_again() -> Non
         await first.read(-1)
         writer.close()
         assert (await exchange(port, (post() + PROBE,))).startswith(b"HTTP/1.1 200 OK")
+
+
+PIECES = {
+    "lane": post(body=b"x" * 100),
+    "application": post(body=b"x" * 100).replace(b"predict", b"outcomes"),
+    "chunks": post(length=CHUNKED, body=b"64\r\n" + b"x" * 100 + b"\r\n0\r\n\r\n"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_lane", [False, True])
+@pytest.mark.parametrize("name", PIECES)
+async def test_who_brings_more_than_is_held_is_told_to_come_again_and_others_are_answered(
+    name: str, in_lane: bool
+) -> None:
+    held = Held(max_body_bytes=100, max_held_bytes=150)
+    async with asyncio.timeout(10), serving(Echo(), in_lane=in_lane, held=held) as port:
+        first, writer = await asyncio.open_connection("127.0.0.1", port)
+        second, other = await asyncio.open_connection("127.0.0.1", port)
+        for _ in range(3):  # what was answered is not held any more
+            other.write(PIECES[name][:-10])
+            await other.drain()
+            await held.came()
+            other.write(PIECES[name][-10:] + PROBE)
+            await second.readuntil(b'{"live":true}')
+            assert held.held == 0
+            held.forget()
+        writer.write(PIECES[name][:-10])
+        await writer.drain()
+        await held.came()
+        other.write(PIECES[name][:-10])
+        answer = await second.read(-1)
+        assert answer.startswith(b"HTTP/1.1 503 ")
+        assert b"retry-after: 1\r\n" in answer
+        assert b'"code":"overloaded"' in answer
+        assert held.told('ml_connections_cut_total{reason="bytes"} 1.0')
+        writer.write(PIECES[name][-10:] + PROBE)
+        await first.readuntil(b'{"live":true}')
+        assert held.held == 0
+        writer.close()
+        other.close()
 
 
 @pytest.mark.anyio

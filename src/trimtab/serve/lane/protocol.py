@@ -19,7 +19,7 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from trimtab.errors import InvalidRequest
+from trimtab.errors import InvalidRequest, Unavailable
 from trimtab.serve.connections import Connections
 from trimtab.serve.lane.driving import Broken, Driven
 from trimtab.serve.lane.gather import Gatherer
@@ -27,6 +27,7 @@ from trimtab.serve.lane.heads import END, Head, Heads
 from trimtab.serve.lane.replies import Replies
 from trimtab.serve.lane.routes import Predictions
 from trimtab.serve.line import Line
+from trimtab.serve.overload import AGAIN
 from trimtab.serve.reply import Reply, failure
 from trimtab.serve.turns import Turns
 
@@ -36,6 +37,11 @@ GRACE_SECONDS = 0.2
 _TEXT = "text/plain; charset=utf-8"
 _TOO_MANY = Reply(503, b"Too many connections.", _TEXT, (("retry-after", "1"),))
 _TOO_SLOW = Reply(408, b"The request did not arrive in time.", _TEXT)
+_TOO_MUCH = failure(
+    Unavailable(
+        "More bytes of requests are held than there is room for.", code="overloaded", hint=AGAIN
+    )
+)
 _CRASHED = Reply(500, b"Internal Server Error", "text/plain; charset=utf-8")
 
 
@@ -107,6 +113,7 @@ class LaneProtocol(HttpToolsProtocol):
     began: float | None = None
     behind: float | None = None
     quiet: float | None = None
+    _held = 0  # bytes of bodies that came in pieces and are not answered
     _between = True  # the parser stands at the beginning of a message
     _turn: Turn | None = None  # the last request that came, if it is in the lane
     _sent = b""  # the head of the message that begins in what is parsed now
@@ -121,6 +128,7 @@ class LaneProtocol(HttpToolsProtocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """Let go of the connection."""
         self.door.gone(self)
+        self._release()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
@@ -153,7 +161,9 @@ class LaneProtocol(HttpToolsProtocol):
     def _take_body(self, turn: Turn, data: bytes) -> None:
         missing = turn.head.length - len(turn.body)
         turn.body += data[:missing]
-        if len(data) >= missing:
+        if len(data) < missing:
+            self._hold(len(data))
+        else:
             self._complete(turn, bytes(turn.body))
             if len(data) > missing:  # the next request, or what is none
                 self.data_received(data[missing:])
@@ -189,6 +199,25 @@ class LaneProtocol(HttpToolsProtocol):
         """Close, unless an answer is owed."""
         if not self._owes():
             self.transport.close()
+
+    def _hold(self, size: int) -> None:
+        """Hold a piece of a body, or end the connection that brought it."""
+        if self.transport.is_closing():
+            return
+        self._held += size
+        if self.door.hold(size):
+            return
+        cycle: object = self.cycle
+        begun = isinstance(cycle, RequestResponseCycle) and cycle.response_started
+        if begun or self.pipeline or self.owes_bytes():
+            self.transport.abort()
+        else:
+            self._last_word(_TOO_MUCH)
+
+    def _release(self) -> None:
+        if self._held:
+            self.door.release(self._held)
+            self._held = 0
 
     def _last_word(self, reply: Reply) -> None:
         self._count(reply.status)
@@ -227,6 +256,8 @@ class LaneProtocol(HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """A piece of a body; one in the lane is read to its end, which is within the limit."""
         turn = self._turn
+        if not self.cycle.response_complete:
+            self._hold(len(body))
         if turn is None:
             super().on_body(body)
         elif turn.more_body:
@@ -293,6 +324,7 @@ class LaneProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with what is queued; a sweep closes connections that stay quiet, not a timer for each."""
         self.server_state.total_requests += 1
+        self._release()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
