@@ -82,7 +82,7 @@ async def answered(config: Config, model: str, count: int) -> list[PredictionRec
     deployment = Deployment.open(config)
     kept = Kept()
     ask, _ = opened(deployment, model, TOGETHER, Metrics(), kept)
-    every = bodies(model, 4_000, seed=4)
+    every = bodies(model, count, seed=4)
     while len(kept.records) < count:
         at = len(kept.records) % len(every)
         ask(every[at : at + TOGETHER])

@@ -8,18 +8,26 @@ the same files again; after it there is nothing left to do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import BinaryIO
 
-import msgspec
+import numpy as np
 
-from trimtab.record.frames import scan
-from trimtab.record.parts import PARTS, PartFile, Placed, day_of, part_files, stem_of, sync_folder
+from trimtab.record.frames import runs
+from trimtab.record.parts import (
+    PARTS,
+    PartFile,
+    days_of,
+    name_of,
+    part_files,
+    stem_of,
+    sync_folder,
+)
 from trimtab.record.segment import SUFFIX, abandoned
-from trimtab.types import PredictionRecord, Record, Signature
+from trimtab.recorded import Places, Recorded, decoded
+from trimtab.types import Record, Signature
 
-STRIDE = 1_000  # records between two points
+STRIDE = 2_000  # records between two points, at least
 
 SignatureOf = Callable[[str, int], Signature | None]
 """The signature of a model's version, or None."""
@@ -78,20 +86,18 @@ def compact(
     Raises:
         OSError: the disk refuses; the segment is still there.
     """
-    parts: dict[tuple[str, str, int], PartFile] = {}
+    parts: dict[tuple[str, int, int], PartFile] = {}
     count = 0
     try:
         with path.open("rb") as file:
-            for record in _records(file):
-                key = (record.model, day_of(record), record.version)
-                if key not in parts:
-                    signature = signature_of(record.model, record.version)
-                    parts[key] = PartFile(path.parent / PARTS, path.stem, key, signature)
-                    reached("opened")
-                parts[key].add(Placed(count, record))
-                count += 1
-                if count % STRIDE == 0:
-                    reached("read")
+            for records in _strides(file):
+                for key, places in _kinds(records).items():
+                    if key not in parts:
+                        parts[key] = _part(path, key, signature_of)
+                        reached("opened")
+                    parts[key].add(records.where(places), count + places)
+                count += len(records)
+                reached("read")
         for part in parts.values():
             part.finish()
             reached("finished")
@@ -125,9 +131,29 @@ def forgotten(directory: Path, offsets: Mapping[str, int]) -> Sequence[str]:
     )
 
 
-def _records(file: BinaryIO) -> Iterator[PredictionRecord]:
-    decoder = msgspec.msgpack.Decoder(PredictionRecord)
-    for payload, _, _ in scan(file, 0, final=True):
-        if payload is not None:
-            with suppress(msgspec.MsgspecError):
-                yield decoder.decode(payload)
+def _strides(file: BinaryIO) -> Iterator[Recorded]:
+    """A segment's records, many at a time."""
+    payloads: list[bytes] = []
+    for run in runs(file, 0, final=True):
+        payloads += run.payloads
+        if len(payloads) >= STRIDE:
+            yield decoded(payloads)[0]
+            payloads = []
+    if payloads:
+        yield decoded(payloads)[0]
+
+
+def _kinds(records: Recorded) -> dict[tuple[str, int, int], Places]:
+    """The places of the records by model, day and version."""
+    found: dict[tuple[str, int, int], list[int]] = {}
+    versions = records.floats("version").astype(np.int64)
+    keys = zip(records.cells("model"), days_of(records).tolist(), versions.tolist(), strict=True)
+    for at, key in enumerate(keys):
+        found.setdefault(key, []).append(at)
+    return {key: np.array(places, dtype=np.int64) for key, places in found.items()}
+
+
+def _part(path: Path, key: tuple[str, int, int], signature_of: SignatureOf) -> PartFile:
+    model, day, version = key
+    signature = signature_of(model, version)
+    return PartFile(path.parent / PARTS, path.stem, (model, name_of(day), version), signature)

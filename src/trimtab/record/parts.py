@@ -18,16 +18,20 @@ from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import msgspec
+import numpy as np
 import pyarrow as pa
 from pyarrow import parquet
 
 from trimtab.errors import Unavailable
-from trimtab.record.table import FIELDS, KINDS, cell
-from trimtab.types import FeatureKind, PredictionRecord, Signature
+from trimtab.record.arrow import columns_of
+from trimtab.record.table import FIELDS, KINDS
+from trimtab.recorded import Places, Recorded
+from trimtab.types import PredictionRecord, Signature
 
 PARTS, SUFFIX = "parts", ".parquet"
 ROW_GROUP_ROWS = 20_000
 BATCH_ROWS = 2_000
+DAY_SECONDS = 86_400
 
 
 def _default(field: msgspec.structs.FieldInfo) -> Any:
@@ -41,12 +45,6 @@ _OWN = [(f"_{name}", kind) for name, kind in FIELDS.items()]
 _EXTRA = [(_PLACE, pa.int64()), (_RAW, pa.binary())]
 _DEFAULTS: dict[str, Callable[[], Any]] = {
     field.name: partial(_default, field) for field in msgspec.structs.fields(PredictionRecord)
-}
-_TYPES: dict[FeatureKind, type] = {
-    FeatureKind.NUMERIC: float,
-    FeatureKind.INTEGER: int,
-    FeatureKind.BOOLEAN: bool,
-    FeatureKind.CATEGORICAL: str,
 }
 
 
@@ -101,14 +99,20 @@ class PartFile:
         self._schema = pa.schema([*_OWN, *_EXTRA, *features])
         self._file = self._hidden.open("wb")
         self._writer = parquet.ParquetWriter(
-            self._file, self._schema, compression="zstd", write_page_checksum=True
+            self._file,
+            self._schema,
+            compression="zstd",
+            use_dictionary=_repeating(self._schema),
+            write_page_checksum=True,
         )
-        self._waiting: list[Placed] = []
+        self._waiting: list[pa.Table] = []
+        self._rows = 0
 
-    def add(self, placed: Placed) -> None:
-        """Take one record more, in order."""
-        self._waiting.append(placed)
-        if len(self._waiting) == ROW_GROUP_ROWS:
+    def add(self, records: Recorded, places: Places) -> None:
+        """Take records more, in the order of their places in the segment."""
+        self._waiting.append(columns_of(records, places, self._specs, self._schema))
+        self._rows += len(records)
+        if self._rows >= ROW_GROUP_ROWS:
             self._flush()
 
     def finish(self) -> None:
@@ -135,42 +139,19 @@ class PartFile:
         self._hidden.unlink(missing_ok=True)
 
     def _flush(self) -> None:
-        if not self._waiting:
-            return
-        chunk, self._waiting = self._waiting, []
-        records = [placed.record for placed in chunk]
-        exact = [self._exact(record) for record in records]
-        encode = msgspec.msgpack.encode
-        raw = [None if ok else encode(r) for r, ok in zip(records, exact, strict=True)]
-        arrays = [
-            pa.array([cell(record, name) for record in records], kind)
-            for name, kind in FIELDS.items()
-        ]
-        arrays += [pa.array([placed.place for placed in chunk], pa.int64())]
-        arrays += [pa.array(raw, pa.binary())]
-        for at, spec in enumerate(self._specs or ()):
-            column = [r.values[at] if ok else None for r, ok in zip(records, exact, strict=True)]
-            arrays.append(pa.array(column, KINDS[spec.kind]))
-        self._writer.write_batch(pa.record_batch(arrays, schema=self._schema))
-
-    def _exact(self, record: PredictionRecord) -> bool:
-        """Whether columns give the record back as it is, types of values included."""
-        specs = self._specs
-        if specs is None or len(specs) != len(record.values):
-            return False
-        for value, spec in zip(record.values, specs, strict=True):
-            if value is None:
-                continue
-            if type(value) is not _TYPES[spec.kind]:
-                return False
-            if type(value) is int and not -(2**63) <= value < 2**63:
-                return False
-        return True
+        if self._waiting:
+            self._writer.write_table(pa.concat_tables(self._waiting), row_group_size=self._rows)
+            self._waiting, self._rows = [], 0
 
 
-def day_of(record: PredictionRecord) -> str:
-    """The UTC day on which a record was made."""
-    return datetime.fromtimestamp(record.wall_time, UTC).strftime("%Y-%m-%d")
+def days_of(records: Recorded) -> Places:
+    """The UTC day on which each record was made, counted from 1970."""
+    return np.floor(records.floats("wall_time") / DAY_SECONDS).astype(np.int64)
+
+
+def name_of(day: int) -> str:
+    """A day as ``YYYY-MM-DD``."""
+    return datetime.fromtimestamp(day * DAY_SECONDS, UTC).strftime("%Y-%m-%d")
 
 
 def stem_of(part: Path) -> str:
@@ -278,6 +259,17 @@ def _restored(name: str, cell: Any) -> Any:
     if pa.types.is_map(kind):
         return dict(cell)
     return tuple(cell) if pa.types.is_list(kind) and cell is not None else cell
+
+
+def _repeating(schema: pa.Schema) -> list[str]:
+    """The columns of texts and whole numbers that repeat. A dictionary of floats or ids is written in vain."""
+    once = {"_prediction_id", "_request_id", _PLACE}
+    return [
+        field.name
+        for field in schema
+        if field.name not in once
+        and (pa.types.is_string(field.type) or pa.types.is_integer(field.type))
+    ]
 
 
 def _usable(signature: Signature | None) -> Sequence[Any] | None:

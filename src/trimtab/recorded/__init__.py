@@ -5,10 +5,10 @@ their bytes. Such records are a table whose columns are read with a few calls, h
 what is in no table is decoded record by record.
 """
 
-from trimtab.recorded.batch import Places, Recorded, decoded, joined, recorded, watermarks
+from trimtab.recorded.batch import Recorded, decoded, joined, recorded, watermarks
 from trimtab.recorded.facts import Facts, facts_of
 from trimtab.recorded.layout import Layout, Spot, layout_of
-from trimtab.recorded.pieces import Alike, Loose, Piece
+from trimtab.recorded.pieces import Alike, Loose, Piece, Places
 
 __all__ = [
     "Alike",

@@ -11,10 +11,8 @@ import numpy as np
 import numpy.typing as npt
 
 from trimtab.recorded.layout import layout_of
-from trimtab.recorded.pieces import Alike, Loose, Piece
+from trimtab.recorded.pieces import Alike, Loose, Piece, Places
 from trimtab.types import FloatArray, PredictionRecord, Scalar
-
-Places = npt.NDArray[np.int64]
 
 LEAST_ALIKE = 32
 """So many records pay for finding out where their fields are."""

@@ -10,9 +10,12 @@ from typing import Any, Protocol
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 
 from trimtab.recorded.layout import Bytes, Layout, Spot
 from trimtab.types import FloatArray, PredictionRecord, Scalar
+
+Places = npt.NDArray[np.int64]
 
 _DEFAULTS: dict[str, Any] = {
     field.name: field.default
@@ -29,6 +32,10 @@ class Piece(Protocol):
     def __len__(self) -> int: ...
     def record(self, row: int) -> PredictionRecord:
         """One of them as it was written."""
+        ...
+
+    def where(self, rows: Places) -> Piece:
+        """Some of them."""
         ...
 
     def floats(self, name: str) -> FloatArray:
@@ -72,6 +79,13 @@ class Alike:
         if found is None:
             found = self._records[row] = _decode(self.payloads[row])
         return found
+
+    def where(self, rows: Places) -> Alike:
+        """Some of them."""
+        if len(rows) == len(self) and (np.diff(rows) == 1).all():
+            return self
+        payloads = [self.payloads[row] for row in rows.tolist()]
+        return Alike(payloads, self.table[rows], self.layout)
 
     def floats(self, name: str) -> FloatArray:
         """A field that is a number or a truth value, of each record; NaN for None."""
@@ -154,6 +168,10 @@ class Loose:
     def record(self, row: int) -> PredictionRecord:
         """One of them."""
         return self.records[row]
+
+    def where(self, rows: Places) -> Loose:
+        """Some of them."""
+        return Loose([self.records[row] for row in rows.tolist()])
 
     def floats(self, name: str) -> FloatArray:
         """A field that is a number or a truth value, of each record; NaN for None."""

@@ -12,6 +12,7 @@ import polars as pl
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from trimtab.config import JournalConfig
 from trimtab.errors import Unavailable
@@ -131,6 +132,57 @@ def test_parts_give_back_each_record_exactly_and_in_order(
             compact(path, known)
             assert not path.exists()
         assert everything(directory) == before
+
+
+@settings(max_examples=40, deadline=None)
+@given(shapes=st.lists(recorded(), min_size=1, max_size=3), data=st.data())
+def test_records_that_look_alike_are_given_back_exactly_and_in_order(
+    shapes: list[PredictionRecord],
+    data: st.DataObject,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    directory = tmp_path_factory.mktemp("journal")
+    known_sizes = st.integers(2**32, 2**64 - 1)
+    written = []
+    for shape in shapes:
+        for at in range(data.draw(st.sampled_from([1, 50]))):
+            values = [
+                data.draw(known_sizes) if type(value) is int and value >= 2**32 else value
+                for value in shape.values
+            ]
+            written.append(replace(shape, score=at / 7, values=tuple(values)))
+    mixed = data.draw(st.permutations(written)) if len(written) < 60 else written
+    (directory / NAME).write_bytes(b"".join(frame(one) for one in exactly(mixed)))
+    before = everything(directory)
+    compact(directory / NAME, known)
+    assert everything(directory) == before
+    found = sum(pl.read_parquet(part).height for part in part_files(directory))
+    assert len(mixed) == found
+
+
+def test_columns_of_records_that_look_alike_are_those_of_others(
+    tmp_path: Path, make_record: Make
+) -> None:
+    alike = [
+        make_record(
+            at, version=1, values=(at / 3, at % 100, at % 2 == 0, "abc"[at % 3]), sources="qrbd",
+            ages_seconds=(None, at / 2, 1.5, None), entities={"user": f"{at:03d}"}, shares=(0.5, 0.25, 0.25),
+        )
+        for at in range(100)
+    ]  # fmt: skip
+    several = [alike[at : at + 20] for at in range(0, 100, 20)]  # too few to be a table
+    tables = []
+    for name, parts in (("together", [alike]), ("apart", several)):
+        for at, part in enumerate(parts):
+            path = tmp_path / name / NAME.replace("-000000", f"-{at:06d}")
+            path.parent.mkdir(exist_ok=True)
+            path.write_bytes(b"".join(frame(one) for one in exactly(part)))
+            compact(path, known)
+        read = [pl.read_parquet(part) for part in part_files(tmp_path / name)]
+        tables.append(pl.concat(read).sort("_prediction_id").drop("_place"))
+    assert tables[0].equals(tables[1], null_equal=True)
+    assert [one.values[0] for one in alike] == tables[0]["numeric"].to_list()
+    assert 0 == tables[0]["_raw"].count()
 
 
 def test_every_field_has_its_column() -> None:
