@@ -29,6 +29,8 @@ class Empty:
     async def together(self, _: str, sent: Sequence[object]) -> Sequence[Reply]:
         return [EMPTY] * len(sent)
 
+    features_together = tensors_together = together
+
     async def infer(self, *_: object) -> Reply:
         return EMPTY
 

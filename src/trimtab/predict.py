@@ -232,7 +232,7 @@ class PredictFlow:
         return PredictAnswer(model=live.route.model, epoch=live.route.epoch, predictions=(given,))
 
     async def plain(
-        self, live: LiveModel, rows: Sequence[PlainRow], began: float
+        self, live: LiveModel, rows: Sequence[PlainRow], began: float, requests: int | None = None
     ) -> Sequence[PredictAnswer | str]:
         """Answer rows of several requests that arrived together, all steps but the first once for all of them.
 
@@ -240,6 +240,7 @@ class PredictFlow:
             live: The model.
             rows: One of each request.
             began: When their bodies began to be read, in monotonic seconds.
+            requests: How many requests they are of; one each if None.
 
         Returns:
             In order, each row's answer; or its prediction id, under which :meth:`predict` is to be asked: where
@@ -269,18 +270,20 @@ class PredictFlow:
         done, records = self._clock.monotonic(), []
         laps.append(done)
         for (at, name, assigned, features), values in zip(asked, outputs, strict=True):
-            key, began = rows[at].key, rows[at].began
-            hashed = unit(key if key and assigned.sticky else name)
+            row = rows[at]
+            hashed = unit(row.key if row.key and assigned.sticky else name)
+            milliseconds = (done - row.began) * 1e3
             given, record = make(
-                name, hashed, assigned, features, values, now, (done - began) * 1e3
+                name, row.request_id, hashed, assigned, features, values, now, milliseconds
             )
             records.append(record)
             found[at] = PredictAnswer(model=route.model, epoch=route.epoch, predictions=(given,))
         if records:
             if (on_disk := self._journal.put(records, last=True)) is not None:
                 await on_disk
-            self._timed(route.model, len(records), laps)
-            self._batched(route.model, len(records))
+            self._timed(route.model, requests or len(records), laps)
+            if requests is None:
+                self._batched(route.model, len(records))
             self._count(route, records)
         return found
 

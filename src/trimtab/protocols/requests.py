@@ -130,7 +130,7 @@ class LiveArm:
     there is no short way. ``together`` does so with other requests' rows in one call, given the
     request's deadline in milliseconds; None where rows are not gathered. ``many`` scores several rows
     at once, each as ``one`` would to the last bit. ``read`` reads a JSON body of one row, its values in
-    order and its routing key, where nothing about it is unusual.
+    order, its routing key and its request's id, where nothing about it is unusual.
     """
 
     version: int
@@ -142,7 +142,7 @@ class LiveArm:
     one: Callable[[Sequence[Scalar]], Sequence[float]] | None = None
     together: Gathered | None = None
     many: Callable[[Sequence[Sequence[Scalar]]], Sequence[Sequence[float]]] | None = None
-    read: Callable[[bytes], tuple[tuple[Scalar, ...], str | None] | None] | None = None
+    read: Callable[[bytes], tuple[tuple[Scalar, ...], str | None, str | None] | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

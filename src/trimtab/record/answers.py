@@ -173,10 +173,10 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
 
 
 Make = Callable[
-    [str, str, Assignment, Resolved, Sequence[float], float, float],
+    [str, str | None, str, Assignment, Resolved, Sequence[float], float, float],
     tuple[Prediction, PredictionRecord],
 ]
-"""A row's id, unit, assignment and features, its outputs, the wall time and the latency in milliseconds."""
+"""A row's id, its request's, its unit, assignment and features, its outputs, the wall time and the latency in milliseconds."""
 
 
 def champions(route: Route, version: int, digest: str, signature: Signature) -> Make:
@@ -190,6 +190,7 @@ def champions(route: Route, version: int, digest: str, signature: Signature) -> 
 
     def make(
         row: str,
+        request: str | None,
         unit: str,
         assignment: Assignment,
         resolved: Resolved,
@@ -204,7 +205,7 @@ def champions(route: Route, version: int, digest: str, signature: Signature) -> 
             decision=decision, sources=sources, sticky=stays,
         )  # fmt: skip
         return given, PredictionRecord(
-            row, None, now, now, model, version, digest, epoch,
+            row, request, now, now, model, version, digest, epoch,
             rollout if assignment.drawn else None, 0, share, unit, assignment.sticky,
             resolved.values, sources, resolved.ages_seconds, score, told,
             score >= threshold if binary else None, latency_ms, None, False, {}, shares,

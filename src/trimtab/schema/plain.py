@@ -67,8 +67,8 @@ class PlainBodies:
             at for at, spec in enumerate(specs) if spec.kind is FeatureKind.CATEGORICAL
         )
 
-    def __call__(self, body: bytes) -> tuple[tuple[Scalar, ...], str | None] | None:
-        """A row's values in order, None for missing, and its routing key."""
+    def __call__(self, body: bytes) -> tuple[tuple[Scalar, ...], str | None, None] | None:
+        """A row's values in order, None for missing, its routing key, and no id of the request."""
         try:
             found: Any = self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -84,4 +84,4 @@ class PlainBodies:
                 colons += text.count(":")  # type: ignore[union-attr]  # it is text
         if body.count(b":") != colons or _BACKSLASH in body:
             return None
-        return values, key
+        return values, key, None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
+from dataclasses import replace
 
 import msgspec
 
@@ -15,9 +16,10 @@ from trimtab.serve import wire
 from trimtab.serve.invocations import CSV, invocation_reply, invocation_request
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import Turnstile
-from trimtab.serve.plain import Alone, PlainPredictions
+from trimtab.serve.plain import Alone, JsonForm, PlainPredictions
 from trimtab.serve.plain_features import PlainFeatures
 from trimtab.serve.reply import JSON, Failed, Reply, failure, inference_failure
+from trimtab.serve.v2.plain import TensorsForm
 from trimtab.serve.v2.reply import check_outputs, infer_reply, told_of
 from trimtab.serve.v2.request import Asked as AskedTensors
 from trimtab.serve.v2.request import infer_request
@@ -77,7 +79,10 @@ class DataPlane:
         self._in_thread = in_thread
         self._turnstile = turnstile
         self._sheds: dict[tuple[bool, str], Reply] = {}
-        self._plain = PlainPredictions(flow, live, clock, self._meters, turnstile)
+        self._plain, self._tensors = (
+            PlainPredictions(form, flow, live, clock, self._meters, turnstile)
+            for form in (JsonForm(), TensorsForm())
+        )
         self._plain_features = PlainFeatures(live, clock, self._meters, turnstile)
 
     async def predict(
@@ -114,6 +119,12 @@ class DataPlane:
         """
         return self._plain.answer(model, sent)
 
+    def tensors_together(
+        self, model: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Coroutine[None, None, Sequence[Reply | Alone]]:
+        """``infer`` for JSON bodies that arrived together, likewise."""
+        return self._tensors.answer(model, sent)
+
     async def features_together(
         self, model: str, sent: Sequence[tuple[bytes, float]]
     ) -> Sequence[Reply | Alone]:
@@ -128,6 +139,7 @@ class DataPlane:
         version: int | None = None,
         header_length: int | None = None,
         deadline: str = "",
+        prediction_id: str | None = None,
     ) -> Reply:
         """``POST /v2/models/{model}[/versions/{version}]/infer``.
 
@@ -138,8 +150,9 @@ class DataPlane:
             version: The live version that is to answer, None for the one that routing chooses.
             header_length: Bytes of the JSON part.
             deadline: As its header says it.
+            prediction_id: What its only row is called, if the client does not say.
         """
-        work = self._infer(model, body, version, header_length, deadline)
+        work = self._infer(model, body, version, header_length, deadline, prediction_id)
         return await self._predicted(model, content_type, _TENSORS, work, inference_failure)
 
     async def invocations(
@@ -270,7 +283,7 @@ class DataPlane:
         live = self._live(model)
         if batches and (rows := plain_rows(batches, live, began)):
             self._turnstile.in_time(wire.within(_NOTHING, deadline).deadline_ms)
-            found = await self._flow.plain(live, rows, began)
+            found = await self._flow.plain(live, rows, began, requests=1)
             answers = [answer for answer in found if not isinstance(answer, str)]
             if answers:  # without candidates that is all of them, or none
                 return Reply(200, arrow_reply(answers), ARROW)
@@ -285,11 +298,19 @@ class DataPlane:
         return Reply(200, _encode(await self._flow.features(model, asked)))
 
     async def _infer(
-        self, model: str, body: bytes, version: int | None, header_length: int | None, deadline: str
+        self,
+        model: str,
+        body: bytes,
+        version: int | None,
+        header_length: int | None,
+        deadline: str,
+        named: str | None,
     ) -> Reply:
         began = self._clock.monotonic()
         signature = self._live(model).champion.signature
         asked = infer_request(body, header_length, signature, version, self._config.max_rows)
+        if named is not None:
+            asked = replace(asked, request=wire.named(asked.request, named))
         answer = await self.predicted(model, asked, signature, deadline, began)
         content, length = infer_reply(told_of(answer, asked, signature))
         if length is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Protocol
 
 import msgspec
 
@@ -12,7 +13,7 @@ from trimtab.protocols import Clock, LiveModel
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.reply import Reply, failure
-from trimtab.types import PlainRow, Scalar
+from trimtab.types import PlainRow, PredictAnswer, Scalar
 
 _encode = msgspec.json.Encoder().encode
 
@@ -26,10 +27,47 @@ class Alone(msgspec.Struct, frozen=True):
 _ALONE = Alone()
 
 
+Row = tuple[tuple[Scalar, ...], str | None, str | None]
+"""A row's values in order, its routing key, and its request's id."""
+
+
+class Form(Protocol):
+    """How plain rows stand in bodies, and how they are answered."""
+
+    def reader(self, live: LiveModel) -> Callable[[bytes], Row | None] | None:
+        """What reads a body of one row, or finds something unusual about it; None where all bodies are."""
+        ...
+
+    def told(self, live: LiveModel, row: PlainRow, answer: PredictAnswer) -> bytes:
+        """The body of an answer."""
+        ...
+
+    def failed(self, error: TrimtabError) -> Reply:
+        """An error as it is told."""
+        ...
+
+
+class JsonForm:
+    """Our own JSON; a :class:`Form`."""
+
+    def reader(self, live: LiveModel) -> Callable[[bytes], Row | None] | None:
+        """What the signature was compiled to."""
+        return live.champion.read
+
+    def told(self, _: LiveModel, __: PlainRow, answer: PredictAnswer) -> bytes:
+        """The answer as it is."""
+        return _encode(answer)
+
+    def failed(self, error: TrimtabError) -> Reply:
+        """As everywhere."""
+        return failure(error)
+
+
 class PlainPredictions:
-    """Answers JSON bodies of one row each; what is not plain about any of them has it answered alone.
+    """Answers bodies of one row each; what is not plain about any of them has it answered alone.
 
     Args:
+        form: How bodies and answers look.
         flow: Flow 1.
         live: A live model by its name.
         clock: For latencies.
@@ -39,12 +77,14 @@ class PlainPredictions:
 
     def __init__(
         self,
+        form: Form,
         flow: PredictFlow,
         live: Callable[[str], LiveModel],
         clock: Clock,
         meters: Meters,
         turnstile: Turnstile,
     ) -> None:
+        self._form = form
         self._flow = flow
         self._live = live
         self._clock = clock
@@ -64,8 +104,8 @@ class PlainPredictions:
             live = self._live(model)
         except TrimtabError:
             return [_ALONE] * len(sent)
-        read = live.champion.read
-        if read is None or not live.plain or not self._turnstile.let_in(len(sent)):
+        read = self._form.reader(live) if live.plain else None
+        if read is None or not self._turnstile.let_in(len(sent)):
             return [_ALONE] * len(sent)
         try:
             began = self._clock.monotonic()
@@ -83,13 +123,13 @@ class PlainPredictions:
         """What becomes of plain rows, counted where they are answered."""
         if not rows:
             return ()
-        model, meters = live.route.model, self._meters
+        model, meters, told = live.route.model, self._meters, self._form.told
         status = 500  # what the server answers when anything but an error of ours is raised
         try:
             answers = await self._flow.plain(live, rows, began)
             status = 200
         except TrimtabError as error:
-            refused = failure(error)
+            refused = self._form.failed(error)
             status = refused.status
             return [refused] * len(rows)
         finally:
@@ -100,7 +140,7 @@ class PlainPredictions:
             if isinstance(answer, str):
                 replies.append(Alone(answer))
             else:
-                replies.append(Reply(200, _encode(answer)))
+                replies.append(Reply(200, told(live, row, answer)))
                 took.append(now - row.began)
         if took:
             meters.took(model, *took)
@@ -108,5 +148,8 @@ class PlainPredictions:
         return replies
 
 
-def _row(found: tuple[tuple[Scalar, ...], str | None] | None, began: float) -> PlainRow | None:
-    return None if found is None else PlainRow(values=found[0], key=found[1], began=began)
+def _row(found: Row | None, began: float) -> PlainRow | None:
+    if found is None:
+        return None
+    values, key, request_id = found
+    return PlainRow(values=values, key=key, began=began, request_id=request_id)

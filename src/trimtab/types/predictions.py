@@ -44,6 +44,7 @@ class PlainRow(Record, frozen=True, gc=False):
     values: tuple[Scalar, ...]
     key: str | None
     began: float
+    request_id: str | None = None
 
 
 class FeatureOrigin(Record, frozen=True, omit_defaults=True):

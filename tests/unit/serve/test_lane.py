@@ -68,7 +68,7 @@ class Echo:
     ) -> Sequence[Reply | Alone]:
         return [Alone() for _ in sent]
 
-    features_together = together
+    features_together = tensors_together = together
 
     async def infer(
         self,
@@ -78,7 +78,9 @@ class Echo:
         version: int | None,
         header_length: int | None,
         deadline: str,
+        prediction_id: str | None = None,
     ) -> Reply:
+        del prediction_id
         return await self.predict(
             model, body, f"{content_type}|{version}|{header_length}", deadline
         )

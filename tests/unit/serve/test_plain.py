@@ -22,7 +22,7 @@ from trimtab.serve.lane.protocol import LaneProtocol, Turn
 from trimtab.serve.line import Line
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import Turnstile
-from trimtab.serve.plain import Alone, PlainPredictions
+from trimtab.serve.plain import Alone, JsonForm, PlainPredictions
 from trimtab.serve.reply import Reply
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
@@ -82,7 +82,7 @@ def asked(
     metrics = Metrics() if metrics is None else metrics
     turnstile = Turnstile(ServeConfig(**limits), clock.monotonic, metrics, lambda _: None)
     meters = Meters(metrics, {"m"}.__contains__)
-    plain = PlainPredictions(cast("PredictFlow", flow), live, clock, meters, turnstile)
+    plain = PlainPredictions(JsonForm(), cast("PredictFlow", flow), live, clock, meters, turnstile)
     found = asyncio.run(plain.answer(model, [(body, 0.0) for body in bodies]))
     assert turnstile.let_in(ServeConfig(**limits).max_in_flight)  # all have left
     return found, counted(metrics)

@@ -66,8 +66,15 @@ class Predictions(Protocol):
         version: int | None,
         header_length: int | None,
         deadline: str,
+        prediction_id: str | None = None,
     ) -> Work:
-        """One of the Open Inference Protocol."""
+        """One of the Open Inference Protocol, whose only row has that id unless its client gave it one."""
+        ...
+
+    def tensors_together(
+        self, model: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Coroutine[Any, Any, Sequence[Reply | Alone]]:
+        """Such of one row each that arrived together."""
         ...
 
     def shed(self, model: str, tensors: bool, reason: str) -> Reply:
@@ -108,6 +115,8 @@ def plain(predictions: Predictions, url: bytes, headers: Mapping[bytes, bytes]) 
         return Plain(predictions.together, found[1].decode())
     if found := _FEATURES.fullmatch(url):
         return Plain(predictions.features_together, found[1].decode())
+    if _HEADER_LENGTH not in headers and (found := _INFER.fullmatch(url)):
+        return Plain(predictions.tensors_together, found[1].decode())
     return None
 
 
@@ -140,6 +149,8 @@ def _infer(
     deadline: str,
     header_length: int | None,
     body: bytes,
-    _: str | None,
+    prediction_id: str | None,
 ) -> Work:
-    return predictions.infer(model, body, content_type, None, header_length, deadline)
+    return predictions.infer(
+        model, body, content_type, None, header_length, deadline, prediction_id
+    )
