@@ -23,6 +23,8 @@ STATUS_BY_CODE = {
     "too_many_rows": 413,
     "unsupported_media_type": 415,
     "unauthorized": 401,
+    "request_timeout": 408,
+    "head_too_large": 431,
 }
 
 STATUS: dict[type[TrimtabError], int] = {

@@ -21,7 +21,7 @@ from trimtab.serve.app import build_app
 from trimtab.serve.connections import Connections
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.lane.heads import LONGEST_HEAD, MOST_HEADS, Head, Heads
-from trimtab.serve.lane.protocol import LaneProtocol, lane, unreadable
+from trimtab.serve.lane.protocol import MOST_HEADERS, LaneProtocol, lane, unreadable
 from trimtab.serve.line import Line
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.plain import Alone
@@ -432,11 +432,107 @@ async def test_a_request_that_does_not_arrive_is_cut_and_others_are_not(
         reading = name in {"half a body of another route", "half a chunk"}
         if not reading and (in_lane or name != "half a body"):  # there the application is at work
             assert answer.startswith(b"HTTP/1.1 408 ")
+            assert b'"request_timeout"' in answer
         assert held.told('ml_connections_cut_total{reason="slow"} 1.0')
         others.write(PROBE)
         await other.readuntil(b'{"live":true}')
         writer.close()
         others.close()
+
+
+H2C = b"Connection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\nHTTP2-Settings: AAMAAABk\r\n"
+GET = PROBE.replace(b"live", b"ready")
+ASKING: dict[str, tuple[tuple[bytes, ...], tuple[bytes, ...]]] = {
+    # what is sent, and the same without asking
+    "a prediction": ((post(headers=H2C) + PROBE,), (post() + PROBE,)),
+    "twice": ((post(headers=H2C), post(headers=H2C) + PROBE), (post(), post() + PROBE)),
+    "tensors": ((infer(H2C) + PROBE,), (infer() + PROBE,)),
+    "a body that comes later": (
+        (post(body=b"abcdef", headers=H2C)[:-6], b"abc", b"def" + PROBE),
+        (post(body=b"abcdef")[:-6], b"abc", b"def" + PROBE),
+    ),
+    "byte by byte": (
+        (*(bytes([b]) for b in post(headers=H2C)), PROBE),
+        (*(bytes([b]) for b in post()), PROBE),
+    ),
+    "chunks": (
+        (post(length=CHUNKED + H2C, body=b"2\r\n{}\r\n0\r\n\r\n") + PROBE,),
+        (post(length=CHUNKED, body=b"2\r\n{}\r\n0\r\n\r\n") + PROBE,),
+    ),
+    "no body": (
+        (GET.replace(b"host: h\r\n", b"host: h\r\n" + H2C) + PROBE,),
+        (GET + PROBE,),
+    ),
+    "behind one that waits": (
+        (post("slow") + post(headers=H2C) + PROBE,),
+        (post("slow") + post() + PROBE,),
+    ),
+    "a last one": (
+        (post(headers=b"connection: close, upgrade\r\nupgrade: websocket\r\n"),),
+        (post(headers=b"connection: close\r\n"),),
+    ),
+    "two lengths": (
+        (post(headers=H2C + b"content-length: 9\r\n"),),
+        (post(headers=b"content-length: 9\r\n"),),
+    ),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_lane", [False, True])
+@pytest.mark.parametrize("name", ASKING)
+async def test_who_asks_for_another_protocol_is_answered_in_this_one(
+    name: str, in_lane: bool
+) -> None:
+    asking, plain = ASKING[name]
+    answers = []
+    for pieces in (plain, asking, asking):
+        echo = Echo()
+        async with asyncio.timeout(10), serving(echo, in_lane=in_lane, held=Held()) as port:
+            answers.append((await exchange(port, pieces), echo.asked))
+    assert answers[0][0]
+    assert [answers[0]] * 2 == answers[1:]
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_lane", [False, True])
+async def test_a_server_is_no_proxy(in_lane: bool) -> None:
+    async with asyncio.timeout(10), serving(Echo(), in_lane=in_lane, held=Held()) as port:
+        answer = await exchange(port, (b"CONNECT h:80 HTTP/1.1\r\nhost: h\r\n\r\n",))
+    assert answer.startswith(b"HTTP/1.1 400 ")
+    assert b'"malformed_http"' in answer
+
+
+MANY = b"".join(b"x-%d: y\r\n" % i for i in range(MOST_HEADERS))
+LONG = b"x-long: %b\r\n" % (b"y" * 1_000)
+HEADS: dict[str, tuple[bytes, ...]] = {
+    "many headers": (post(headers=MANY),),
+    "many headers in pieces": (post(headers=MANY)[:1_000], post(headers=MANY)[1_000:]),
+    "many headers without an end": (post(headers=MANY)[:-4],),
+    "a long header": (post(headers=b"x: ")[:-4], *[b"y" * 1_000] * 200),
+    "long headers": (post()[:-4], *[LONG] * 200),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_lane", [False, True])
+@pytest.mark.parametrize("name", HEADS)
+async def test_a_head_that_is_too_large(name: str, in_lane: bool) -> None:
+    held = Held()
+    async with asyncio.timeout(10), serving(Echo(), in_lane=in_lane, held=held) as port:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        told = asyncio.create_task(reader.readuntil(b"}}"))
+        for piece in HEADS[name]:  # each is read before the next is sent, until the answer is there
+            writer.write(piece)
+            for _ in range(20):
+                await asyncio.sleep(0)
+            if told.done():
+                break
+        answer = await told
+        writer.close()
+    assert answer.startswith(b"HTTP/1.1 431 ")
+    assert b'"head_too_large"' in answer
+    assert held.told('ml_requests_total{code="431",model="unknown"} 1.0')
 
 
 @pytest.mark.anyio
@@ -450,6 +546,7 @@ async def test_a_connection_too_many_is_told_so_and_room_is_given_again() -> Non
         answer = await second.read(-1)
         assert answer.startswith(b"HTTP/1.1 503 ")
         assert b"retry-after: 1\r\n" in answer
+        assert b'"overloaded"' in answer
         assert held.told('ml_connections_cut_total{reason="limit"} 1.0')
         assert held.told("ml_connections_open 1.0")
         too_many.close()

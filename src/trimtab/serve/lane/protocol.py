@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
 
+import httptools
 from uvicorn.protocols.http.httptools_impl import (
     STATUS_LINE,
     HttpToolsProtocol,
@@ -26,6 +27,7 @@ from trimtab.serve.lane.gather import Gatherer
 from trimtab.serve.lane.heads import END, Head, Heads
 from trimtab.serve.lane.replies import Replies
 from trimtab.serve.lane.routes import Predictions
+from trimtab.serve.lane.upgrades import without_upgrade
 from trimtab.serve.line import Line
 from trimtab.serve.overload import AGAIN
 from trimtab.serve.reply import Reply, failure
@@ -34,15 +36,31 @@ from trimtab.serve.turns import Turns
 GRACE_SECONDS = 0.2
 """How long a stopping worker still takes a request on a connection that it has not closed yet."""
 
-_TEXT = "text/plain; charset=utf-8"
-_TOO_MANY = Reply(503, b"Too many connections.", _TEXT, (("retry-after", "1"),))
-_TOO_SLOW = Reply(408, b"The request did not arrive in time.", _TEXT)
+MOST_HEADERS = 256
+LARGEST_HEAD = 65_536
+"""Of a head that arrives in pieces, in bytes: behind the first piece, and before the one that ends it."""
+
+_TOO_MANY = failure(Unavailable("Too many connections.", code="overloaded", hint=AGAIN))
+_TOO_SLOW = failure(
+    InvalidRequest("The request did not arrive in time.", code="request_timeout", hint=AGAIN)
+)
+_TOO_LARGE = failure(
+    InvalidRequest(
+        "The request's head is too large.",
+        code="head_too_large",
+        hint=f"Send at most {MOST_HEADERS} headers and {LARGEST_HEAD:,} bytes.",
+    )
+)
 _TOO_MUCH = failure(
     Unavailable(
         "More bytes of requests are held than there is room for.", code="overloaded", hint=AGAIN
     )
 )
 _CRASHED = Reply(500, b"Internal Server Error", "text/plain; charset=utf-8")
+
+
+class _TooLarge(Exception):
+    """A head with too many headers."""
 
 
 class _Nobody:
@@ -116,6 +134,8 @@ class LaneProtocol(HttpToolsProtocol):
     _held = 0  # bytes of bodies that came in pieces and are not answered
     _between = True  # the parser stands at the beginning of a message
     _turn: Turn | None = None  # the last request that came, if it is in the lane
+    _heading = False  # a head is arriving
+    _head_bytes = 0  # of it, in pieces that held nothing else
     _sent = b""  # the head of the message that begins in what is parsed now
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
@@ -146,7 +166,35 @@ class LaneProtocol(HttpToolsProtocol):
                 self._known(head, data, end)
                 return
             self._sent = data[:end]
-        super().data_received(data)
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
+        """Read bytes, up to what is no HTTP or too large a head."""
+        heading = self._heading
+        try:
+            self.parser.feed_data(data)
+        except httptools.HttpParserUpgrade as asked:
+            self._stay(data[asked.args[0] :])
+        except httptools.HttpParserError as wrong:
+            if isinstance(wrong.__context__, _TooLarge):
+                self._last_word(_TOO_LARGE)
+            else:
+                self.send_400_response("Invalid HTTP request received.")
+        else:
+            self._head_bytes = self._head_bytes + len(data) if heading and self._heading else 0
+            if self._head_bytes > LARGEST_HEAD:
+                self._last_word(_TOO_LARGE)
+
+    def _stay(self, rest: bytes) -> None:
+        """Read a request again as if it had not asked for another protocol."""
+        parser, self.parser = self.parser, httptools.HttpRequestParser(self)
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn's own
+        method = parser.get_method()
+        if method == b"CONNECT":
+            self.send_400_response("This server is no proxy.")
+        else:
+            version = parser.get_http_version()
+            self._parse(without_upgrade(method, self.url, version, self.headers) + rest)
 
     def _known(self, head: Head, data: bytes, end: int) -> None:
         """Answer a request whose head is known, or wait for its body."""
@@ -171,8 +219,15 @@ class LaneProtocol(HttpToolsProtocol):
     def on_message_begin(self) -> None:
         """A request begins to arrive."""
         self._between = False
+        self._heading = True
         self.began = self.door.monotonic()
         super().on_message_begin()
+
+    def on_header(self, name: bytes, value: bytes) -> None:
+        """A header; no more of them than anybody needs."""
+        if len(self.headers) >= MOST_HEADERS:
+            raise _TooLarge
+        super().on_header(name, value)
 
     def owes_bytes(self) -> bool:
         """Whether answers wait for the client to take them."""
@@ -239,7 +294,8 @@ class LaneProtocol(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Take the lane, or uvicorn's way."""
-        if self.transport.is_closing():
+        self._heading = False
+        if self.transport.is_closing() or self.parser.should_upgrade():
             return
         sent, self._sent = self._sent, b""
         head = self._head()
@@ -265,8 +321,10 @@ class LaneProtocol(HttpToolsProtocol):
 
     def on_message_complete(self) -> None:
         """Answer, if the request is in the lane."""
+        if self.parser.should_upgrade():  # it is read again
+            return
         self.began = None
-        self._between = self.parser.should_keep_alive() and not self.parser.should_upgrade()
+        self._between = self.parser.should_keep_alive()
         turn = self._turn
         if turn is None:
             super().on_message_complete()
@@ -290,7 +348,6 @@ class LaneProtocol(HttpToolsProtocol):
             not self.in_lane
             or self.parser.get_method() != b"POST"
             or self.parser.get_http_version() != "1.1"
-            or self.parser.should_upgrade()
             or not self._free()
         ):
             return None
