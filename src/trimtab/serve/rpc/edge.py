@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import grpc
@@ -20,6 +20,7 @@ from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.decoding import misshapen
 from trimtab.serve.refusals import Count
 from trimtab.serve.reply import Reply
+from trimtab.serve.rpc.heads import Heads, Sent
 from trimtab.serve.rpc.messages import SERVICE, message, methods
 from trimtab.serve.rpc.tensors import answer_of, asked_of, parameters
 from trimtab.serve.status import status_of
@@ -52,6 +53,7 @@ class Service:
         live: A live model by its name; raises NotFound.
         ready: Whether this worker may take traffic.
         max_rows: Of one request.
+        heads: What infer requests have in common.
     """
 
     data_plane: DataPlane
@@ -59,6 +61,7 @@ class Service:
     live: Callable[[str], LiveModel]
     ready: Callable[[], bool]
     max_rows: int
+    heads: Heads = field(default_factory=Heads)
 
     async def server_live(self, _: Any, __: Any) -> Any:
         """Whether the process answers."""
@@ -88,7 +91,7 @@ class Service:
         told = metadata(model, live_version(model, sent.version))
         return message("ModelMetadataResponse")(**msgspec.to_builtins(told))
 
-    async def model_infer(self, sent: Any, context: Any) -> bytes:
+    async def model_infer(self, sent: Sent, context: Any) -> bytes:
         """Tensors to tensors, through the checks, the routing and the journal of every wire."""
         failed: list[TrimtabError] = []
 
@@ -101,15 +104,22 @@ class Service:
             raise failed[0]
         return reply.body
 
-    async def _infer(self, sent: Any, context: Any) -> Reply:
+    async def _infer(self, sent: Sent, context: Any) -> Reply:
         model = self.live(sent.model_name)
         version = live_version(model, sent.model_version)
-        signature = model.champion.signature
-        asked = asked_of(sent, signature, version, self.max_rows)
+        signature, raw = model.champion.signature, True
+        if sent.head is not None and sent.head.signature is signature:
+            asked = sent.head.asked(sent.values, version)
+        else:
+            whole = sent.whole()
+            asked, raw = (
+                asked_of(whole, signature, version, self.max_rows),
+                bool(whole.raw_input_contents),
+            )
+            self.heads.keep(sent, asked, signature)
         deadline = deadline_header(context.time_remaining())
         answer = await self.data_plane.predicted(sent.model_name, asked, signature, deadline)
-        told = told_of(answer, asked, signature)
-        return Reply(200, answer_of(told, raw=bool(sent.raw_input_contents)))
+        return Reply(200, answer_of(told_of(answer, asked, signature), raw=raw))
 
     async def repository_index(self, sent: Any, _: Any) -> Any:
         """Every registered version."""
@@ -157,6 +167,8 @@ async def open_edge(service: Service, config: ServeConfig) -> Any:
         f"/{SERVICE}/{name}": _guarded(getattr(service, _snake(name)), taken.FromString, count)
         for name, taken, _ in methods()
     }
+    infer = _guarded(service.model_infer, service.heads.read, count)
+    calls[f"/{SERVICE}/ModelInfer"] = infer
     server.add_generic_rpc_handlers((_Handlers(calls, count),))
     host = f"[{config.host}]" if ":" in config.host else config.host
     try:

@@ -6,12 +6,13 @@ from collections.abc import Mapping
 from typing import Any
 
 import msgspec
+from msgspec.structs import replace
 
 from trimtab.serve.decoding import misshapen
 from trimtab.serve.rpc.messages import message
 from trimtab.serve.v2.reply import Told
 from trimtab.serve.v2.request import Asked, InferBody, request_of
-from trimtab.serve.v2.tensors import BYTES, encoded, wrong
+from trimtab.serve.v2.tensors import BYTES, InputTensor, encoded, wrong
 from trimtab.types import Signature
 
 ModelInferResponse = message("ModelInferResponse")
@@ -45,28 +46,35 @@ def asked_of(sent: Any, signature: Signature, version: int | None, max_rows: int
             "raw_input_contents",
             "Send the contents of all inputs as raw contents, or of none.",
         )
-    body: dict[str, Any] = {
-        "inputs": [
-            {
-                "name": tensor.name,
-                "shape": list(tensor.shape),
-                "datatype": tensor.datatype,
-                "data": _contents(tensor, f"inputs[{at}]", raw=raw),
-            }
-            for at, tensor in enumerate(sent.inputs)
-        ],
-        "parameters": parameters(sent.parameters),
-    }
-    if sent.id:
-        body["id"] = sent.id
-    if sent.outputs:
-        body["outputs"] = [{"name": output.name} for output in sent.outputs]
-    try:
-        typed = msgspec.convert(body, InferBody)
-    except msgspec.ValidationError as not_so:
-        raise misshapen(not_so, body) from not_so
+    inputs = [
+        InputTensor(
+            name=tensor.name,
+            shape=tuple(tensor.shape),
+            datatype=tensor.datatype,
+            data=_contents(tensor, at, raw=raw),
+        )
+        for at, tensor in enumerate(sent.inputs)
+    ]
+    typed = _typed(sent, tuple(inputs))
     parts: list[memoryview | None] = [memoryview(part) for part in sent.raw_input_contents]
     return request_of(typed, parts or [None] * len(typed.inputs), signature, version, max_rows)
+
+
+def _typed(sent: Any, inputs: tuple[InputTensor, ...]) -> InferBody:
+    """The body that would say the same over REST; what messages have no types for is looked at."""
+    beside: dict[str, Any] = {}
+    if sent.id:
+        beside["id"] = sent.id
+    if sent.parameters:
+        beside["parameters"] = parameters(sent.parameters)
+    if sent.outputs:
+        beside["outputs"] = [{"name": output.name} for output in sent.outputs]
+    if not beside:
+        return InferBody(inputs=inputs)
+    try:
+        return replace(msgspec.convert({"inputs": (), **beside}, InferBody), inputs=inputs)
+    except msgspec.ValidationError as not_so:
+        raise misshapen(not_so, beside) from not_so
 
 
 def answer_of(told: Told, *, raw: bool) -> bytes:
@@ -87,13 +95,15 @@ def answer_of(told: Told, *, raw: bool) -> bytes:
     return found
 
 
-def _contents(tensor: Any, path: str, *, raw: bool) -> list[Any] | None:
+def _contents(tensor: Any, at: int, *, raw: bool) -> list[Any] | None:
     """A tensor's typed contents; None where they are raw.
 
     Raises:
         InvalidRequest: they are of another type than the datatype, there twice, or no text.
     """
-    there = [field.name for field, _ in tensor.contents.ListFields()]
+    if raw and not tensor.HasField("contents"):
+        return None
+    there, path = [field.name for field, _ in tensor.contents.ListFields()], f"inputs[{at}]"
     if raw:
         if there:
             raise wrong(f"{tensor.name!r:.60} has raw and typed contents.", f"{path}.contents")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -41,11 +42,15 @@ _OUTPUTS = {
 
 def outputs_of(signature: Signature) -> tuple[TensorInfo, ...]:
     """What a model's answers hold; a regression has no decision beside its value."""
-    width = len(signature.labels) or 1
+    return _outputs(len(signature.labels) or 1, signature.task is not Task.REGRESSION)
+
+
+@lru_cache
+def _outputs(width: int, decides: bool) -> tuple[TensorInfo, ...]:
     return tuple(
         TensorInfo(name, output.datatype, (-1, width) if name == "outputs" else (-1,))
         for name, output in _OUTPUTS.items()
-        if name != "decision" or signature.task is not Task.REGRESSION
+        if decides or name != "decision"
     )
 
 
@@ -55,8 +60,10 @@ def check_outputs(asked: Asked, signature: Signature) -> None:
     Raises:
         InvalidRequest: ``unknown_output``.
     """
+    if not asked.outputs:
+        return
     known = [info.name for info in outputs_of(signature)]
-    for at, output in enumerate(asked.outputs or ()):
+    for at, output in enumerate(asked.outputs):
         if output.name not in known:
             raise InvalidRequest(
                 f"The model has no output {output.name!r:.60}.",
@@ -66,8 +73,7 @@ def check_outputs(asked: Asked, signature: Signature) -> None:
             )
 
 
-@dataclass(frozen=True, slots=True)
-class OutputTensor:
+class OutputTensor(msgspec.Struct, frozen=True):
     """One output; ``binary`` where it was asked for so."""
 
     name: str
@@ -77,8 +83,7 @@ class OutputTensor:
     binary: bool
 
 
-@dataclass(frozen=True, slots=True)
-class Told:
+class Told(msgspec.Struct, frozen=True):
     """An answer in tensors; ``version`` is None where rows were answered by several."""
 
     model: str

@@ -11,7 +11,6 @@ A routing key, an event time and a prediction id are parameters of the request (
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import msgspec
@@ -54,8 +53,7 @@ class InferBody(msgspec.Struct, frozen=True):
     outputs: tuple[OutputAsked, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True):
     """What was asked: rows to predict, and how the answer is to look."""
 
     request: PredictRequest
@@ -151,8 +149,7 @@ def _names(sent: InferBody) -> int:
     return found + sum(3 + (tensor.data is not None) for tensor in sent.inputs)
 
 
-@dataclass(frozen=True, slots=True)
-class _Tensor:
+class _Tensor(msgspec.Struct, frozen=True):
     shape: tuple[int, ...]
     elements: list[Scalar]
     path: str
@@ -210,8 +207,9 @@ def _rows(
         )
     if len(features) == 1 and not features.keys() & set(signature.names) and len(only.shape) == 2:
         return _matrix(only, signature)
+    fits = {(rows,), (rows, 1)}
     for tensor in features.values():
-        if tensor.shape not in {(rows,), (rows, 1)}:
+        if tensor.shape not in fits:
             raise wrong(
                 f"The shape is {list(tensor.shape)}; the first input has {rows:,} rows.",
                 f"{tensor.path}.shape",
