@@ -119,9 +119,11 @@ class World:
 
         return asyncio.run(ask())
 
-    def alone(self, body: bytes) -> Reply:
+    def alone(self, body: bytes, deadline: str = "") -> Reply:
+        """The answer to one; with a deadline no way is short."""
+
         async def ask() -> Reply:
-            return await self.plane.features("m", body)
+            return await self.plane.features("m", body, deadline=deadline)
 
         return asyncio.run(ask())
 
@@ -164,6 +166,37 @@ def test_requests_that_are_answered_together_are_answered_as_each_alone(
     for one, reply in zip(sent, world.together(*sent), strict=True):
         if isinstance(reply, Reply):
             assert world.alone(one) == reply
+
+
+texts = st.lists(st.sampled_from([*MEMBERS["user"], '"u"']), min_size=1, max_size=3)
+tables = st.builds(
+    lambda columns, more: (
+        '{"columns": {'
+        + ", ".join(f'"{k}": [{", ".join(v)}]' for k, v in columns)
+        + "}"
+        + more
+        + "}"
+    ).encode(),
+    st.lists(
+        st.tuples(st.sampled_from(["user", "user", "user", "country", "x"]), texts), max_size=2
+    ),
+    st.sampled_from((*BESIDE, ', "keys": ["u"]')),
+)
+
+
+@settings(deadline=None, max_examples=300)
+@given(tables)
+def test_a_table_of_keys_alone_is_answered_as_any_other(sent: bytes) -> None:
+    world = World(max_rows=2)
+    assert world.alone(sent, "10000") == world.alone(sent)
+
+
+def test_a_table_of_keys_alone_takes_the_short_way() -> None:
+    world = World()
+    sent = b'{"columns": {"user": ["ann", "a:b"]}, "provenance": true}'
+    found = asyncio.run(world.plane._plain_features.table("m", sent, 2))
+    assert found == world.alone(sent, "10000")
+    assert asyncio.run(world.plane._plain_features.table("m", sent, 1)) is None
 
 
 def test_usual_bodies_share_a_read_and_odd_ones_are_asked_alone() -> None:

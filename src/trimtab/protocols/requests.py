@@ -37,6 +37,12 @@ class RowChecker(Protocol):
         """
         ...
 
+    def keys_alone(
+        self, columns: Mapping[str, Sequence[str]]
+    ) -> tuple[list[list[Scalar]], list[dict[str, str]]] | None:
+        """What ``check`` makes of rows that bring plain texts as their keys and nothing else; None if they do not."""
+        ...
+
     def columns(self, rows: Sequence[Sequence[Scalar]]) -> Columns:
         """Rows of values in signature order as columns for a Predictor."""
         ...

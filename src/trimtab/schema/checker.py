@@ -102,6 +102,28 @@ class Checker:
             self._refuse_unknown(features, seen, path)
         return values, self._keys(features, path) if self._entities else {}
 
+    def keys_alone(
+        self, columns: Mapping[str, Sequence[str]]
+    ) -> tuple[list[list[Scalar]], list[dict[str, str]]] | None:
+        """What :meth:`check` makes of rows that bring plain texts as their keys and nothing else; None if they do not.
+
+        Args:
+            columns: Keys by name, one a row.
+        """
+        nothing = self._nothing
+        if nothing is None or tuple(columns) != self._extra:
+            return None
+        for keys in columns.values():
+            joined = "".join(keys)
+            if not (all(keys) and joined.isascii() and len(joined) <= MAX_TEXT):
+                return None
+        if len(set(map(len, columns.values()))) != 1:
+            return None
+        entities = [
+            dict(zip(columns, keys, strict=True)) for keys in zip(*columns.values(), strict=True)
+        ]
+        return [nothing[:] for _ in entities], entities
+
     def columns(self, rows: Sequence[Sequence[Scalar]]) -> Columns:
         """Rows of values in signature order as columns for a Predictor."""
         specs = self.signature.features

@@ -25,6 +25,13 @@ class PlainBody(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=Fals
     provenance: bool = False
 
 
+class PlainTable(msgspec.Struct, frozen=True, forbid_unknown_fields=True, gc=False):
+    """Many rows, in columns that are nothing but texts."""
+
+    columns: dict[str, list[str]]
+    provenance: bool = False
+
+
 class Row(msgspec.Struct, frozen=True, gc=False):
     """A row as a resolver takes it."""
 
@@ -34,6 +41,7 @@ class Row(msgspec.Struct, frozen=True, gc=False):
 
 
 _decode = msgspec.json.Decoder(PlainBody).decode
+_decode_table = msgspec.json.Decoder(PlainTable).decode
 
 
 class PlainFeatures:
@@ -81,6 +89,31 @@ class PlainFeatures:
             self._turnstile.leave(len(sent))
         return [_ALONE if row is None else next(answers) for row in asked]
 
+    async def table(self, model: str, body: bytes, max_rows: int) -> Reply | None:
+        """The answer to many rows that bring their keys in columns, and nothing else; None for any other body.
+
+        Raises:
+            NotFound: the model is not live.
+            InvalidRow: a row cannot be filled.
+        """
+        try:
+            asked = _decode_table(body)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return None
+        colons = 1 + len(asked.columns) + asked.provenance
+        for name, texts in asked.columns.items():
+            colons += name.count(":") + "".join(texts).count(":")
+        if body.count(b":") != colons or b"\\" in body:
+            return None
+        live = self._live(model)
+        checked = live.champion.checker.keys_alone(asked.columns)
+        if checked is None or not 0 < len(checked[0]) <= max_rows:
+            return None
+        rows, entities = checked
+        times = [self._clock.now()] * len(rows)
+        found = await live.resolver.resolve(rows, entities, times, live.feature_deadline_ms)
+        return _reply(live, live.champion.signature.names, found, provenance=asked.provenance)
+
     async def _answers(self, live: LiveModel, rows: Sequence[Row]) -> Sequence[Reply]:
         """What becomes of plain rows, counted where they are answered."""
         if not rows or live.each is None:
@@ -106,26 +139,27 @@ class PlainFeatures:
 def _replies(
     live: LiveModel, rows: Sequence[Row], found: Sequence[Resolved | InvalidRow]
 ) -> list[Reply]:
-    model, champion = live.route.model, live.champion
-    version, names = champion.version, champion.signature.names
+    names = live.champion.signature.names
     return [
         failure(given)
         if isinstance(given, InvalidRow)
-        else Reply(
-            200,
-            _encode(
-                FeaturesAnswer(
-                    model=model,
-                    version=version,
-                    features=names,
-                    values=[given.values],
-                    sources=[given.sources],
-                    ages_seconds=[given.ages_seconds] if row.provenance else None,
-                )
-            ),
-        )
+        else _reply(live, names, (given,), provenance=row.provenance)
         for row, given in zip(rows, found, strict=True)
     ]
+
+
+def _reply(
+    live: LiveModel, names: tuple[str, ...], rows: Sequence[Resolved], *, provenance: bool
+) -> Reply:
+    answer = FeaturesAnswer(
+        model=live.route.model,
+        version=live.champion.version,
+        features=names,
+        values=[row.values for row in rows],
+        sources=[row.sources for row in rows],
+        ages_seconds=[row.ages_seconds for row in rows] if provenance else None,
+    )
+    return Reply(200, _encode(answer))
 
 
 def _row(body: bytes, checker: RowChecker) -> Row | None:
