@@ -28,6 +28,8 @@ from prometheus_client.exposition import CONTENT_TYPE_LATEST, generate_latest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
+from trimtab.errors import Unavailable
+
 __all__ = [
     "ALL",
     "CONTENT_TYPE_LATEST",
@@ -39,6 +41,7 @@ __all__ = [
     "exposition",
     "forget",
     "know_process",
+    "reserve",
     "shared_metrics",
 ]
 
@@ -57,6 +60,9 @@ STAGE_BUCKETS = (
 )  # fmt: skip
 BATCH_BUCKETS = (1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0)
 AGE_BUCKETS = (1.0, 10.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 604_800.0)
+
+RESERVED_BYTES = 262_144
+"""Of each file of metrics, of which a process has five: some 1,500 values."""
 
 M = TypeVar("M", bound=Counter | Gauge | Histogram)
 Soon = Callable[[Callable[[], None]], object]
@@ -520,6 +526,28 @@ def _availability(families: Iterable[Metric], target: Callable[[str], float]) ->
         ratio.add_metric((model,), 1 - share)
         budget.add_metric((model,), 1 - share / (1 - target(model)))
     return [ratio, budget]
+
+
+def reserve(pid: int, directory: Path) -> None:
+    """Take room on the disk for what a process will count: 0 for all that have ended.
+
+    The files are mapped, and writing to a place that a full disk cannot give ends a process at once.
+
+    Raises:
+        Unavailable: there is no room.
+    """
+    modes = {spec.mode for spec in ALL if spec.kind == "gauge"}
+    try:
+        for kind in ("counter", "histogram", *(f"gauge_{mode}" for mode in modes)):
+            path = directory / f"{kind}_{pid}.db"
+            if not path.exists():
+                path.write_bytes(bytes(RESERVED_BYTES))
+    except OSError as full:
+        raise Unavailable(
+            f"There is no room for metrics in {directory}: {full.strerror}.",
+            code="disk_full",
+            hint="Free space on its disk.",
+        ) from full
 
 
 def forget(pid: int, directory: Path) -> None:

@@ -15,7 +15,7 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.errors import TrimtabError
-from trimtab.telemetry import Event, Metrics, know_process
+from trimtab.telemetry import Event, Metrics, know_process, reserve
 
 logger = logging.getLogger(__name__)
 
@@ -54,9 +54,8 @@ class Child:
 
 def run(body: Callable[[Child, Metrics], None]) -> None:
     """Run a child's body with the process's arguments; an error ends it with one clear log line."""
-    child, metrics = from_arguments(sys.argv[1:])
     try:
-        body(child, metrics)
+        body(*from_arguments(sys.argv[1:]))
     except TrimtabError as error:
         logger.error(  # noqa: TRY400 - the error says all; a trace adds nothing
             Event.PROCESS_FAILED, extra={"code": error.code, "reason": str(error)}
@@ -65,13 +64,19 @@ def run(body: Callable[[Child, Metrics], None]) -> None:
 
 
 def from_arguments(arguments: list[str]) -> tuple[Child, Metrics]:
-    """Decode what the supervisor passed, and set up logging and metrics."""
+    """Decode what the supervisor passed, and set up logging and metrics.
+
+    Raises:
+        Unavailable: there is no room for metrics.
+    """
     run_dir = Path(arguments[0])
     listener, alive, ready = map(int, arguments[1:])
     config = msgspec.json.decode((run_dir / "config.json").read_bytes(), type=Config)
     log_json()
     know_process()
-    return Child(config, run_dir, listener, alive, ready), Metrics()
+    child = Child(config, run_dir, listener, alive, ready)
+    reserve(os.getpid(), child.metrics_dir)
+    return child, Metrics()
 
 
 class _JsonFormatter(logging.Formatter):

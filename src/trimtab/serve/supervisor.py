@@ -28,7 +28,7 @@ from msgspec.structs import replace
 from trimtab.config import Config, ServeConfig
 from trimtab.errors import Unavailable
 from trimtab.serve.memory import resident_bytes
-from trimtab.telemetry import Event, count_for_others, forget
+from trimtab.telemetry import Event, count_for_others, forget, reserve
 from trimtab.wiring.crashes import FOLDER, crash_desk
 
 logger = logging.getLogger(__name__)
@@ -132,6 +132,7 @@ class Supervisor:
         metrics_dir = self.run_dir / "metrics"
         shutil.rmtree(metrics_dir, ignore_errors=True)
         metrics_dir.mkdir(parents=True)
+        reserve(0, metrics_dir)
         shutil.rmtree(self.run_dir / FOLDER, ignore_errors=True)
         serve = replace(self.config.serve, grpc_port=grpc_port)
         config = replace(self.config, serve=serve)

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 from prometheus_client import CollectorRegistry
 
-from trimtab.telemetry import count_for_others, exposition, forget
+from trimtab.errors import Unavailable
+from trimtab.telemetry import count_for_others, exposition, forget, reserve
 
 WORK = """
 from trimtab.telemetry import Metrics
@@ -73,6 +74,29 @@ def test_one_that_ended_before_it_wrote_anything(folder: Path) -> None:
     (folder / "counter_7.db").touch()
     forget(7, folder)
     assert {} == told(folder)
+
+
+def test_room_is_taken_before_anything_is_counted(folder: Path) -> None:
+    reserve(0, folder)
+    kept = {path: path.stat() for path in folder.glob("*_0.db")}
+    assert 5 == len(kept)
+    assert all(512 * found.st_blocks >= found.st_size >= 100_000 for found in kept.values())
+    assert {} == told(folder)
+    pid = ended(folder, 1)
+    before = told(folder)
+    forget(pid, folder)
+    assert 3.0 == before['ml_predictions_total{model="é",model_version="1"}']
+    assert before.items() >= told(folder).items()
+    reserve(0, folder)
+    assert 3.0 == told(folder)['ml_predictions_total{model="é",model_version="1"}']
+    assert {path: found.st_size for path, found in kept.items()} == {
+        path: path.stat().st_size for path in kept
+    }
+
+
+def test_no_room_is_said_as_such(folder: Path) -> None:
+    with pytest.raises(Unavailable, match="no room for metrics"):
+        reserve(1, folder / "nowhere")
 
 
 def test_no_scrape_misses_a_process_or_counts_it_twice(folder: Path) -> None:
