@@ -284,7 +284,7 @@ class PredictFlow:
             self._timed(route.model, requests or len(records), laps)
             if requests is None:
                 self._batched(route.model, len(records))
-            self._count(route, records)
+            self._counter("ml_predictions_total", route.model, champion.version)(len(records))
         return found
 
     def _event_time(self, row: RowRequest, now: float, index: int) -> float:
