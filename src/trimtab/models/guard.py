@@ -126,7 +126,9 @@ class Guarded:
 
         def score(rows: Sequence[Sequence[Scalar]]) -> Sequence[Sequence[float]]:
             array: Any = self._asked(take, rows)
-            fits = isinstance(array, np.ndarray) and array.shape == (len(rows), self._width)
+            shape = (len(rows), self._width)
+            fits = isinstance(array, np.ndarray) and array.shape == shape
+            fits = fits and array.dtype == np.float64
             outputs: list[list[float]] = array.tolist() if fits else []
             sound = fits and len(rows) <= FEW and self._sound([*chain.from_iterable(outputs)])
             if not sound and (wrong := self._wrong(array, len(rows))):

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from trimtab.errors import ModelFailure
-from trimtab.models.guard import Guarded
+from trimtab.models.guard import FEW, Guarded
 from trimtab.types import Columns, FeatureKind, FeatureSpec, FloatArray, Signature, Task
 
 FEATURES = (FeatureSpec(name="x", kind=FeatureKind.NUMERIC),)
@@ -46,24 +46,24 @@ def test_a_sound_answer_passes(answer: FloatArray, signature: Signature) -> None
     assert guarded(answer, signature).predict(COLUMNS) is answer
 
 
-@pytest.mark.parametrize(
-    ("answer", "signature"),
-    [
-        (np.zeros((1, 2)), BINARY),
-        (np.zeros((3, 2)), BINARY),
-        (np.zeros((2, 1)), BINARY),
-        (np.zeros(2), BINARY),
-        (np.zeros((2, 2)), THREE),
-        (np.zeros((2, 2)), REGRESSION),
-        (np.zeros((2, 2), dtype=np.float32), BINARY),
-        ([[0.5, 0.5], [0.5, 0.5]], BINARY),
-        (None, BINARY),
-        (np.array([[np.nan, 0.5], [0.5, 0.5]]), BINARY),
-        (np.array([[np.inf], [0.5]]), REGRESSION),
-        (np.array([[-0.5, 1.5], [0.5, 0.5]]), BINARY),
-        (np.array([[0.5, 0.5], [0.5, 1.1]]), BINARY),
-    ],
-)
+NONSENSE: list[tuple[Any, Signature]] = [
+    (np.zeros((1, 2)), BINARY),
+    (np.zeros((3, 2)), BINARY),
+    (np.zeros((2, 1)), BINARY),
+    (np.zeros(2), BINARY),
+    (np.zeros((2, 2)), THREE),
+    (np.zeros((2, 2)), REGRESSION),
+    (np.zeros((2, 2), dtype=np.float32), BINARY),
+    ([[0.5, 0.5], [0.5, 0.5]], BINARY),
+    (None, BINARY),
+    (np.array([[np.nan, 0.5], [0.5, 0.5]]), BINARY),
+    (np.array([[np.inf], [0.5]]), REGRESSION),
+    (np.array([[-0.5, 1.5], [0.5, 0.5]]), BINARY),
+    (np.array([[0.5, 0.5], [0.5, 1.1]]), BINARY),
+]
+
+
+@pytest.mark.parametrize(("answer", "signature"), NONSENSE)
 def test_nonsense_is_a_model_failure(answer: object, signature: Signature) -> None:
     with pytest.raises(ModelFailure) as failed:
         guarded(answer, signature).predict(COLUMNS)
@@ -124,5 +124,41 @@ def test_one_row_of_values_is_guarded_as_columns_are(answer: object, signature: 
         one([1.0])
 
 
+class Several(Answers):
+    """The same for the rows of several requests."""
+
+    def many(self, rows: object) -> FloatArray:  # noqa: ARG002
+        return self.predict(COLUMNS)
+
+
+@pytest.mark.parametrize(
+    ("answer", "signature"),
+    [
+        (np.array([[0.5, 0.5], [0.0, 1.0]]), BINARY),
+        (np.array([[1 + 1e-9, -1e-9], [0.0, 1.0]]), BINARY),
+        (np.array([[1.5e308], [1e308]]), REGRESSION),
+        (np.full((FEW + 1, 2), 0.5), BINARY),
+    ],
+)
+def test_rows_of_several_requests_answer_plain_numbers(
+    answer: FloatArray, signature: Signature
+) -> None:
+    many = Guarded(Several(answer), signature, "fraud:3").many
+    assert many is not None
+    assert answer.tolist() == many([[1.0]] * len(answer))
+
+
+@pytest.mark.parametrize(("answer", "signature"), NONSENSE)
+def test_rows_of_several_requests_are_guarded_as_columns_are(
+    answer: object, signature: Signature
+) -> None:
+    many = Guarded(Several(answer), signature, "fraud:3").many
+    assert many is not None
+    with pytest.raises(ModelFailure) as failed:
+        many([[1.0], [2.0]])
+    assert failed.value.code == "model_nonsense"
+
+
 def test_a_format_without_the_short_way_has_none() -> None:
     assert guarded(None, BINARY).one is None
+    assert guarded(None, BINARY).many is None
