@@ -124,7 +124,8 @@ class WatchConfig(Section, frozen=True):
     A subject has drifted when two flagged windows in a row score ``drift_threshold`` or more, or when
     its evidence reaches ``run_length_windows``: without drift that happens at most once in so many
     windows on average. An alarm of data drift whose score is ``retrain_threshold`` or more calls for
-    retraining. Every ``poll_ms`` the watcher takes at most ``batch_rows`` records. ``statistics`` names
+    retraining. Every ``poll_ms`` the watcher takes at most ``batch_rows`` records, and no more than it gets
+    done in a quarter of a second. ``statistics`` names
     the drift statistics, built in or installed, that features and scores are compared by.
 
     ``replica`` is this machine's name where several share one database: their windows are merged then,
@@ -133,7 +134,7 @@ class WatchConfig(Section, frozen=True):
     """
 
     poll_ms: Positive = 200.0
-    batch_rows: Count = 5_000
+    batch_rows: Count = 20_000
     window_by: Literal["time", "rows", "both"] = "time"
     window_seconds: Positive = 86_400.0
     window_rows: Count = 10_000

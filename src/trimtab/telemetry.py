@@ -239,7 +239,9 @@ ALL: tuple[MetricSpec, ...] = (
         "ml_journal_removed_bytes_total", "counter", ("reason",), "Bytes that retention removed."
     ),
     MetricSpec("ml_journal_upkeep_failures_total", "counter", (), "Failed compactions."),
-    MetricSpec("ml_watch_lag_records", "gauge", (), "Records the last tick left unread, at most."),
+    MetricSpec(
+        "ml_watch_lag_records", "gauge", (), "Records that the last tick left unread, about."
+    ),
     MetricSpec("ml_watch_repeats_total", "counter", (), "Records of predictions read before."),
     MetricSpec("ml_outcomes_total", "counter", ("model", "status"), "Outcomes by receipt status."),
     MetricSpec("ml_rollout_share", "gauge", ("model", "arm"), "Share of an arm, 0 to 1."),

@@ -51,7 +51,8 @@ class Subject:
 class Tick:
     """What one tick did. ``records`` of answers read, outcomes ``matured``, and all that was concluded.
 
-    ``repeats`` counts records of predictions that had been read before; they change nothing.
+    ``repeats`` counts records of predictions that had been read before; they change nothing. ``read`` are all
+    records that it took from the journal, shadows too.
     """
 
     records: int
@@ -59,6 +60,7 @@ class Tick:
     verdicts: tuple[Verdict, ...]
     alerts: tuple[Alert, ...]
     repeats: int = 0
+    read: int = 0
 
 
 Subjects = Callable[[StateTx], Sequence[Subject]]
@@ -125,8 +127,8 @@ class WatchFlow:
         self._waits = waits
         self._loaded: dict[str, Subject] = {}
 
-    def tick(self) -> Tick:
-        """Take what is new, once.
+    def tick(self, rows: int | None = None) -> Tick:
+        """Take what is new, once; at most ``rows`` instead of ``batch_rows``.
 
         After an exception nothing has happened, but the subjects have folded what was not saved:
         build the flow and its subjects anew.
@@ -137,18 +139,18 @@ class WatchFlow:
         calls = [subject.before for subject in self._loaded.values() if subject.before is not None]
         ready = any(tuple(call() for call in calls))
         with self._state.transaction() as state:
-            return self._step(state, ready=ready)
+            return self._step(state, rows or self._batch_rows, ready=ready)
 
-    def _step(self, state: StateTx, *, ready: bool) -> Tick:
+    def _step(self, state: StateTx, rows: int, *, ready: bool) -> Tick:
         offsets = state.watch.offsets()
-        records_read, behind = self._journal.read(offsets, self._batch_rows)
+        records_read, behind = self._journal.read(offsets, rows)
         read = recorded(records_read)
         answered = np.flatnonzero(~read.shadowed)
         answers = read.where(answered)
         new = state.outcomes.index(self._facts(answers))
         counted = answered[_first(answers, new)]
         records = Batch(read.where(counted))
-        matured = state.outcomes.take_matured(self._batch_rows)
+        matured = state.outcomes.take_matured(rows)
         moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
         if not (records or matured or moved or ready or self._waits(state)):
             return Tick(0, 0, (), ())
@@ -165,7 +167,7 @@ class WatchFlow:
         self._notify(state, alerts)
         state.watch.save_offsets(behind)
         repeats = len(answers) - len(records)
-        return Tick(len(records), len(matured), tuple(verdicts), tuple(alerts), repeats)
+        return Tick(len(records), len(matured), tuple(verdicts), tuple(alerts), repeats, len(read))
 
     def _restore(self, state: StateTx) -> Sequence[Subject]:
         """The subjects, each with its saved state if this object has not seen it before."""

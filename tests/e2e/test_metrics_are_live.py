@@ -28,6 +28,7 @@ lateness_seconds = 60
 outcome_delay_seconds = 3600
 """
 FAULTS = {
+    "ml_watch_lag_records": "unit/wiring/test_upkeep.py",
     "ml_batch_rows": "e2e/test_requests_scored_together.py",
     "ml_requests_in_flight": "unit/serve/test_overload.py",
     "ml_requests_shed_total": "unit/serve/test_line.py",

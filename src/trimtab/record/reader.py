@@ -5,6 +5,7 @@ from __future__ import annotations
 import heapq
 import logging
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
@@ -48,6 +49,7 @@ class SegmentReader:
         self._directory = directory
         self._metrics = metrics
         self._decoder = msgspec.msgpack.Decoder(PredictionRecord)
+        self._record_bytes = 0.0
 
     def read(self, offsets: Mapping[str, int], limit: int) -> tuple[Recorded, Mapping[str, int]]:
         """Up to ``limit`` records behind ``offsets``, and the offsets behind them.
@@ -69,7 +71,19 @@ class SegmentReader:
             reached |= ends
             for one in damages:
                 self._damaged(one.segment, one.end, one.size_bytes)
+        if len(found):
+            read = sum(end - offsets.get(name, 0) for name, end in reached.items())
+            self._record_bytes = read / len(found)
         return found, reached
+
+    def unread(self, offsets: Mapping[str, int]) -> int:
+        """About how many records are behind ``offsets``: as many as such bytes held when some were last read."""
+        left = 0
+        for name in self._names():
+            with suppress(FileNotFoundError):
+                size = (self._directory / name).stat().st_size
+                left += max(0, size - offsets.get(name, 0))
+        return round(left / self._record_bytes) if self._record_bytes else 0
 
     def records(
         self, since: float | None = None, until: float | None = None, model: str | None = None

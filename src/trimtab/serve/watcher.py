@@ -16,6 +16,7 @@ from types import FrameType
 from trimtab.errors import Conflict, TrimtabError
 from trimtab.serve.calm import keep_calm
 from trimtab.serve.child import Child, run
+from trimtab.serve.portion import Portion
 from trimtab.serve.shadow import ShadowKeeper
 from trimtab.telemetry import Event, Metrics
 from trimtab.wiring.crashes import crash_desk
@@ -67,7 +68,7 @@ def watch(
     all have answered, and delivers messages. After a failure everything is built anew from what was saved, and so it is when
     the lead was lost and taken again. After a tick that took long the pause is longer, nine times as long
     and at most 2 s: more is read at once then, and what a tick costs whatever it reads counts for less. A
-    backlog is read without. A thread compacts and trims the journal meanwhile.
+    backlog is read without, in portions that take a moment. A thread compacts and trims the journal meanwhile.
     """
     keep_calm(stop)
     with kept_up(deployment, metrics, stop):
@@ -84,6 +85,7 @@ def _tick_until(
     leadership = Leadership(deployment.state, holder_of(deployment.dir), deployment.clock)
     shared = bool(deployment.config.watch.replica)
     led = replace(deployment, state=LedState(deployment.state, leadership))
+    portion = Portion(deployment.config.watch.batch_rows)
     watching, failures, told, records = None, 0, False, 0
     while not stop.is_set():
         began = time.monotonic()
@@ -95,7 +97,7 @@ def _tick_until(
                     if shared
                     else Watching.open(led, metrics)
                 )
-                records = _work(watching, shadow, deliver=leads)
+                records = _work(watching, shadow, portion.rows, deliver=leads)
             if not (leads or shared):
                 told = told or _tell_not_counted()
                 watching = None
@@ -111,8 +113,9 @@ def _tick_until(
             stop.wait(min(pause * 2**failures, MAX_PAUSE_SECONDS))
             watching = None
             continue
-        if records < deployment.config.watch.batch_rows:
-            rest = REST_RATIO * (time.monotonic() - began)
+        took = time.monotonic() - began
+        if not portion.took(records, took):
+            rest = REST_RATIO * took
             stop.wait(max(pause, min(rest, MAX_REST_SECONDS)))
     try:
         leadership.resign()
@@ -128,14 +131,14 @@ def _tell_not_counted() -> bool:
     return True
 
 
-def _work(watching: Watching, shadow: ShadowKeeper | None, *, deliver: bool) -> int:
-    """One tick and what is due; how many records it read."""
-    tick = watching.tick()
+def _work(watching: Watching, shadow: ShadowKeeper | None, rows: int, *, deliver: bool) -> int:
+    """One tick of at most ``rows`` records and what is due; how many it read."""
+    tick = watching.tick(rows)
     if shadow is not None:
         shadow.keep(wanted=watching.shadowed)
     if deliver:
         asyncio.run(watching.deliverer.deliver_due())
-    return tick.records
+    return tick.read
 
 
 def serve(child: Child, metrics: Metrics) -> None:

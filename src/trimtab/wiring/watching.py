@@ -257,6 +257,7 @@ class Watching:
 
     deployment: Deployment
     flow: WatchFlow
+    reader: SegmentReader
     deliverer: Deliverer
     metrics: Metrics
     shadowed: bool = False
@@ -276,9 +277,10 @@ class Watching:
         check_shared(deployment.config.watch)
         channels = deployment.config.alerts.channels
         book = SubjectBook(deployment, leads)
+        reader = SegmentReader(deployment.journal_dir, metrics)
         flow = WatchFlow(
             state=deployment.state,
-            journal=SegmentReader(deployment.journal_dir, metrics),
+            journal=reader,
             subjects=book,
             waits=book.waits,
             notify=partial(open_alerts, channels=channels, metrics=metrics),
@@ -288,19 +290,20 @@ class Watching:
         deliverer = Deliverer(
             deployment.state, open_channels(deployment), channels, deployment.clock, metrics
         )
-        return cls(deployment, flow, deliverer, metrics)
+        return cls(deployment, flow, reader, deliverer, metrics)
 
-    def tick(self) -> Tick:
+    def tick(self, rows: int | None = None) -> Tick:
         """One step of flow 2; then workers are told of a new epoch, and gauges are set."""
         self.deployment.settle()
-        tick = self.flow.tick()
+        tick = self.flow.tick(rows)
         with self.deployment.state.reading() as state:
+            offsets = state.watch.offsets()
             epoch = state.control.epoch()
             routes = state.control.routes()
         self.shadowed = any(route.strategy == Shadow.name for route in routes)
         self.deployment.epoch.publish(epoch)
         self.metrics.gauge("ml_control_epoch", epoch)
-        self.metrics.gauge("ml_watch_lag_records", tick.records)
+        self.metrics.gauge("ml_watch_lag_records", self.reader.unread(offsets))
         if tick.repeats:
             self.metrics.count("ml_watch_repeats_total", tick.repeats)
         for verdict in tick.verdicts:

@@ -90,6 +90,23 @@ def test_no_more_than_the_limit_is_read_at_once(tmp_path: Path, make_record: Mak
     assert records == [make_record(2), make_record(3), make_record(4)]
 
 
+def test_what_is_left_is_told_by_the_size_of_what_was_read(
+    tmp_path: Path, make_record: Make
+) -> None:
+    writers = [journal(tmp_path), journal(tmp_path)]
+    for writer in writers:
+        writer.append([make_record(number) for number in range(6)])
+        writer.close()
+    reader = SegmentReader(tmp_path, Metrics())
+    assert reader.unread({}) == 0  # nothing was read: nobody knows how large they are
+    offsets: Mapping[str, int] = {}
+    for left in (7, 2, 0, 0):
+        _, offsets = reader.read(offsets, 5)
+        assert reader.unread(offsets) == left
+    next(tmp_path.iterdir()).unlink()
+    assert reader.unread({}) == 6
+
+
 def test_offsets_of_segments_that_are_gone_are_dropped(tmp_path: Path, make_record: Make) -> None:
     writer = journal(tmp_path)
     writer.append([make_record(0)])

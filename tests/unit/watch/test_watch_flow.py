@@ -146,7 +146,7 @@ def test_what_nobody_was_answered_with_counts_for_those_that_ask_for_it(
         batch_rows=100,
     )
     tick = flow.tick()
-    assert (4, 0) == (tick.records, tick.repeats)
+    assert (4, 0, 8) == (tick.records, tick.repeats, tick.read)
     assert [4, 8] == [part.seen for part in parts]
     with state.reading() as tx:
         assert {1: (4, 0)} == tx.outcomes.counts("m")
@@ -162,6 +162,11 @@ def test_any_batches_and_any_restarts_conclude_the_same(state: StateStore, tmp_p
         flow_over(other, tape, Counting(), limit=3).tick()
     assert concluded(state) == concluded(other)
     other.close()
+
+
+def test_a_tick_takes_no_more_than_it_is_told(state: StateStore) -> None:
+    flow = flow_over(state, Tape([record(f"p{i}", float(i)) for i in range(9)]), Counting(), 5)
+    assert [2, 5, 2] == [flow.tick(rows).records for rows in (2, None, None)]
 
 
 def test_subjects_that_share_a_windower_fold_once(state: StateStore) -> None:

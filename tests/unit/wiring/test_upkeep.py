@@ -86,6 +86,15 @@ def test_what_the_watcher_has_read_is_compacted_and_its_offsets_forgotten(
     assert sample("ml_journal_size_bytes", {"kind": "parts"}) == parts
 
 
+def test_the_watcher_tells_how_much_it_left_unread(deployment: Deployment) -> None:
+    write(deployment, 9)
+    metrics = Metrics()
+    watching = Watching.open(deployment, metrics)
+    for left in (5, 1, 0):
+        watching.tick(4)
+        assert metrics.registry.get_sample_value("ml_watch_lag_records") == left
+
+
 def test_an_offset_saved_again_behind_a_removal_is_forgotten_the_next_time(
     deployment: Deployment,
 ) -> None:
