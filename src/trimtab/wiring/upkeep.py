@@ -17,6 +17,7 @@ from trimtab.record.retention import Removed, journal_bytes, outdated
 from trimtab.telemetry import Event, Metrics
 from trimtab.types import Signature
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.giving_way import GivingWay, waited_for_core
 from trimtab.wiring.recording import signatures_of
 
 logger = logging.getLogger(__name__)
@@ -29,18 +30,26 @@ class Upkeep:
     """Compacts and trims a deployment's journal; one process at a time does.
 
     ``reached`` is told of each point that was passed; where it raises, the work ends and can begin anew.
+    ``waited`` tells for how many seconds the thread that does it has waited for a core.
     """
 
     deployment: Deployment
     metrics: Metrics
     reached: Callable[[str], None] = lambda _point: None
+    waited: Callable[[], float] = waited_for_core
     _due: float = 0.0
     _signatures: dict[str, dict[int, Signature]] = field(default_factory=dict)
 
     def run(self, stop: threading.Event) -> None:
-        """Do what there is to do until told to stop; the watcher has a thread for it."""
+        """Do what there is to do until told to stop; the watcher has a thread for it.
 
-        def reached(_point: str) -> None:
+        Between two strides of a segment it rests for as long as others want the core.
+        """
+        way = GivingWay(self.waited)
+
+        def reached(point: str) -> None:
+            if point == "read":
+                stop.wait(way.rest_seconds())
             if stop.is_set():
                 raise _Stopped
 

@@ -18,6 +18,7 @@ from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
 from trimtab.types import PredictionRecord
 from trimtab.wiring.deployment import Deployment
+from trimtab.wiring.giving_way import MOST_SECONDS, GivingWay, waited_for_core
 from trimtab.wiring.upkeep import PAUSE_SECONDS, Upkeep, kept_up
 from trimtab.wiring.watching import Watching
 
@@ -132,6 +133,46 @@ def test_the_watcher_keeps_the_journal_while_it_has_nothing_to_read(
     clock.advance(PAUSE_SECONDS)
     upkeep.step()
     assert list(deployment.journal_dir.glob("*.seg")) == []
+
+
+def test_it_rests_where_others_want_the_core_and_ends_all_the_same(
+    deployment: Deployment,
+) -> None:
+    write(deployment, 9)
+    Watching.open(deployment, Metrics()).tick()
+    segments = len(list(deployment.journal_dir.glob("*.seg")))
+    spent = 0.0
+
+    class Stop(threading.Event):
+        """Notes how long it is waited for, and waits for nobody; set as soon as nothing is left to do."""
+
+        rests: list[float]
+
+        def wait(self, timeout: float | None = None) -> bool:
+            assert timeout is not None
+            if timeout > MOST_SECONDS:
+                self.set()
+            elif timeout:
+                self.rests.append(timeout)
+            return self.is_set()
+
+    def waited() -> float:
+        nonlocal spent
+        spent += 5.0 if stop.rests else 0.01
+        return spent
+
+    stop = Stop()
+    stop.rests = []
+    Upkeep(deployment, Metrics(), waited=waited).run(stop)
+    assert [0.1, *[MOST_SECONDS] * (segments - 1)] == pytest.approx(stop.rests)
+    assert list(deployment.journal_dir.glob("*.seg")) == []
+
+
+def test_a_thread_knows_how_long_it_waited() -> None:
+    before = waited_for_core()
+    assert 0.0 <= before <= waited_for_core()
+    calm = GivingWay(lambda: 3.0)
+    assert [0.0, 0.0] == [calm.rest_seconds(), calm.rest_seconds()]
 
 
 def test_a_thread_of_the_watcher_does_it_and_ends_with_it(deployment: Deployment) -> None:
