@@ -55,7 +55,7 @@ def load(group: str, name: str) -> Any:
     except ModuleNotFoundError as missing:
         raise InvalidConfig(
             f"The {GROUPS[group]} {name!r} needs the package {missing.name!r}.",
-            hint=f"Install it, for example: pip install 'trimtab[{name}]'.",
+            hint="Install it; README.md lists the extras of Trimtab that bring such packages.",
         ) from missing
 
 
@@ -77,7 +77,8 @@ def by_path(path: str) -> Any:
     except (ModuleNotFoundError, AttributeError) as missing:
         raise InvalidConfig(
             f"{path!r} cannot be imported: {missing}.",
-            hint="Is the package installed in this environment, and the name spelled right?",
+            hint="Is the package installed in this environment, or its folder in PYTHONPATH,"
+            " and the name spelled right?",
         ) from missing
     return found
 

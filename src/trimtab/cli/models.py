@@ -217,7 +217,7 @@ def compiled(version: Version) -> str:
     """What is known of a version's compiled form, or why it has none."""
     form = version.compact
     if form is None:
-        return f"no: {version.lineage.get('not_compiled', 'not asked for')}"
+        return f"no: {version.lineage.get('not_compiled', 'not tried for this format')}"
     before, after = form.row_us
     alike = "bit for bit" if form.equal == form.rows else f"to {form.max_abs:.1g}"
     return (

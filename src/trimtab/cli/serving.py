@@ -43,6 +43,8 @@ def serve(session: Session, host: str | None, port: int | None, workers: int | N
             click.echo(msgspec.json.encode(told).decode())
             return
         session.console.print(f"serving at {info.url}  (Ctrl-C stops)")
+        if info.grpc_port is not None:
+            session.console.print(f"gRPC at {info.host}:{info.grpc_port}")
 
     return Supervisor(config, run_dir, announce).run()
 

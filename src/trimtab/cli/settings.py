@@ -47,7 +47,16 @@ outcome_delay_seconds = 172_800
 # url = "https://example.org/hook"
 """
 
-LIBRARIES = ("numpy", "scipy", "pyarrow", "scikit-learn", "xgboost", "lightgbm", "onnxruntime")
+LIBRARIES = (
+    "numpy",
+    "scipy",
+    "pyarrow",
+    "scikit-learn",
+    "xgboost",
+    "lightgbm",
+    "catboost",
+    "onnxruntime",
+)
 
 
 @command()
@@ -155,7 +164,9 @@ def _state_findings(session: Session) -> list[tuple[str, bool, str]]:
 
 
 def _version(name: str) -> str:
-    try:
-        return version(name)
-    except PackageNotFoundError:
-        return "not installed"
+    for package in (name, f"{name}-cpu"):  # as XGBoost is also called
+        try:
+            return version(package)
+        except PackageNotFoundError:
+            continue
+    return "not installed"

@@ -100,15 +100,13 @@ def outcome_of(prediction_id: str, value: float | str | bool, event_time: float 
 
 
 def predict_call(
-    model: str, rows: Sequence[Row], *, provenance: bool = False, request_id: str | None = None
+    model: str, rows: Sequence[Row], *, provenance: bool = False
 ) -> Call[tuple[Prediction, ...]]:
     """Ask for predictions, in the order of the rows."""
     full = [row if isinstance(row, RowRequest) else RowRequest(features=row) for row in rows]
     body: dict[str, Any] = {"rows": [_row(row, f"rows[{at}]") for at, row in enumerate(full)]}
     if provenance:
         body["provenance"] = True
-    if request_id is not None:
-        body["request_id"] = request_id
     return Call(
         "POST",
         f"/models/{quote(model, safe='')}/predict",
