@@ -89,14 +89,14 @@ class Served(NamedTuple):
     pid: int
 
     def processor_seconds(self) -> float:
-        """What its process and all below it have used."""
+        """What its process and all below it have used, also those that have ended."""
         used: dict[int, float] = {}
         below: dict[int, list[int]] = {}
         for stat in Path("/proc").glob("[0-9]*/stat"):
             with suppress(OSError):
                 fields = stat.read_text().rpartition(")")[2].split()
                 pid = int(stat.parent.name)
-                used[pid] = (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+                used[pid] = sum(map(int, fields[11:15])) / os.sysconf("SC_CLK_TCK")
                 below.setdefault(int(fields[1]), []).append(pid)
         total, mine = 0.0, [self.pid]
         while mine:
