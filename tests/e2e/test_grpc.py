@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import subprocess
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ from tests.e2e.conftest import Running, registered, start_server, stop
 
 from trimtab.serve.rpc.messages import SERVICE, message, methods
 from trimtab.serve.v2.tensors import encoded
+
+MOST_BYTES = 100_000  # as the configuration of these tests has it
 
 ROOT = Path(__file__).resolve().parents[2]
 SECRET = "open-sesame"
@@ -42,9 +45,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
     stop(running)
 
 
-def counted(server: Running) -> float:
+def counted(server: Running, status: int | None = None) -> float:
+    """Requests so far, or those of a status."""
     with server.client as client:
-        return metric(client, "ml_requests_total")
+        lines = client.get("/metrics").text.splitlines()
+    told = [line for line in lines if line.startswith("ml_requests_total{")]
+    wanted = [line for line in told if status is None or f'code="{status}"' in line]
+    return sum(float(line.rsplit(" ", 1)[1]) for line in wanted)
 
 
 def address(server: Running) -> str:
@@ -184,10 +191,44 @@ def test_every_refusal_is_counted_once(
     assert before + 1 == counted(server)
 
 
+def test_a_message_that_is_too_large_is_refused_with_our_words(
+    server: Running, call: Callable[..., Any]
+) -> None:
+    before = counted(server, 413)
+    with pytest.raises(grpc.RpcError) as told:
+        call("ModelInfer", b"x" * (MOST_BYTES + 1))
+    error: Any = told.value
+    assert ("RESOURCE_EXHAUSTED", "body_too_large") == (
+        error.code().name,
+        dict(error.trailing_metadata())["trimtab-code"],
+    )
+    assert before + 1 == counted(server, 413)
+
+
+def test_a_call_that_is_given_up_before_its_message_is_there_is_not_too_large(
+    server: Running,
+) -> None:
+    before, large = counted(server, 400), counted(server, 413)
+    with grpc.insecure_channel(address(server)) as channel:
+        given_up = threading.Event()
+
+        def never() -> Iterator[bytes]:
+            given_up.wait()
+            yield from ()
+
+        with pytest.raises(grpc.RpcError) as told:
+            channel.stream_unary(f"/{SERVICE}/ModelInfer")(never(), timeout=1.0)
+        error: Any = told.value
+        assert "DEADLINE_EXCEEDED" == error.code().name
+        eventually(lambda: counted(server, 400), lambda seen: seen == before + 1)
+        given_up.set()
+    assert large == counted(server, 413)
+
+
 def test_what_grpc_itself_refuses_is_counted_once(server: Any, call: Callable[..., Any]) -> None:
     before = counted(server)
     with pytest.raises(grpc.RpcError) as told:
-        call("ModelInfer", b"x" * 200_000)
+        call("ModelInfer", b"x" * (3 * MOST_BYTES))
     error: Any = told.value
     assert "RESOURCE_EXHAUSTED" == error.code().name
     eventually(lambda: counted(server), lambda seen: seen == before + 1)

@@ -25,7 +25,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     encoding = request.headers.get("content-encoding", "").strip().lower()
     announced = request.headers.get("content-length", "0")
     if announced.isdigit() and int(announced) > limit:
-        raise _too_large(limit)
+        raise too_large(limit)
     unpack = None if encoding in _PLAIN else _Unpacking(encoding, limit)
     chunks: list[bytes] = []
     size = 0
@@ -35,7 +35,7 @@ async def read_body(request: Request, limit: int) -> bytes:
             taken = chunk if unpack is None else unpack.take(chunk, limit - size)
             size += len(taken)
             if size > limit:
-                raise _too_large(limit)
+                raise too_large(limit)
             chunks.append(taken)
     except ClientDisconnect as gone:
         raise InvalidRequest("The connection closed before the body was complete.") from gone
@@ -73,7 +73,7 @@ class _Unpacking:
         except zlib.error as wrong:
             raise _unpackable("is not what its header says") from wrong
         if self._zlib.unconsumed_tail:
-            raise _too_large(self._limit)
+            raise too_large(self._limit)
         if self._zlib.unused_data:
             raise _unpackable("goes on behind its end")
         return found
@@ -88,7 +88,8 @@ class _Unpacking:
             raise _unpackable("is cut off")
 
 
-def _too_large(limit: int) -> InvalidRequest:
+def too_large(limit: int) -> InvalidRequest:
+    """The error of a body that is longer than that many bytes."""
     return InvalidRequest(
         f"The body is larger than {limit:,} bytes.",
         code="body_too_large",

@@ -15,6 +15,7 @@ import trimtab
 from trimtab.config import ServeConfig
 from trimtab.errors import InvalidRequest, NotFound, TrimtabError, Unavailable
 from trimtab.protocols import LiveModel
+from trimtab.serve.body import too_large
 from trimtab.serve.control import authorize
 from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.decoding import misshapen
@@ -41,6 +42,8 @@ _CODES = {
     504: grpc.StatusCode.DEADLINE_EXCEEDED,
 }
 Method = Callable[[Any, Any], Awaitable[Any]]
+SLACK = 2
+"""A message of up to so many times what is taken is refused by us, with our words; above it gRPC ends the call."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -158,17 +161,18 @@ async def open_edge(service: Service, config: ServeConfig) -> Any:
     server = grpc.aio.server(
         options=[
             ("grpc.so_reuseport", 1),
-            ("grpc.max_receive_message_length", config.max_body_bytes),
+            ("grpc.max_receive_message_length", SLACK * config.max_body_bytes),
             ("grpc.max_send_message_length", -1),
         ]
     )
     count = service.data_plane.answered
+    readers = {name: taken.FromString for name, taken, _ in methods()}
+    readers["ModelInfer"] = service.heads.read
+    most = config.max_body_bytes
     calls = {
-        f"/{SERVICE}/{name}": _guarded(getattr(service, _snake(name)), taken.FromString, count)
-        for name, taken, _ in methods()
+        f"/{SERVICE}/{name}": _guarded(getattr(service, _snake(name)), read, count, most)
+        for name, read in readers.items()
     }
-    infer = _guarded(service.model_infer, service.heads.read, count)
-    calls[f"/{SERVICE}/ModelInfer"] = infer
     server.add_generic_rpc_handlers((_Handlers(calls, count),))
     host = f"[{config.host}]" if ":" in config.host else config.host
     try:
@@ -214,7 +218,10 @@ class _Handlers(grpc.GenericRpcHandler):  # type: ignore[misc]  # grpc has no ty
 
 
 class _Call:
-    """One call. Its message may be larger than gRPC takes: then it ends without having begun, and is counted so."""
+    """One call. It ends without having begun where its client goes before its message is there, or brings far too large a one.
+
+    Nobody knows which, so it is counted as HTTP's requests are that end before their body does.
+    """
 
     __slots__ = ("_begun", "_count", "_method")
 
@@ -230,15 +237,17 @@ class _Call:
 
     def __del__(self) -> None:
         if not self._begun:
-            self._count("", 413)
+            self._count("", 400)
 
 
-def _guarded(method: Method, read: Callable[[bytes], Any], count: Count) -> Method:
+def _guarded(method: Method, read: Callable[[bytes], Any], count: Count, most: int) -> Method:
     """The method, whose errors become their status; code and path go along as trailing metadata."""
 
     async def answered(body: bytes, context: Any) -> Any:
         sent = None
         try:
+            if len(body) > most:
+                raise too_large(most)
             sent = _message(body, read)
             return await method(sent, context)
         except TrimtabError as error:
