@@ -15,6 +15,7 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.errors import TrimtabError
+from trimtab.serve.sparing import Sparing
 from trimtab.telemetry import Event, Metrics, know_process, reserve
 
 logger = logging.getLogger(__name__)
@@ -102,6 +103,7 @@ def log_json() -> None:
     """Log JSON lines to standard error."""
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(_JsonFormatter())
+    handler.addFilter(Sparing())
     logging.basicConfig(level=logging.INFO, handlers=[handler], force=True)
     for chatty in ("alembic", "httpx", "httpcore"):
         logging.getLogger(chatty).setLevel(logging.WARNING)
