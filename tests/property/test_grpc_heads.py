@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 from trimtab.errors import TrimtabError
 from trimtab.serve.rpc.heads import MOST_HEADS, Heads
 from trimtab.serve.rpc.messages import message
-from trimtab.serve.rpc.tensors import asked_of
+from trimtab.serve.rpc.tensors import answer_of, asked_of
+from trimtab.serve.v2.reply import OutputTensor, Told
 from trimtab.serve.v2.request import Asked
-from trimtab.serve.v2.tensors import NUMPY
+from trimtab.serve.v2.tensors import NUMPY, encoded
 from trimtab.types import FeatureKind, FeatureSpec, Signature, Task
 
 NAMES = ("amount", "ratio", "visits")
@@ -149,3 +150,34 @@ def test_heads_are_few() -> None:
     for number in range(2 * MOST_HEADS + 1):
         read(heads, built(["FP64"] * 3, [1, 2, 3], model_version=str(number)).SerializeToString())
     assert len(heads) == 1
+
+
+@settings(deadline=None)
+@given(
+    st.none() | st.text(max_size=300),
+    st.none() | st.integers(1, 9),
+    st.lists(st.floats(), min_size=1, max_size=300),
+    st.integers(1, 2**40),
+)
+def test_an_answer_says_the_same_raw_and_typed(
+    name: str | None, version: int | None, scores: list[float], epoch: int
+) -> None:
+    texts = [f"p{at}" for at in range(len(scores))]
+    tensors = [
+        OutputTensor("score", "FP64", (len(scores),), scores, binary=False),
+        OutputTensor("prediction_id", "BYTES", (len(scores),), texts, binary=False),
+    ]
+    told = Told("m", version, name, epoch, tensors)
+    read = message("ModelInferResponse").FromString
+    raw, typed = (read(answer_of(told, raw=how)) for how in (True, False))
+    assert list(raw.raw_output_contents) == [encoded(t.datatype, t.elements) for t in tensors]
+    raw.ClearField("raw_output_contents")
+    assert repr(scores) == repr(list(typed.outputs[0].contents.fp64_contents))
+    for output in typed.outputs:
+        output.ClearField("contents")
+    assert raw == typed
+    assert (typed.id, typed.model_version, typed.parameters["epoch"].int64_param) == (
+        name or "",
+        str(version or ""),
+        epoch,
+    )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -16,6 +17,9 @@ from trimtab.serve.v2.tensors import BYTES, InputTensor, encoded, wrong
 from trimtab.types import Signature
 
 ModelInferResponse = message("ModelInferResponse")
+_ID, _RAW_CONTENTS = b"\x1a", b"\x32"
+"""Tags of ``id`` and ``raw_output_contents``, fields 3 and 6 of a ``ModelInferResponse``."""
+
 _CONTENTS = {
     "BOOL": "bool_contents",
     "INT8": "int_contents", "INT16": "int_contents", "INT32": "int_contents",
@@ -79,20 +83,49 @@ def _typed(sent: Any, inputs: tuple[InputTensor, ...]) -> InferBody:
 
 def answer_of(told: Told, *, raw: bool) -> bytes:
     """A ``ModelInferResponse``, its contents raw if those of the request were."""
-    made = ModelInferResponse(model_name=told.model, id=told.id or "")
-    if told.version is not None:
-        made.model_version = str(told.version)
-    made.parameters["epoch"].int64_param = told.epoch
+    shapes = tuple([(tensor.name, tensor.datatype, tensor.shape) for tensor in told.tensors])
+    before = _before(told.model, told.version, told.epoch, shapes if raw else ())
+    if raw:
+        contents = [encoded(tensor.datatype, tensor.elements) for tensor in told.tensors]
+        framed = [_field(_RAW_CONTENTS, each) for each in contents]
+        return b"".join([before, _field(_ID, (told.id or "").encode()), *framed])
+    made = ModelInferResponse.FromString(before)
+    made.id = told.id or ""
     for tensor in told.tensors:
         output = made.outputs.add(name=tensor.name, datatype=tensor.datatype, shape=tensor.shape)
-        if raw:
-            made.raw_output_contents.append(encoded(tensor.datatype, tensor.elements))
-        else:
-            values = getattr(output.contents, _CONTENTS[tensor.datatype])
-            texts = tensor.datatype == BYTES
-            values.extend(str(e).encode() if texts else e for e in tensor.elements)
+        values = getattr(output.contents, _CONTENTS[tensor.datatype])
+        texts = tensor.datatype == BYTES
+        values.extend(str(e).encode() if texts else e for e in tensor.elements)
     found: bytes = made.SerializeToString()
     return found
+
+
+@lru_cache
+def _before(
+    model: str,
+    version: int | None,
+    epoch: int,
+    shapes: tuple[tuple[str, str, tuple[int, ...]], ...],
+) -> bytes:
+    """What answers of the same rows and the same model have in common: the parts of a message may stand one behind the other."""
+    made = ModelInferResponse(model_name=model)
+    if version is not None:
+        made.model_version = str(version)
+    made.parameters["epoch"].int64_param = epoch
+    for name, datatype, shape in shapes:
+        made.outputs.add(name=name, datatype=datatype, shape=shape)
+    found: bytes = made.SerializeToString()
+    return found
+
+
+def _field(tag: bytes, content: bytes) -> bytes:
+    """A field of bytes or text. Source: Protocol Buffers' encoding."""
+    size, length = len(content), bytearray(tag)
+    while size > 127:
+        length.append(size & 127 | 128)
+        size >>= 7
+    length.append(size)
+    return bytes(length) + content
 
 
 def _contents(tensor: Any, at: int, *, raw: bool) -> list[Any] | None:
