@@ -503,6 +503,28 @@ async def test_a_server_is_no_proxy(in_lane: bool) -> None:
     assert b'"malformed_http"' in answer
 
 
+HOSTS: dict[str, tuple[bytes, bytes]] = {
+    "none": (post().replace(b"host: h\r\n", b""), b"400"),
+    "two": (post(headers=b"Host: other\r\n"), b"400"),
+    "the same twice": (post(headers=b"host: h\r\n"), b"400"),
+    "none of another route": (PROBE.replace(b"host: h\r\n", b""), b"400"),
+    "none by HTTP/1.0": (post(version=b"1.0").replace(b"host: h\r\n", b""), b"200"),
+    "two by HTTP/1.0": (post(version=b"1.0", headers=b"host: h\r\n"), b"400"),
+}
+
+
+@pytest.mark.anyio
+@pytest.mark.parametrize("in_lane", [False, True])
+@pytest.mark.parametrize("name", HOSTS)
+async def test_a_request_is_to_one_host(name: str, in_lane: bool) -> None:
+    sent, status = HOSTS[name]
+    echo = Echo()
+    async with asyncio.timeout(10), serving(echo, in_lane=in_lane, held=Held()) as port:
+        answer = await exchange(port, (sent + post("never"),))
+    assert [b"HTTP/1.1 " + status] == re.findall(rb"HTTP/1.1 \d+", answer)
+    assert "never" not in echo.asked
+
+
 MANY = b"".join(b"x-%d: y\r\n" % i for i in range(MOST_HEADERS))
 LONG = b"x-long: %b\r\n" % (b"y" * 1_000)
 HEADS: dict[str, tuple[bytes, ...]] = {

@@ -63,6 +63,10 @@ class _TooLarge(Exception):
     """A head with too many headers."""
 
 
+class _Hosts(Exception):
+    """A request to nobody, or to several."""
+
+
 class _Nobody:
     """In the place of an event that nobody waits for."""
 
@@ -178,6 +182,8 @@ class LaneProtocol(HttpToolsProtocol):
         except httptools.HttpParserError as wrong:
             if isinstance(wrong.__context__, _TooLarge):
                 self._last_word(_TOO_LARGE)
+            elif isinstance(wrong.__context__, _Hosts):
+                self.send_400_response("A request of HTTP/1.1 names one Host.")
             else:
                 self.send_400_response("Invalid HTTP request received.")
         else:
@@ -297,6 +303,9 @@ class LaneProtocol(HttpToolsProtocol):
         self._heading = False
         if self.transport.is_closing() or self.parser.should_upgrade():
             return
+        hosts = sum(name == b"host" for name, _ in self.headers)
+        if hosts > 1 or (not hosts and self.parser.get_http_version() == "1.1"):
+            raise _Hosts  # RFC 9112, section 3.2
         sent, self._sent = self._sent, b""
         head = self._head()
         if head is None:
