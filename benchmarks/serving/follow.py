@@ -82,9 +82,9 @@ async def answered(config: Config, model: str, count: int) -> list[PredictionRec
     deployment = Deployment.open(config)
     kept = Kept()
     ask, _ = opened(deployment, model, TOGETHER, Metrics(), kept)
-    every = bodies(model, count, seed=4)
+    every = bodies(model, count + TOGETHER - count % TOGETHER, seed=4)
     while len(kept.records) < count:
-        at = len(kept.records) % len(every)
+        at = len(kept.records)
         ask(every[at : at + TOGETHER])
     deployment.close()
     begun = kept.records[0].event_time
