@@ -18,7 +18,7 @@ def refusal(name: str, wrong: WrongValue, path: str) -> InvalidRow:
     """A value of the wrong kind, as an error."""
     return InvalidRow(
         f"The feature {name!r} {wrong.message}.",
-        hint="Send null, or leave it out, where the value is not known.",
+        hint="Where the value is not known and may be missing, send null or leave it out.",
         code=wrong.code,
         path=feature_path(path, name),
     )
