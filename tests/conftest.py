@@ -3,6 +3,12 @@
 from __future__ import annotations
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile(
+    "untimed", deadline=None
+)  # how long an example takes is not what is tested
+settings.load_profile("untimed")
 
 
 @pytest.fixture(scope="session")
