@@ -2,7 +2,7 @@
 
 A worker that wakes for a request waits until whoever runs on its core has had its slice, which is
 milliseconds. Threads of the idle policy are preempted at once instead, but get next to nothing of a core that is always
-wanted. So they have that policy only as long as the work gets a twentieth of the time in which it could run.
+wanted. So they have that policy only until the work is ten seconds short of a twentieth of the time in which it could run.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ from pathlib import Path
 LEAST_RATIO = 0.05
 """Of the time in which the work runs or waits for a core; the usual policy gives twice as much on a core that is always wanted."""
 
-MOST_CREDIT_SECONDS = 0.05
-"""What the work may have been given above that, or below, and be remembered: a second of waiting."""
+MOST_DEBT_SECONDS = 0.5
+"""What the work may be short of that: ten seconds of waiting. Then it has the usual policy until it has got all of it."""
 
 LOOK_SECONDS = 0.1
 
@@ -46,7 +46,8 @@ class Calm:
         self._threads = threads
         self._spent = spent
         self._before = spent()
-        self._credit = 0.0
+        self._debt = 0.0
+        self._calm = True
         self._known: dict[int, bool] = {}
 
     def look(self) -> None:
@@ -65,10 +66,11 @@ class Calm:
     def _gets_enough(self) -> bool:
         spent = self._spent()
         ran, waited = (now - before for now, before in zip(spent, self._before, strict=True))
-        credit = self._credit + ran - LEAST_RATIO * (ran + waited)
+        debt = self._debt + LEAST_RATIO * (ran + waited) - ran
         self._before = spent
-        self._credit = min(max(credit, -MOST_CREDIT_SECONDS), MOST_CREDIT_SECONDS)
-        return self._credit >= 0
+        self._debt = min(max(debt, 0.0), MOST_DEBT_SECONDS)
+        self._calm = self._debt < MOST_DEBT_SECONDS if self._calm else not self._debt
+        return self._calm
 
 
 def keep_calm(stop: threading.Event) -> None:
