@@ -46,7 +46,7 @@ ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 def run(folder: Path, kills: int) -> dict[str, Any]:
     """What so many kills cost, found out by a process of its own."""
-    metrics = folder / "metrics"
+    metrics = folder / "run" / "metrics"
     metrics.mkdir(parents=True)
     done = subprocess.run(
         [sys.executable, "-m", "tests.e2e.killed_workers", "kills", str(folder), str(kills)],
@@ -105,7 +105,6 @@ class Tree:
     def __init__(self, config: Path) -> None:
         self.run_dir = config.parent / "run"
         self.metrics_dir = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
-        self.run_dir.mkdir()
         (self.run_dir / "config.json").write_bytes(msgspec.json.encode(load(config, environ={})))
         self.listener = socket.create_server(("127.0.0.1", 0), backlog=512)
         self._alive, self._ours = os.pipe()
@@ -118,7 +117,7 @@ class Tree:
         if pid == 0:
             os.dup2(self._log, 2)
             os.close(self._ours)
-            numbers = (self.listener.fileno(), self._alive, its, 0)
+            numbers = (self.listener.fileno(), self._alive, its)
             sys.argv = ["trimtab", str(self.run_dir), *map(str, numbers)]
             forked(lambda: child.run(module.serve))
         os.close(its)
@@ -136,6 +135,8 @@ class Tree:
 
     def serving(self) -> list[Process]:
         """The workers that are ready, at least one."""
+        if any(os.waitpid(each.pid, os.WNOHANG)[0] for each in self.processes):
+            raise SystemExit("A process ended by itself.")
         workers = {each.ready: each for each in self.processes if each.module is worker}
         ready, _, _ = select.select(list(workers), [], [], READY_SECONDS)
         if not ready:
