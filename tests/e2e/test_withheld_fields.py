@@ -131,7 +131,8 @@ def test_a_setting_that_cannot_hold_is_refused(
     if checked.returncode == 0:  # what is wrong depends on the model: it is not served
         url = serve(config).url
         asked = {"features": {"amount": 1.0, "visits": 1, "country": "nl"}}
-        assert 404 == httpx.post(f"{url}/models/risk/predict", json=asked).status_code
+        refused = httpx.post(f"{url}/models/risk/predict", json=asked)
+        assert (503, "model_not_loaded") == (refused.status_code, refused.json()["error"]["code"])
         assert words in (tmp_path / "server.log").read_text()
     else:
         assert words in checked.stderr

@@ -86,7 +86,7 @@ class ShadowKeeper:
         alive, self._alive = os.pipe()
         fds = (-1, alive, -1)
         self._process = subprocess.Popen(  # noqa: S603 - our own module
-            [sys.executable, "-m", "trimtab.serve.shadow", str(self.run_dir), *map(str, fds), "0"],
+            [sys.executable, "-m", "trimtab.serve.shadow", str(self.run_dir), *map(str, fds)],
             pass_fds=(alive,),
         )
         os.close(alive)
