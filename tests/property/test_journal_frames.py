@@ -8,7 +8,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import msgspec
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trimtab.record.frames import HEADER_BYTES, MAGIC, frame, scan
@@ -133,6 +133,7 @@ WRITERS = st.lists(
 
 @settings(max_examples=100, deadline=None)
 @given(WRITERS, st.sampled_from([1, 2, 3, 5, 40, 1_000]))
+@example([[(0.0, ""), (0.0, "")], [(-2.0, "no record"), (0.0, "")]], 1)  # damage before the first
 def test_writers_are_merged_the_same_however_much_is_read_at_once(
     writers: list[list[tuple[float, str]]], limit: int
 ) -> None:

@@ -9,7 +9,7 @@ from contextlib import suppress
 from itertools import groupby
 from operator import attrgetter
 from pathlib import Path
-from typing import NamedTuple
+from typing import BinaryIO
 
 import msgspec
 
@@ -22,16 +22,6 @@ from trimtab.telemetry import Event, Metrics
 from trimtab.types import PredictionRecord
 
 log = logging.getLogger(__name__)
-
-
-class _Entry(NamedTuple):
-    """A record, or None for damage at the end of a segment, and the offset behind it."""
-
-    wall_time: float
-    record: PredictionRecord | None
-    segment: str
-    end: int
-    skipped: int
 
 
 class SegmentReader:
@@ -104,9 +94,10 @@ class SegmentReader:
         names += [
             f"{stem}{SUFFIX}" for stem in {stem_of(p) for p in part_files(self._directory)} - stems
         ]
-        for entry in self._merged(names, {}, span):
-            if entry.record is not None and span.takes(entry.record):
-                yield entry.record
+        writers = [self._of_writer(segments, span) for segments in self._by_writer(names)]
+        for record in heapq.merge(*writers, key=attrgetter("wall_time")):
+            if span.takes(record):
+                yield record
 
     def _names(self) -> list[str]:
         if not self._directory.is_dir():
@@ -124,47 +115,29 @@ class SegmentReader:
         except FileNotFoundError:
             return False
 
-    def _merged(
-        self, names: Sequence[str], offsets: Mapping[str, int], span: Span | None = None
-    ) -> Iterator[_Entry]:
-        """Entries of all writers by wall time; with ``span`` those of compacted segments, too."""
-        streams = [self._of_writer(segments, offsets, span) for segments in self._by_writer(names)]
-        return heapq.merge(*streams, key=attrgetter("wall_time"))
-
-    def _of_writer(
-        self, segments: Sequence[str], offsets: Mapping[str, int], span: Span | None
-    ) -> Iterator[_Entry]:
+    def _of_writer(self, segments: Sequence[str], span: Span) -> Iterator[PredictionRecord]:
         for name in segments:
-            yield from self._of_segment(name, offsets.get(name, 0), span)
+            try:
+                file = (self._directory / name).open("rb")
+            except FileNotFoundError:
+                yield from self._of_parts(name, span)
+            else:
+                with file:
+                    yield from self._of_segment(file)
 
-    def _of_parts(self, name: str, span: Span) -> Iterator[_Entry]:
+    def _of_parts(self, name: str, span: Span) -> Iterator[PredictionRecord]:
         """What was compacted from a segment, in its order."""
         paths = part_files(self._directory, name.removesuffix(SUFFIX))
         parts = [read_part(path, span) for path in paths]
-        for place, record in heapq.merge(*parts, key=attrgetter("place")):
-            yield _Entry(record.wall_time, record, name, place, 0)
+        for _, record in heapq.merge(*parts, key=attrgetter("place")):
+            yield record
 
-    def _of_segment(self, name: str, offset: int, span: Span | None) -> Iterator[_Entry]:
-        wall_time = 0.0
-        path = self._directory / name
-        try:
-            if path.stat().st_size <= offset:
-                return
-            file = path.open("rb")
-        except FileNotFoundError:
-            if span is not None:
-                yield from self._of_parts(name, span)
-            return
-        with file:
-            for payload, end, skipped in scan(file, offset, final=abandoned(file.fileno())):
-                record, damaged = None, skipped
-                if payload is not None:
-                    try:
-                        record = self._decoder.decode(payload)
-                        wall_time = record.wall_time
-                    except msgspec.MsgspecError:
-                        damaged += len(payload)
-                yield _Entry(wall_time, record, name, end, damaged)
+    def _of_segment(self, file: BinaryIO) -> Iterator[PredictionRecord]:
+        """What can be read; damage takes no place among the records and is counted by who follows the segment."""
+        for payload, _, _ in scan(file, 0, final=abandoned(file.fileno())):
+            if payload is not None:
+                with suppress(msgspec.MsgspecError):
+                    yield self._decoder.decode(payload)
 
     def _damaged(self, segment: str, offset: int, size: int) -> None:
         self._metrics.count("ml_journal_damaged_bytes_total", size)
