@@ -251,7 +251,7 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec("ml_control_epoch", "gauge", (), "Control epoch that the worker serves.", "liveall"),
     MetricSpec("ml_alerts_total", "counter", ("model", "severity"), "Alerts opened."),
     MetricSpec("ml_alert_failures_total", "counter", ("channel",), "Failed deliveries of alerts."),
-    MetricSpec("ml_worker_resident_bytes", "gauge", (), "Memory of a worker, bytes.", "liveall"),
+    MetricSpec("ml_worker_resident_bytes", "gauge", (), "Memory of a process, bytes.", "liveall"),
     MetricSpec("ml_model_load_seconds", "gauge", _MODEL, "Time to open and warm a version, s."),
     MetricSpec("ml_worker_restarts_total", "counter", (), "Workers that died and were replaced."),
 )

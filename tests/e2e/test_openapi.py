@@ -7,6 +7,10 @@ from typing import Any
 
 import pytest
 
+JSON, CSV = "application/json", "text/csv"
+ARROW, BINARY = "application/vnd.apache.arrow.stream", "application/octet-stream"
+DEADLINE, LENGTH = "trimtab-deadline-ms", "inference-header-content-length"
+
 
 @pytest.fixture(scope="module")
 def document(server: Any) -> dict[str, Any]:
@@ -32,7 +36,8 @@ def test_operations_have_names_of_their_own_and_their_paths_parameters(
     names = [operation["operationId"] for _, operation in operations]
     assert len(names) == len(set(names))
     for path, operation in operations:
-        told = [parameter["name"] for parameter in operation.get("parameters", ())]
+        parameters = operation.get("parameters", ())
+        told = [each["name"] for each in parameters if each["in"] == "path"]
         assert re.findall(r"\{(\w+)\}", path) == told
 
 
@@ -53,6 +58,31 @@ def test_a_live_models_features_are_those_that_the_server_takes(
     row = {name: values[schema["type"][0]] for name, schema in features.items()}
     with server.client as client:
         assert 200 == client.post("/models/risk/predict", json={"features": row}).status_code
+
+
+@pytest.mark.parametrize(
+    ("path", "taken", "answered", "headers"),
+    [
+        ("/models/risk/predict", ARROW, ARROW, [DEADLINE]),
+        ("/models/{model}/predict", ARROW, ARROW, [DEADLINE]),
+        ("/models/{model}/features", None, None, [DEADLINE]),
+        ("/models/{model}/invocations", CSV, None, [DEADLINE]),
+        ("/models/{model}/outcomes", None, None, []),
+        ("/v2/models/{model}/infer", BINARY, BINARY, [DEADLINE, LENGTH]),
+        ("/v2/models/{model}/versions/{version}/infer", BINARY, BINARY, [DEADLINE, LENGTH]),
+    ],
+)
+def test_what_is_taken_beside_json_and_by_which_headers(
+    document: dict[str, Any],
+    path: str,
+    taken: str | None,
+    answered: str | None,
+    headers: list[str],
+) -> None:
+    told = document["paths"][path]["post"]
+    assert [JSON, *filter(None, [taken])] == list(told["requestBody"]["content"])
+    assert [JSON, *filter(None, [answered])] == list(told["responses"]["200"]["content"])
+    assert headers == [each["name"] for each in told["parameters"] if each["in"] == "header"]
 
 
 def test_what_needs_a_token_says_so(document: dict[str, Any]) -> None:

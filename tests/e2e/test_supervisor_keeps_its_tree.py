@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 from functools import partial
 from operator import lt
@@ -68,5 +69,7 @@ def test_a_worker_that_takes_too_much_memory_is_replaced_and_no_request_is_lost(
     eventually(asked, lambda found: first not in found, 60.0)
     assert deaths(server) == 0
     told = httpx.get(f"{server.url}/metrics").text
-    assert 'ml_worker_resident_bytes{pid="' in told
+    memory = re.findall(r'^ml_worker_resident_bytes{pid="(\d+)"} (\S+)$', told, re.MULTILINE)
+    assert set(pids(server, WATCHER)) < {int(pid) for pid, _ in memory}
+    assert min(float(size) for _, size in memory) > 1e7
     assert 'ml_model_load_seconds{model="risk",model_version="1"}' in told

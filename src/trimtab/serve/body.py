@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import AsyncIterator
+from copy import copy
 
 from starlette.requests import ClientDisconnect, Request
 
-from trimtab.errors import InvalidRequest
+from trimtab.errors import InvalidRequest, TrimtabError
+
+LAST_WORD = "trimtab.last_word"
+"""Where a request's scope has the error that its client was told when its connection was ended, if any."""
 
 _PLAIN = frozenset({"", "identity"})
 _ZIPPED = frozenset({"gzip", "x-gzip", "deflate"})
@@ -21,6 +25,7 @@ async def read_body(request: Request, limit: int) -> bytes:
     Raises:
         InvalidRequest: too large, packed in another way than gzip or deflate, not unpackable, or the
             client went away half-way.
+        TrimtabError: what the client was told, if its connection was ended.
     """
     encoding = request.headers.get("content-encoding", "").strip().lower()
     announced = request.headers.get("content-length", "0")
@@ -38,6 +43,9 @@ async def read_body(request: Request, limit: int) -> bytes:
                 raise too_large(limit)
             chunks.append(taken)
     except ClientDisconnect as gone:
+        told: TrimtabError | None = request.scope.get(LAST_WORD)
+        if told is not None:
+            raise copy(told) from gone
         raise InvalidRequest("The connection closed before the body was complete.") from gone
     if unpack is not None:
         unpack.check_end()

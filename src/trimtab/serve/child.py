@@ -15,6 +15,7 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.errors import TrimtabError
+from trimtab.serve.memory import resident_bytes
 from trimtab.serve.sparing import Sparing
 from trimtab.telemetry import Event, Metrics, know_process, reserve
 
@@ -77,7 +78,9 @@ def from_arguments(arguments: list[str]) -> tuple[Child, Metrics]:
     know_process()
     child = Child(config, run_dir, listener, alive, ready)
     reserve(os.getpid(), child.metrics_dir)
-    return child, Metrics()
+    metrics = Metrics()
+    metrics.gauge("ml_worker_resident_bytes", resident_bytes(os.getpid()))
+    return child, metrics
 
 
 class _JsonFormatter(logging.Formatter):

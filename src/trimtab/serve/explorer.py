@@ -45,7 +45,8 @@ for (const form of document.forms) form.addEventListener("submit", async event =
   const out = form.querySelector("output"), data = new FormData(form), headers = {};
   let path = form.dataset.path;
   for (const [name, value] of data)
-    if (name.startsWith("path.")) path = path.replace("{" + name.slice(5) + "}", encodeURIComponent(value));
+    if (name.startsWith("header.") && value) headers[name.slice(7)] = value;
+    else if (name.startsWith("path.")) path = path.replace("{" + name.slice(5) + "}", encodeURIComponent(value));
   if (data.get("token")) headers.authorization = "Bearer " + data.get("token");
   if (data.has("body")) headers["content-type"] = "application/json";
   const began = performance.now();
@@ -113,8 +114,9 @@ def _operation(
     yield f"{method.upper()}</b>{escape(path)}</summary>"
     yield f'<form data-method="{method.upper()}" data-path="{escape(path)}">'
     for parameter in operation.get("parameters", ()):
-        name = escape(parameter["name"])
-        yield f'<label>{name}<input name="path.{name}" required></label>'
+        name, where = escape(parameter["name"]), parameter["in"]
+        required = " required" * parameter.get("required", False)
+        yield f'<label>{name}<input name="{where}.{name}"{required}></label>'
     if operation.get("security"):
         yield '<label>token<input name="token" type="password" autocomplete="off"></label>'
     sent = operation.get("requestBody", {}).get("content", {}).get(_JSON)

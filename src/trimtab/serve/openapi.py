@@ -14,36 +14,39 @@ from starlette.routing import BaseRoute, Route
 import trimtab
 from trimtab.protocols import LiveModel
 from trimtab.serve.control import ChangeBody
-from trimtab.serve.dataplane import ARROW, OutcomesAnswer
+from trimtab.serve.dataplane import ARROW, BINARY, OutcomesAnswer
 from trimtab.serve.features import PushBody
-from trimtab.serve.invocations import InvocationBody, Predictions
+from trimtab.serve.invocations import CSV, InvocationBody, Predictions
 from trimtab.serve.reply import JSON
 from trimtab.serve.status import ErrorBody, InferenceErrorBody
 from trimtab.serve.v2.repository import IndexBody, IndexEntry, RepositoryBody
 from trimtab.serve.v2.request import InferBody
-from trimtab.serve.v2.routes import PING, ModelMetadata, ModelReady, ServerMetadata
-from trimtab.serve.wire import OutcomesBody, PredictBody
+from trimtab.serve.v2.routes import HEADER_LENGTH, PING, ModelMetadata, ModelReady, ServerMetadata
+from trimtab.serve.wire import DEADLINE, OutcomesBody, PredictBody
 from trimtab.types import FeatureKind, FeaturesAnswer, FeatureSpec, PredictAnswer
 
 _encode = msgspec.json.Encoder().encode
 _REF = "#/components/schemas/{name}"
+_PREDICT, _FEATURES = "/models/{model}/predict", "/models/{model}/features"
+_INVOCATIONS = "/models/{model}/invocations"
 _INFER = "/v2/models/{model}/infer"
+_INFER_VERSION = "/v2/models/{model}/versions/{version}/infer"
 _TAKES: dict[str, Any] = {
-    "/models/{model}/predict": PredictBody,
-    "/models/{model}/features": PredictBody,
-    "/models/{model}/invocations": InvocationBody,
+    _PREDICT: PredictBody,
+    _FEATURES: PredictBody,
+    _INVOCATIONS: InvocationBody,
     "/models/{model}/outcomes": OutcomesBody,
     _INFER: InferBody,
-    "/v2/models/{model}/versions/{version}/infer": InferBody,
+    _INFER_VERSION: InferBody,
     "/v2/repository/index": IndexBody,
     "/v2/repository/models/{model}/load": RepositoryBody,
     "/v2/repository/models/{model}/unload": RepositoryBody,
     "/api/v1/features/{view}": PushBody,
 }
 _ANSWERS: dict[str, Any] = {
-    "/models/{model}/predict": PredictAnswer,
-    "/models/{model}/features": FeaturesAnswer,
-    "/models/{model}/invocations": Predictions,
+    _PREDICT: PredictAnswer,
+    _FEATURES: FeaturesAnswer,
+    _INVOCATIONS: Predictions,
     "/models/{model}/outcomes": OutcomesAnswer,
     PING: ModelReady,
     "/v2": ServerMetadata,
@@ -51,6 +54,21 @@ _ANSWERS: dict[str, Any] = {
     "/v2/models/{model}/versions/{version}": ModelMetadata,
     "/v2/models/{model}/ready": ModelReady,
     "/v2/models/{model}/versions/{version}/ready": ModelReady,
+}
+_TAKES_ALSO = {_PREDICT: ARROW, _INVOCATIONS: CSV, _INFER: BINARY, _INFER_VERSION: BINARY}
+_ANSWERS_ALSO = {_PREDICT: ARROW, _INFER: BINARY, _INFER_VERSION: BINARY}
+"""Beside JSON."""
+_BYTES = {"schema": {"type": "string", "format": "binary"}}
+_WITH_DEADLINE = frozenset({_PREDICT, _FEATURES, _INVOCATIONS, _INFER, _INFER_VERSION})
+_HEADERS = {
+    DEADLINE: {
+        "description": "How long the client waits, in milliseconds.",
+        "schema": {"type": "integer", "minimum": 1},
+    },
+    HEADER_LENGTH: {
+        "description": "How many bytes of the body are JSON, where tensors follow it as bytes.",
+        "schema": {"type": "integer", "minimum": 0},
+    },
 }
 _TYPES = (
     *{*_TAKES.values(), *_ANSWERS.values()},
@@ -132,17 +150,24 @@ def _operation(path: str, method: str) -> dict[str, Any]:
             },
         },
     }
-    if named:
-        found["parameters"] = [
-            {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
-            for name in named
-        ]
     if method == "post":
         body = _TAKES.get(path, ChangeBody)
         found["requestBody"] = {"required": True, "content": {JSON: {"schema": _schema(body)}}}
-    if path.endswith("/predict"):
-        for content in (found["requestBody"]["content"], found["responses"]["200"]["content"]):
-            content[ARROW] = {"schema": {"type": "string", "format": "binary"}}
+    if path in _TAKES_ALSO:
+        found["requestBody"]["content"][_TAKES_ALSO[path]] = _BYTES
+    if path in _ANSWERS_ALSO:
+        found["responses"]["200"]["content"][_ANSWERS_ALSO[path]] = _BYTES
+    headers = [DEADLINE] * (path in _WITH_DEADLINE)
+    if _TAKES_ALSO.get(path) == BINARY:
+        headers.append(HEADER_LENGTH)
+        found["responses"]["200"]["headers"] = {HEADER_LENGTH: _HEADERS[HEADER_LENGTH]}
+    parameters: list[dict[str, Any]] = [
+        {"name": name, "in": "path", "required": True, "schema": {"type": "string"}}
+        for name in named
+    ]
+    parameters += [{"name": name, "in": "header", **_HEADERS[name]} for name in headers]
+    if parameters:
+        found["parameters"] = parameters
     if method == "post" and path.startswith(("/api/", "/v2/repository/models/")):
         found["security"] = [{"token": []}]
     return found
@@ -154,8 +179,8 @@ def _schema(kind: Any) -> dict[str, Any]:
 
 def _predict(name: str) -> dict[str, Any]:
     """The route of one model, whose rows have names and types."""
-    found = _operation("/models/{model}/predict", "post")
-    del found["parameters"]
+    found = _operation(_PREDICT, "post")
+    found["parameters"] = [each for each in found["parameters"] if each["in"] != "path"]
     found["operationId"] = re.sub(r"\W+", "_", f"predict_{name}")
     rows = _REF.format(name=f"Rows_of_{name}")
     found["requestBody"]["content"][JSON]["schema"] = {"$ref": rows}

@@ -16,6 +16,7 @@ from types import FrameType
 from trimtab.errors import Unavailable
 from trimtab.record.reader import SegmentReader
 from trimtab.serve.child import Child, run
+from trimtab.serve.memory import resident_bytes
 from trimtab.telemetry import Event, Metrics
 from trimtab.wiring.crashes import CrashDesk, CrashNotes
 from trimtab.wiring.deployment import Deployment
@@ -112,8 +113,10 @@ def serve(child: Child, metrics: Metrics) -> None:
     reader = SegmentReader(deployment.journal_dir, metrics)
     crashes = CrashNotes(child.run_dir)
     shadowing = Shadowing(deployment, reader, writer, metrics, crashes)
+    show_memory = metrics.setter("ml_worker_resident_bytes")
     try:
         while not stop.is_set():
+            show_memory(resident_bytes(os.getpid()))
             try:
                 read = shadowing.step()
             except Unavailable as error:

@@ -16,6 +16,7 @@ from types import FrameType
 from trimtab.errors import Conflict, TrimtabError
 from trimtab.serve.calm import keep_calm
 from trimtab.serve.child import Child, run
+from trimtab.serve.memory import resident_bytes
 from trimtab.serve.portion import Portion
 from trimtab.serve.shadow import ShadowKeeper
 from trimtab.telemetry import Event, Metrics
@@ -87,7 +88,9 @@ def _tick_until(
     led = replace(deployment, state=LedState(deployment.state, leadership))
     portion = Portion(deployment.config.watch.batch_rows)
     watching, failures, told, records = None, 0, False, 0
+    show_memory = metrics.setter("ml_worker_resident_bytes")
     while not stop.is_set():
+        show_memory(resident_bytes(os.getpid()))
         began = time.monotonic()
         try:
             leads = leadership.lead()

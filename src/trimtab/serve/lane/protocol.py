@@ -12,6 +12,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import partial
+from typing import cast
 
 import httptools
 from uvicorn.protocols.http.httptools_impl import (
@@ -20,7 +21,8 @@ from uvicorn.protocols.http.httptools_impl import (
     RequestResponseCycle,
 )
 
-from trimtab.errors import InvalidRequest, Unavailable
+from trimtab.errors import InvalidRequest, TrimtabError, Unavailable
+from trimtab.serve.body import LAST_WORD
 from trimtab.serve.connections import Connections
 from trimtab.serve.lane.driving import Broken, Driven
 from trimtab.serve.lane.gather import Gatherer
@@ -31,6 +33,7 @@ from trimtab.serve.lane.upgrades import without_upgrade
 from trimtab.serve.line import Line
 from trimtab.serve.overload import AGAIN
 from trimtab.serve.reply import Reply, failure
+from trimtab.serve.status import status_of
 from trimtab.serve.turns import Turns
 
 GRACE_SECONDS = 0.2
@@ -40,21 +43,17 @@ MOST_HEADERS = 256
 LARGEST_HEAD = 65_536
 """Of a head that arrives in pieces, in bytes: behind the first piece, and before the one that ends it."""
 
-_TOO_MANY = failure(Unavailable("Too many connections.", code="overloaded", hint=AGAIN))
-_TOO_SLOW = failure(
-    InvalidRequest("The request did not arrive in time.", code="request_timeout", hint=AGAIN)
+_TOO_MANY = Unavailable("Too many connections.", code="overloaded", hint=AGAIN)
+_TOO_SLOW = InvalidRequest(
+    "The request did not arrive in time.", code="request_timeout", hint=AGAIN
 )
-_TOO_LARGE = failure(
-    InvalidRequest(
-        "The request's head is too large.",
-        code="head_too_large",
-        hint=f"Send at most {MOST_HEADERS} headers and {LARGEST_HEAD:,} bytes.",
-    )
+_TOO_LARGE = InvalidRequest(
+    "The request's head is too large.",
+    code="head_too_large",
+    hint=f"Send at most {MOST_HEADERS} headers and {LARGEST_HEAD:,} bytes.",
 )
-_TOO_MUCH = failure(
-    Unavailable(
-        "More bytes of requests are held than there is room for.", code="overloaded", hint=AGAIN
-    )
+_TOO_MUCH = Unavailable(
+    "More bytes of requests are held than there is room for.", code="overloaded", hint=AGAIN
 )
 _CRASHED = Reply(500, b"Internal Server Error", "text/plain; charset=utf-8")
 
@@ -241,12 +240,10 @@ class LaneProtocol(HttpToolsProtocol):
 
     def cut(self) -> None:
         """End a connection that is too slow."""
-        turn: object = self.cycle
-        arriving = isinstance(turn, Turn) and turn.more_body
-        if self.owes_bytes() or (self._owes() and not arriving):
+        if self._owes() and not self.cycle.more_body:
             self.transport.abort()
         else:
-            self._last_word(_TOO_SLOW)
+            self._end_with(_TOO_SLOW)
 
     def shutdown(self) -> None:
         """Answer what is on its way, and say that it is the last; then close."""
@@ -266,35 +263,40 @@ class LaneProtocol(HttpToolsProtocol):
         if self.transport.is_closing():
             return
         self._held += size
-        if self.door.hold(size):
-            return
+        if not self.door.hold(size):
+            self._end_with(_TOO_MUCH)
+
+    def _end_with(self, error: TrimtabError) -> None:
+        """End the connection; with a word, unless that would stand in the middle of an answer."""
         cycle: object = self.cycle
         begun = isinstance(cycle, RequestResponseCycle) and cycle.response_started
-        if begun or self.pipeline or self.owes_bytes():
+        if (begun and self._owes()) or self.pipeline or self.owes_bytes():
             self.transport.abort()
         else:
-            self._last_word(_TOO_MUCH)
+            self._last_word(error)
 
     def _release(self) -> None:
         if self._held:
             self.door.release(self._held)
             self._held = 0
 
-    def _last_word(self, reply: Reply) -> None:
-        self._count(reply.status)
-        default = self.server_state.default_headers
+    def _last_word(self, error: TrimtabError) -> None:
+        self._count(error)
+        reply, default = failure(error), self.server_state.default_headers
         self.transport.write(self.replies.bytes_of(reply, default, keep_alive=False))
         self.transport.close()
 
-    def _count(self, status: int) -> None:
-        """Count an answer, unless the application does, which finds its body cut off."""
+    def _count(self, error: TrimtabError) -> None:
+        """Count an answer, unless the application does, which finds its body cut off: it is told with what word."""
         turn: object = self.cycle
-        if not isinstance(turn, RequestResponseCycle) or not turn.more_body:
-            self.door.said(status)
+        if isinstance(turn, RequestResponseCycle) and turn.more_body:
+            cast("dict[str, object]", turn.scope)[LAST_WORD] = error
+        else:
+            self.door.said(status_of(error))
 
     def send_400_response(self, msg: str) -> None:
         """Say why the bytes cannot be read, and close: nobody knows where the next request begins."""
-        self._count(400)
+        self._count(InvalidRequest(msg, code="malformed_http"))
         self.transport.write(unreadable(msg, self.server_state.default_headers))
         self.transport.close()
 
