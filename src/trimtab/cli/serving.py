@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import signal
-import threading
-from types import FrameType
 from typing import Any
 
 import click
@@ -12,7 +9,7 @@ import msgspec
 
 from trimtab.cli.session import Session, command
 from trimtab.config import secret
-from trimtab.serve.child import log_json
+from trimtab.serve.child import log_json, stop_signal
 from trimtab.serve.supervisor import ServerInfo, Supervisor
 from trimtab.serve.watcher import WatcherLock
 from trimtab.serve.watcher import watch as watch_loop
@@ -55,13 +52,7 @@ def watch(session: Session) -> None:
 
     Shadow rollouts are answered by `trimtab serve` alone.
     """
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
+    stop = stop_signal()
     log_json()
     with session.deployment() as deployment:
         lock = WatcherLock(deployment.run_dir / "watcher.lock")

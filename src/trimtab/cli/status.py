@@ -15,19 +15,9 @@ from trimtab.report.stories import RolloutStory, rollout_stories
 from trimtab.rollout import audit
 from trimtab.rollout.readings import evidence_words
 from trimtab.types import Comparison
-from trimtab.wiring.overview import Health, ModelOverview, overview
+from trimtab.wiring.overview import WATCHED, Health, ModelOverview, overview
 
 COLOURS = {Health.HEALTHY: "green", Health.WATCH: "yellow", Health.ACT: "red"}
-SUBJECTS = (
-    "data_drift",
-    "data_quality",
-    "prediction_drift",
-    "performance",
-    "estimated_performance",
-    "concept_drift",
-    "feature_skew",
-    "feature_fallback",
-)
 SHOWN_METRICS = 3
 
 
@@ -55,7 +45,7 @@ def status(session: Session, model: str | None) -> None:
                 "rollout": one.running,
                 "guardrails": [g.reading for g in story.guardrails] if story else [],
                 "at_stake": story.at_stake if story else "",
-                "verdicts": [v for v in map(one.latest, SUBJECTS) if v is not None],
+                "verdicts": [v for v in map(one.latest, WATCHED) if v is not None],
             }
             for one, story in ((one, _story(one)) for one in found)
         ],
@@ -79,7 +69,7 @@ def show_overview(console: Console, one: ModelOverview) -> None:
     if story is not None:
         for name, told in _rollout(story):
             facts.add_row(f"  {name}", told)
-    for subject in SUBJECTS:
+    for subject in WATCHED:
         verdict = one.latest(subject)
         if verdict is not None:
             facts.add_row(

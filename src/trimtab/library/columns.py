@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 import narwhals.stable.v2 as nw
 import numpy as np
 import pyarrow as pa
-from narwhals.exceptions import DuplicateError
 
 from trimtab.drift.frames import coded_of, floats_of
 from trimtab.errors import InvalidInput, InvalidRow
@@ -141,32 +140,6 @@ def vectors_of(series: nw.Series[Any]) -> FloatArray:
             path=series.name,
         )
     return np.array(rows, dtype=np.float64).reshape(len(rows), max(lengths, default=0))
-
-
-def opened(frame: object) -> nw.DataFrame[Any]:
-    """Any frame as one of narwhals.
-
-    Raises:
-        InvalidInput: it is none, or names repeat or are no texts.
-    """
-    try:
-        table: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
-    except DuplicateError as repeated:
-        raise InvalidInput(
-            f"Column names repeat: {' '.join(str(repeated).split())}",
-            hint="Rename them so that each feature has a name of its own.",
-            code="duplicate_columns",
-        ) from repeated
-    names: list[object] = list(table.columns)
-    strangers = [name for name in names if not isinstance(name, str) or not name]
-    if strangers or not names:
-        wrong = f"The column name {strangers[0]!r} is not a text." if strangers else "No columns."
-        raise InvalidInput(
-            wrong,
-            hint="Name the columns; features are found by name.",
-            code="invalid_column_name",
-        )
-    return table
 
 
 def _kind(series: nw.Series[Any]) -> FeatureKind:

@@ -15,7 +15,7 @@ from trimtab.drift.frames import sketch_frame
 from trimtab.drift.profile import profile_of
 from trimtab.errors import InvalidInput
 from trimtab.judge import DriftJudge, flag
-from trimtab.library.columns import column_of, is_vector, kinds_of, numbers_of, opened, read_columns
+from trimtab.library.columns import column_of, is_vector, kinds_of, numbers_of, read_columns
 from trimtab.library.current import CurrentWindow
 from trimtab.library.drift_report import DriftReport
 from trimtab.library.offline import (
@@ -28,6 +28,7 @@ from trimtab.library.offline import (
 from trimtab.library.tables import row_of, seconds_of, table_of
 from trimtab.quality import DATA_QUALITY, QualityComparer
 from trimtab.schema import Checker
+from trimtab.schema.frames import opened
 from trimtab.types import (
     Comparison,
     FeatureKind,

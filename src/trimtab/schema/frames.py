@@ -37,9 +37,7 @@ def infer_signature(
         InvalidInput: a column has no usable type, names repeat, or nothing is there.
     """
     _check_task(task, labels, threshold)
-    table = _table(frame)
-    if not table.columns:
-        raise InvalidInput("The frame has no columns.", code="no_columns")
+    table = opened(frame)
     if not len(table):
         raise InvalidInput(
             "The frame has no rows.", hint="Pass the training features.", code="no_rows"
@@ -70,7 +68,7 @@ def columns_from_frame(
     Raises:
         InvalidRow: naming column and row of the first value that the model cannot take.
     """
-    table = _table(frame)
+    table = opened(frame)
     arrays = []
     for spec in signature.features:
         if spec.name in table.columns:
@@ -113,7 +111,12 @@ def _check_task(task: Task, labels: Sequence[str], threshold: float) -> None:
         )
 
 
-def _table(frame: object) -> nw.DataFrame[Any]:
+def opened(frame: object) -> nw.DataFrame[Any]:
+    """Any table as one of narwhals.
+
+    Raises:
+        InvalidInput: it is none, has no columns, or their names repeat or are no texts.
+    """
     try:
         table: nw.DataFrame[Any] = nw.from_native(frame, eager_only=True)
     except DuplicateError as repeated:
@@ -129,6 +132,8 @@ def _table(frame: object) -> nw.DataFrame[Any]:
             code="not_a_table",
         ) from wrong
     names: list[object] = list(table.columns)
+    if not names:
+        raise InvalidInput("No columns.", hint="Pass a table of features.", code="no_columns")
     for name in names:
         if not isinstance(name, str) or not name:
             raise InvalidInput(

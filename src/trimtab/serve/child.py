@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+import signal
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from types import FrameType
 
 import msgspec
 
@@ -52,6 +54,24 @@ class Child:
             stop()
 
         threading.Thread(target=watch, daemon=True, name="orphan-watch").start()
+
+    def told_to_stop(self) -> threading.Event:
+        """Set when somebody says stop or the supervisor is gone."""
+        stop = stop_signal()
+        self.on_orphaned(stop.set)
+        return stop
+
+
+def stop_signal() -> threading.Event:
+    """Set by SIGTERM and SIGINT from now on; for the main thread."""
+    stop = threading.Event()
+
+    def on_signal(_number: int, _frame: FrameType | None) -> None:
+        stop.set()
+
+    signal.signal(signal.SIGTERM, on_signal)
+    signal.signal(signal.SIGINT, on_signal)
+    return stop
 
 
 def run(body: Callable[[Child, Metrics], None]) -> None:

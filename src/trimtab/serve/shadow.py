@@ -4,14 +4,11 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import subprocess
 import sys
-import threading
 import time
 from dataclasses import dataclass
 from pathlib import Path
-from types import FrameType
 
 from trimtab.errors import Unavailable
 from trimtab.record.reader import SegmentReader
@@ -99,14 +96,7 @@ class ShadowKeeper:
 
 def serve(child: Child, metrics: Metrics) -> None:
     """Score until told to stop."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    child.on_orphaned(stop.set)
+    stop = child.told_to_stop()
     os.nice(NICE)  # workers come first
     deployment = Deployment.open(child.config)
     writer = open_writer(deployment, metrics)

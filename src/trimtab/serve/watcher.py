@@ -6,12 +6,10 @@ import asyncio
 import fcntl
 import logging
 import os
-import signal
 import threading
 import time
 from dataclasses import replace
 from pathlib import Path
-from types import FrameType
 
 from trimtab.errors import Conflict, TrimtabError
 from trimtab.serve.calm import keep_calm
@@ -146,14 +144,7 @@ def _work(watching: Watching, shadow: ShadowKeeper | None, rows: int, *, deliver
 
 def serve(child: Child, metrics: Metrics) -> None:
     """Run until the supervisor says stop or is gone."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    child.on_orphaned(stop.set)
+    stop = child.told_to_stop()
     os.nice(NICE)  # workers come first
     deployment = Deployment.open(child.config)
     lock = WatcherLock(deployment.run_dir / "watcher.lock")

@@ -24,7 +24,7 @@ from trimtab.types import (
 )
 
 _ALL = 1_000_000
-SUBJECTS = (
+WATCHED = (
     "data_drift",
     "data_quality",
     "prediction_drift",
@@ -33,8 +33,8 @@ SUBJECTS = (
     "concept_drift",
     "feature_skew",
     "feature_fallback",
-    "guardrail",
 )
+SUBJECTS = (*WATCHED, "guardrail")
 
 
 class Health(StrEnum):
