@@ -12,7 +12,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple, cast
@@ -145,6 +145,21 @@ def bare(port: int) -> Callable[[], object]:
     return call
 
 
+def polled(port: int) -> Callable[[], object]:
+    """The same on a socket that never blocks: the reply is asked for until it is there."""
+    connection = socket.create_connection(("127.0.0.1", port))
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setblocking(False)
+
+    def call() -> object:
+        connection.send(COMMAND)
+        while True:
+            with suppress(BlockingIOError):
+                return connection.recv(65_536)
+
+    return call
+
+
 class ByHand(asyncio.Protocol):
     """The same on an event loop: one write, one callback, one future."""
 
@@ -213,6 +228,7 @@ async def measure(server: RedisServer, feast: Feast, folder: Path, cores: Sequen
     plain = redis.Redis(port=server.port)
     one: dict[str, Way] = {
         "floor: a bare socket": alone(at_once(bare(server.port))),
+        "floor: a bare socket, polled": alone(at_once(polled(server.port))),
         "floor: by hand on uvloop": alone(by_hand.call),
         "redis-py, not looked into": alone(at_once(lambda: plain.mget(["trimtab:numbers:e0"]))),
         "trimtab": step(online, 1),

@@ -119,11 +119,10 @@ class Drafts:
 
     def __init__(self, rows: Sequence[Sequence[Scalar]], event_times: Sequence[float]) -> None:
         self._rows = rows
-        self._drafts = {
-            index: Draft(row, event_times[index])
-            for index, row in enumerate(rows)
-            if None in row or any(map(ne, row, row))
-        }
+        self._drafts: dict[int, Draft] = {}
+        for index, row in enumerate(rows):
+            if None in row or any(map(ne, row, row)):
+                self._drafts[index] = Draft(row, event_times[index])
 
     def wants(self, layout: Layout, entities: Sequence[Mapping[str, str]]) -> Wants | None:
         """What they want of a view; None if nothing."""

@@ -17,21 +17,33 @@ NO_ROWS: Rows = {}
 
 
 class Bell:
-    """Wakes one waiting request when any of its reads is done, or when time is up."""
+    """Wakes one waiting request when any of its reads is done, or when time is up.
 
-    __slots__ = ("_waiter",)
+    ``linger`` is what may bring a reply that comes at once, before anybody sleeps; it is called once.
+    """
+
+    __slots__ = ("_rung", "_waiter", "linger")
 
     def __init__(self) -> None:
         self._waiter: asyncio.Future[None] | None = None
+        self._rung = False
+        self.linger: Callable[[], None] | None = None
 
     def ring(self) -> None:
         """Wake whoever waits."""
+        self._rung = True
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     async def wait(self, seconds: float) -> None:
         """Wait until it rings, at most so long."""
+        linger, self.linger = self.linger, None
+        if linger is not None:
+            self._rung = False
+            linger()
+            if self._rung:
+                return
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
         timer = loop.call_later(seconds, self.ring)
@@ -246,19 +258,20 @@ class Flight:
 
     def _ended(self, attempt: Attempt) -> None:
         # Looked at in any case, or asyncio complains that nobody did.
-        wrong = None if attempt.cancelled() else attempt.exception()
-        if self.done or self._tower is None:
+        cancelled = attempt.cancelled()
+        wrong = None if cancelled else attempt.exception()
+        tower, attempts = self._tower, self._attempts
+        if self.done or tower is None:
             return
-        if not attempt.cancelled() and wrong is None:
-            second = attempt is not self._attempts[0]
+        if wrong is None and not cancelled:
             self._close()
-            self._tower.landed(self, attempt.result(), second=second)
-        elif all(other.done() for other in self._attempts):
+            tower.landed(self, attempt.result(), second=attempt is not attempts[0])
+        elif all(other.done() for other in attempts):
             self._close()
-            self._tower.crashed(self, wrong)
+            tower.crashed(self, wrong)
         else:
             return
-        if len(self._attempts) > 1:
+        if len(attempts) > 1:
             self._drop_all()
         self._attempts = []
         for bell in self._bells:

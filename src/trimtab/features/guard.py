@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from math import isfinite
 from typing import Any
@@ -35,7 +35,8 @@ class Guard:
 
     Two kinds of our own stores answer faster than a coroutine can, and are trusted to answer rows:
     one with ``read_now``, whose reads never wait, is read in place; one with ``begin_many`` answers
-    what is asked of several views with a reply each, in one round trip.
+    what is asked of several views with a reply each, in one round trip. If that one has ``linger``
+    too, it can look for a reply before anybody waits.
 
     Args:
         name: The store's name, for metrics and logs.
@@ -56,7 +57,7 @@ class Guard:
         self.name = name
         self._fair_seconds = config.deadline_ms / 1e3 * _FAIR_RATIO
         self._metrics = metrics
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._breaker = Breaker(name, metrics, clock, config)
         self._pace = Pace(config)
         mine = config.stores.get(name)
@@ -71,6 +72,8 @@ class Guard:
         )
         self._now: Any = _beside_read(store, "read_now")
         self._begin: Any = _beside_read(store, "begin_many") or self._tasks
+        self.linger: Callable[[], None] | None = _beside_read(store, "linger")
+        """Looks for a reply to what was begun last, as long as it pays; None if the store cannot."""
 
     def start(self, asked: Sequence[Asked], bell: Bell) -> list[Flight | Flock]:
         """Start reads, or join those under way; what can have no answer now is over already.
@@ -82,7 +85,7 @@ class Guard:
         Returns:
             A flight for each view, in order.
         """
-        now = self._clock.monotonic()
+        now = self._monotonic()
         allowed: bool | None = None
         answers: list[Flight | Flock] = []
         new: list[Flight] = []
@@ -90,7 +93,9 @@ class Guard:
             known, entities = NO_ROWS, wanted
             if self._cache is not None:
                 known, entities = self._fresh(self._cache, view, wanted, now)
-            joined, entities = self._join(view, entities, now, bell)
+            joined: Sequence[Flight] = ()
+            if self._flying.get(view):
+                joined, entities = self._join(view, entities, now, bell)
             if entities and allowed is None:
                 allowed = len(self._abandoned) < _MAX_ABANDONED and self._breaker.allow()
             if not entities:
@@ -100,18 +105,16 @@ class Guard:
             elif self._now is not None and len(entities) <= _AT_ONCE:
                 flight = self._read_now(view, entities, now, known)
             else:
-                flight = Flight(self, view, entities, now, known).join(bell)
-                self._flying.setdefault(view, {}).update(dict.fromkeys(entities, flight))
-                self._aloft[view] += 1
+                flight = Flight(self, view, entities, now, known)
                 new.append(flight)
             answers.append(Flock((flight, *joined), NO_ROWS) if joined else flight)
         if new:
-            self._depart(new, now)
+            self._depart(new, bell, now)
         return answers
 
     def landed(self, flight: Flight, rows: Rows, *, second: bool) -> None:
         """A read came back, by its second attempt or its first."""
-        now = self._clock.monotonic()
+        now = self._monotonic()
         self._forget(flight)
         self._breaker.succeeded()
         self._pace.read(now - flight.started)
@@ -142,7 +145,7 @@ class Guard:
     def abandoned(self, flight: Flight) -> None:
         """Nobody waits any more. That is a failure if the store had a fair time to answer."""
         self._forget(flight)
-        taken = self._clock.monotonic() - flight.started
+        taken = self._monotonic() - flight.started
         if taken >= self._fair_seconds:
             self._pace.read(taken)
             self._breaker.failed("no answer within the deadline")
@@ -182,9 +185,7 @@ class Guard:
         self, view: str, entities: Sequence[str], now: float, bell: Bell
     ) -> tuple[Sequence[Flight], Sequence[str]]:
         """Reads under way that ask for some of the entities, joined; and the entities that are left."""
-        flying = self._flying.get(view)
-        if not flying:
-            return (), entities
+        flying = self._flying[view]
         joined: dict[int, Flight] = {}
         rest = []
         for entity in entities:
@@ -202,12 +203,16 @@ class Guard:
             flight.join(bell)
         return tuple(joined.values()), rest
 
-    def _depart(self, flights: Sequence[Flight], now: float) -> None:
-        """Begin the reads of one request, all at once."""
+    def _depart(self, flights: Sequence[Flight], bell: Bell, now: float) -> None:
+        """Begin the reads of one request, all at once; the store works while the rest is done."""
         attempts = self._begin([(flight.view, flight.entities) for flight in flights])
         after = None if self._breaker.is_open else self._pace.after_seconds
         for flight, attempt in zip(flights, attempts, strict=True):
-            flight.begin(attempt)
+            flying = self._flying.setdefault(flight.view, {})
+            for entity in flight.entities:
+                flying[entity] = flight
+            self._aloft[flight.view] += 1
+            flight.join(bell).begin(attempt)
             if after is not None and not flight.done:
                 flight.hedge_at = now + after
 
@@ -223,7 +228,7 @@ class Guard:
 
     def _stand_in(self, flight: Flight) -> None:
         if self._cache is not None:
-            now = self._clock.monotonic()
+            now = self._monotonic()
             flight.rows = {**self._stale(flight.view, flight.entities, now), **flight.rows}
 
     def _forget(self, flight: Flight) -> None:

@@ -86,13 +86,14 @@ class Resolver:
         self._stores = stores
         self._most_ms = config.deadline_ms
         self._metrics = metrics
-        self._clock = clock
+        self._monotonic = clock.monotonic
         self._complete = (REQUEST * len(self._specs), (None,) * len(self._specs))
         self._optional = frozenset(at for at, spec in enumerate(self._specs) if spec.nullable)
         self._numbers = all(spec.kind is not FeatureKind.CATEGORICAL for spec in self._specs)
         self._defaults = {f.index: f.default for view in plan.views for f in view.features}
         self._layouts = [Layout(view, len(self._specs), self._refuse) for view in plan.views]
         self._tallies = [Tally(model, view, metrics) for view in plan.views]
+        self._views = [*zip(self._layouts, self._tallies, strict=True)]
 
     def whole(self, row: Sequence[Scalar]) -> Resolved | None:
         """A row that nothing fills; None where :meth:`resolve` has more to do, or to count."""
@@ -164,7 +165,7 @@ class Resolver:
         deadline_ms: float,
         finish: Finish,
     ) -> Sequence[Resolved]:
-        started = self._clock.monotonic()
+        started = self._monotonic()
         until = started + min(deadline_ms, self._most_ms) / 1e3
         page = sheet_of(rows, event_times) or Drafts(rows, event_times)
         if until > started:
@@ -187,25 +188,25 @@ class Resolver:
         bell = Bell()
         fills = [
             (tally, Fill(layout.view, wants, bell, started, until))
-            for layout, tally in zip(self._layouts, self._tallies, strict=True)
+            for layout, tally in self._views
             if (wants := page.wants(layout, entities)) is not None
         ]
         waiting = [fill for _, fill in fills]
         turns: int | None = None
         now = started
         try:
-            self._call(waiting, bell)
+            self._call(waiting, bell, len(entities))
             while waiting:
                 if now >= until and (turns := _last_turns(turns, now - until)):
                     turns -= 1
                     await asyncio.sleep(0)
                 else:
                     waiting, look_at = _step(waiting, now)
-                    if self._call(waiting, bell):
+                    if self._call(waiting, bell, len(entities)):
                         turns = turns if turns is None else max(turns, 1)
                     elif waiting:
                         await bell.wait(look_at - now)
-                now = self._clock.monotonic()
+                now = self._monotonic()
         finally:
             for fill in waiting:
                 fill.stop()
@@ -215,19 +216,20 @@ class Resolver:
             if fill.missed:
                 tally.missed()
 
-    def _call(self, fills: Sequence[Fill], bell: Bell) -> bool:
+    def _call(self, fills: Sequence[Fill], bell: Bell, rows: int) -> bool:
         """Ask each store at once what views want of it; whether any was asked."""
-        calling = [fill for fill in fills if fill.calls]
-        if not calling:
-            return False
         callers: dict[str, list[Fill]] = {}
-        for fill in calling:
-            callers.setdefault(fill.calls, []).append(fill)
+        for fill in fills:
+            if fill.calls:
+                callers.setdefault(fill.calls, []).append(fill)
+        alone = len(callers) == 1 and rows == 1
         for name, group in callers.items():
-            flights = self._stores[name].start([fill.asked for fill in group], bell)
+            store = self._stores[name]
+            flights = store.start([fill.asked for fill in group], bell)
+            bell.linger = store.linger if alone else None
             for fill, flight in zip(group, flights, strict=True):
                 fill.board(flight)
-        return True
+        return bool(callers)
 
     def _finish(self, draft: Draft, index: int, lacking: dict[int, int] | None = None) -> Resolved:
         if draft.answer is not None:
@@ -300,6 +302,8 @@ def _step(fills: Sequence[Fill], now: float) -> tuple[list[Fill], float]:
 
 def _counted(answers: Sequence[Resolved]) -> Mapping[str, int]:
     """How many rows have which sources."""
+    if len(answers) == 1:
+        return {answers[0].sources: 1}
     alike = set(map(_sources, answers))
     return {alike.pop(): len(answers)} if len(alike) == 1 else Counter(map(_sources, answers))
 

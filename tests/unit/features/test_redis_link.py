@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
+from collections.abc import Callable, Coroutine
 from typing import Any
 
 import pytest
+import uvloop
 
 from trimtab.features.stores.redis_link import Link
 
@@ -69,3 +72,133 @@ async def test_garbage_behind_many_replies_fails_what_it_was_sent_for() -> None:
     await asyncio.wait(waiting)
     assert list(range(40)) == [one.result() for one in waiting[:40]]
     assert {ConnectionError} == {type(one.exception()) for one in waiting[40:]}
+
+
+class Wire:
+    """A link over a real pair of sockets; what stands at the other end is read and written by the test."""
+
+    def __init__(self, link: Link, other: socket.socket) -> None:
+        self.link = link
+        self.other = other
+
+    @classmethod
+    async def make(cls) -> Wire:
+        mine, other = socket.socketpair()
+        other.setblocking(False)
+        mine.setblocking(False)
+        _, link = await asyncio.get_running_loop().create_connection(Link, sock=mine)
+        return cls(link, other)
+
+    def came(self) -> bytes:
+        """What has come, without a turn of the loop."""
+        try:
+            return self.other.recv(1_000_000)
+        except BlockingIOError:
+            return b""
+
+    def close(self) -> None:
+        self.link.drop()
+        self.other.close()
+
+
+def command(*words: str) -> bytes:
+    parts = [b"$%d\r\n%s\r\n" % (len(word), word.encode()) for word in words]
+    return b"*%d\r\n" % len(parts) + b"".join(parts)
+
+
+def on_each_loop(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
+    for loop_factory in (asyncio.new_event_loop, uvloop.new_event_loop):
+        with asyncio.Runner(loop_factory=loop_factory) as runner:
+            runner.run(main())
+
+
+def test_a_reply_that_is_looked_for_needs_no_turn_of_the_loop() -> None:
+    async def main() -> None:
+        wire = await Wire.make()
+        reply = wire.link.send(("GET", "a"))
+        assert command("GET", "a") == wire.came()
+        assert not wire.link.look()
+        wire.other.send(b":1")
+        assert (False, False) == (wire.link.look(), reply.done())
+        wire.other.send(b"7\r\n")
+        assert (True, True) == (wire.link.look(), reply.done())
+        assert 17 == reply.result()
+        wire.close()
+        await asyncio.sleep(0)
+
+    on_each_loop(main)
+
+
+def test_the_loop_takes_what_nobody_looked_for() -> None:
+    async def main() -> None:
+        wire = await Wire.make()
+        first = wire.link.send(("GET", "a"))
+        second = wire.link.send(("GET", "b"))
+        sent = wire.came()
+        while len(sent) < len(command("GET", "a") * 2):
+            await asyncio.sleep(0)
+            sent += wire.came()
+        assert command("GET", "a") + command("GET", "b") == sent
+        wire.other.send(b":1\r\n")
+        assert (False, True, False) == (wire.link.look(), first.done(), second.done())
+        wire.other.send(b":2\r\n")
+        assert [1, 2] == await asyncio.gather(first, second)
+        wire.close()
+        await asyncio.sleep(0)
+
+    on_each_loop(main)
+
+
+def test_a_command_that_the_socket_does_not_take_whole_comes_whole_and_in_order() -> None:
+    async def main() -> None:
+        wire = await Wire.make()
+        long = "x" * 3_000_000
+        replies = [wire.link.send(("GET", long)), wire.link.send(("GET", "b"))]
+        wanted = command("GET", long) + command("GET", "b")
+        sent = b""
+        while len(sent) < len(wanted):
+            await asyncio.sleep(0)
+            sent += wire.came()
+        assert wanted == sent
+        wire.other.send(b":1\r\n:2\r\n")
+        assert [1, 2] == await asyncio.gather(*replies)
+        wire.close()
+        await asyncio.sleep(0)
+
+    on_each_loop(main)
+
+
+def test_a_connection_that_ends_while_its_reply_is_looked_for_fails_the_read() -> None:
+    async def main() -> None:
+        wire = await Wire.make()
+        reply = wire.link.send(("GET", "a"))
+        wire.other.close()
+        assert not wire.link.look()
+        await asyncio.wait((reply,))
+        assert isinstance(reply.exception(), OSError)
+        assert wire.link.look()  # nothing is waited for any more, and a closed file is left alone
+        await asyncio.sleep(0)
+
+    on_each_loop(main)
+
+
+@pytest.mark.anyio
+async def test_bytes_of_a_ciphered_connection_are_not_touched() -> None:
+    mine, other = socket.socketpair()
+
+    class Ciphered(Socket):
+        def get_extra_info(self, name: str, default: Any = None) -> Any:
+            return {"sslcontext": "some", "socket": mine}.get(name, default)
+
+    link = Link()
+    link.connection_made(Ciphered())
+    reply = link.send(("GET", "a"))
+    other.setblocking(False)
+    with pytest.raises(BlockingIOError):
+        other.recv(1)
+    other.send(b":1\r\n")
+    assert not link.look()
+    link.data_received(b":1\r\n")
+    assert 1 == await reply
+    mine.close()
+    other.close()

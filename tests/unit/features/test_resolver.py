@@ -10,6 +10,7 @@ from msgspec.structs import replace
 
 from trimtab.config import FeaturesConfig, StoreConfig, ViewConfig, ViewFeature
 from trimtab.errors import InvalidRow
+from trimtab.features.flight import Reply
 from trimtab.features.guard import Guard
 from trimtab.features.resolver import Resolver
 from trimtab.features.stores.memory import MemoryStore
@@ -317,6 +318,63 @@ def test_what_views_want_of_one_store_is_asked_in_one_round_trip() -> None:
         online.error = OSError("reset by peer")
         assert await ask() == "qbbqbb"
         assert (online.trips, nightly.trips) == ([trip, trip], [trip])
+
+    run_virtually(main)
+
+
+class NearStore(ManyStore):
+    """Has each answer at once for who looks for it; who does not waits for ever."""
+
+    def __init__(self, x: float) -> None:
+        super().__init__(x)
+        self.replies: list[Reply] = []
+        self.looks = 0
+
+    async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
+        return await super().read(view, entities)
+
+    def begin_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:  # type: ignore[override]  # as a store of ours
+        self.replies = [Reply() for _ in asked]
+        return self.replies
+
+    def linger(self) -> None:
+        self.looks += 1
+        for reply in self.replies:
+            reply.set_result({"JFK": StoredRow(values={"wind": self.x}, event_time=0.0)})
+
+
+def test_one_row_from_one_store_is_looked_for_before_anybody_waits() -> None:
+    async def main(clock: FakeClock) -> None:
+        online = NearStore(1.0)
+        plan = compile_plan(CONFIG, SIGNATURE, ("weather",))
+        guards = {"online": Guard("online", online, Metrics(), clock, CONFIG)}
+        resolver = Resolver(plan, SIGNATURE, guards, Metrics(), clock, CONFIG)
+        row: list[Scalar] = [1.0, None, 2.0]
+        asked = resolver.resolve([row], [{"origin": "JFK"}], [7.0], 100.0)
+        with pytest.raises(StopIteration) as finished:
+            asked.send(None)
+        assert ["qrq"] == [answer.sources for answer in finished.value.value]
+        assert 1 == online.looks
+
+    run_virtually(main)
+
+
+def test_several_rows_and_several_stores_are_not_looked_for() -> None:
+    async def main(clock: FakeClock) -> None:
+        airline = replace(CONFIG.views["airline"], realtime="nightly")
+        weather = replace(CONFIG.views["weather"], batch="")
+        config = replace(CONFIG, views={"weather": weather, "airline": airline})
+        stores = {"online": NearStore(1.0), "nightly": NearStore(2.0)}
+        guards = {n: Guard(n, store, Metrics(), clock, config) for n, store in stores.items()}
+        plan = compile_plan(config, SIGNATURE, ("weather", "airline"))
+        resolver = Resolver(plan, SIGNATURE, guards, Metrics(), clock, config)
+        entities = [{"origin": "JFK", "carrier": "UA"}]
+        (answer,) = await resolver.resolve([[1.0, None, None]], entities, [7.0], 100.0)
+        assert "qdd" == answer.sources
+        rows: list[list[Scalar]] = [[1.0, None, 2.0]] * 2
+        answers = await resolver.resolve(rows, entities * 2, [7.0] * 2, 100.0)
+        assert ["qdq"] * 2 == [answer.sources for answer in answers]
+        assert [0, 0] == [store.looks for store in stores.values()]
 
     run_virtually(main)
 

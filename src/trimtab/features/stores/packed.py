@@ -95,11 +95,12 @@ def unpack_all(entities: Sequence[str], blobs: Sequence[bytes | None]) -> Rows:
     """The rows of those entities that have one, in order; ``blobs`` has None for the others."""
     if len(blobs) >= _WORTH_A_TABLE and (block := _table(entities, blobs)) is not None:
         return block
-    return {
-        entity: row
-        for entity, blob in zip(entities, blobs, strict=True)
-        if blob is not None and (row := unpack(blob)) is not None
-    }
+    rows = {}
+    for at, blob in enumerate(blobs):
+        row = None if blob is None else unpack(blob)
+        if row is not None:
+            rows[entities[at]] = row
+    return rows
 
 
 def _table(entities: Sequence[str], blobs: Sequence[bytes | None]) -> Block | None:

@@ -97,6 +97,10 @@ class RedisStore:
         self._ask(asked, replies)
         return replies
 
+    def linger(self) -> None:
+        """Look for the reply to what was begun last."""
+        self._links.linger()
+
     async def read(self, view: str, entities: Sequence[str]) -> Rows:
         """The rows of those entities that exist, in order, in one round trip.
 
@@ -147,8 +151,8 @@ class RedisStore:
             command += self._keys.of(view, entities)
         total, start = len(command) - 1, 0
         parts: list[Part] = []
-        for (_, entities), one in zip(asked, waiting, strict=True):
-            parts.append((one, partial(_rows, entities, start, total)))
+        for at, (_, entities) in enumerate(asked):
+            parts.append((waiting[at], partial(_rows, entities, start, total)))
             start += len(entities)
         self._links.post(tuple(command), parts)
 

@@ -8,6 +8,7 @@ to them by their order, which is what the protocol promises.
 from __future__ import annotations
 
 import asyncio
+import os
 import socket
 import ssl
 from collections import deque
@@ -19,9 +20,11 @@ import hiredis
 from redis.connection import parse_url
 from redis.exceptions import ResponseError
 
+from trimtab.features.linger import Linger
 from trimtab.features.threads import DaemonPool
 
 _GIVEN_UP_RATIO = 0.2
+_MOST_BYTES = 65_536
 _AT_ONCE = 16
 """Replies that a server sends at once after a pause would hold up all else: so many are taken in one turn."""
 
@@ -138,6 +141,7 @@ class Link(asyncio.Protocol):
         self._transport: asyncio.Transport | None = None
         self._loop = asyncio.get_running_loop()
         self._behind = False  # replies that have come are left for the loop's next turn
+        self._file = -1  # of the socket, where nothing stands between it and the protocol
 
     def usable(self, loop: asyncio.AbstractEventLoop) -> bool:
         """Whether it can take a command in this loop."""
@@ -156,11 +160,39 @@ class Link(asyncio.Protocol):
 
     def post(self, command: tuple[str, ...], parts: Sequence[Part]) -> None:
         """Write a command whose reply is for several."""
-        if self._transport is None:
+        transport = self._transport
+        if transport is None:
             _fail(parts, ConnectionError("the connection is closed"))
             return
+        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # text is taken too
+        if not self._waiting and self._open() and not transport.get_write_buffer_size():
+            packed = packed[self._sent(packed) :]
         self._waiting.append((parts, self._loop.time()))
-        self._transport.write(hiredis.pack_command(command))  # type: ignore[arg-type]  # text is taken too
+        if packed:
+            transport.write(packed)
+
+    def look(self) -> bool:
+        """Take what has come before the loop does, and leave an end or a fault to it; whether nothing is waited for."""
+        if self._open():
+            try:
+                data = os.read(self._file, _MOST_BYTES)
+            except OSError:
+                return False
+            if data:
+                self.data_received(data)
+        return not self._waiting
+
+    def _open(self) -> bool:
+        """Whether the socket can be used beside the transport: a closed file may be another's by now."""
+        transport = self._transport
+        return self._file >= 0 and transport is not None and not transport.is_closing()
+
+    def _sent(self, data: bytes) -> int:
+        """How many bytes the socket took at once."""
+        try:
+            return os.write(self._file, data)
+        except OSError:
+            return 0  # full, or broken: the transport finds out which
 
     def overdue(self, seconds: float) -> bool:
         """Whether the oldest reply is waited for longer, or a fifth of it and nobody wants it now."""
@@ -184,6 +216,9 @@ class Link(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Take the transport."""
         self._transport = cast("asyncio.Transport", transport)
+        plain = os.name == "posix" and transport.get_extra_info("sslcontext") is None
+        opened = transport.get_extra_info("socket") if plain else None
+        self._file = -1 if opened is None else opened.fileno()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Take what has come, and fail what is under way."""
@@ -258,6 +293,8 @@ class Links:
         self._wanted = wanted
         self._seconds = seconds
         self._links: list[Link] = []
+        self._posted: Link | None = None
+        self._linger = Linger()
         self._connecting: asyncio.Task[Link] | None = None
 
     def best(self) -> Link | None:
@@ -275,12 +312,18 @@ class Links:
 
     def post(self, command: tuple[str, ...], parts: Sequence[Part]) -> None:
         """Write a command on the best connection, or on one that is made first."""
-        link = self.best()
+        self._posted = link = self.best()
         if link is not None:
             link.post(command, parts)
         else:
             made = self._connect(asyncio.get_running_loop())
             made.add_done_callback(partial(_post_when_made, command, parts))
+
+    def linger(self) -> None:
+        """Look for the reply to the last command, if it is the only one under way on its connection."""
+        link = self._posted
+        if link is not None and link.pending == 1:
+            self._linger.look(link.look)
 
     async def close(self) -> None:
         """Drop all; idempotent."""

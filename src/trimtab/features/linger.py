@@ -1,0 +1,49 @@
+"""Whether a reply is looked for a moment longer, before the loop goes to sleep until it comes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from time import perf_counter
+
+MOST_SECONDS = 60e-6
+"""A server on the same machine answers in half of this; to fall asleep and be woken takes about as long."""
+
+MEMORY = 1 / 16
+"""The weight of the last reply in what part of them came in time."""
+
+LEAST_IN_TIME = 0.5
+"""Looks pay while so large a part of the replies comes in time."""
+
+TRIED_EVERY = 256
+"""So often looks are made although they did not pay, to see whether they do now."""
+
+
+class Linger:
+    """Looks for replies that come at once, and leaves it when they come too late.
+
+    Args:
+        clock: Seconds that never go back.
+    """
+
+    def __init__(self, clock: Callable[[], float] = perf_counter) -> None:
+        self._clock = clock
+        self._in_time = 1.0
+        self._left_out = 0
+
+    def look(self, come: Callable[[], bool]) -> None:
+        """Ask for a reply until it has come, for a moment at most, or not at all.
+
+        Args:
+            come: Takes what is there; whether that was the reply. It never waits.
+        """
+        if self._in_time < LEAST_IN_TIME:
+            self._left_out += 1
+            if self._left_out % TRIED_EVERY:
+                return
+        until = self._clock() + MOST_SECONDS
+        came = come()
+        while not came and self._clock() < until:
+            came = come()
+        self._in_time += (came - self._in_time) * MEMORY
+        if came:
+            self._in_time = max(self._in_time, LEAST_IN_TIME)
