@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 from bisect import bisect_left
 from collections import Counter as Counts
@@ -29,6 +30,8 @@ from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
 
 from trimtab.errors import Unavailable
+
+logger = logging.getLogger(__name__)
 
 __all__ = [
     "ALL",
@@ -79,6 +82,7 @@ class Event(StrEnum):
     WATCHER_STARTED = "watcher_started"
     TRAFFIC_NOT_COUNTED = "traffic_not_counted"
     TICK_FAILED = "tick_failed"
+    SAVED_STATE_UNREADABLE = "saved_state_unreadable"
     ROUTES_RELOADED = "routes_reloaded"
     ROUTES_FAILED = "routes_failed"
     PUSH_LOST = "push_lost"
@@ -100,6 +104,14 @@ class Event(StrEnum):
     ROLLOUT_MOVED = "rollout_moved"
     OVERRIDDEN = "overridden"
     OVERRIDE_DAMAGED = "override_damaged"
+
+
+def tell_unreadable(key: str, what: str, why: Exception) -> None:
+    """Log that something which was saved, by another build perhaps, cannot be read and begins anew."""
+    logger.error(
+        Event.SAVED_STATE_UNREADABLE,
+        extra={"key": key, "what": what, "reason": f"{why}. It begins anew."},
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,6 +240,7 @@ ALL: tuple[MetricSpec, ...] = (
     MetricSpec(
         "ml_journal_damaged_bytes_total", "counter", (), "Damaged bytes skipped by readers."
     ),
+    MetricSpec("ml_journal_failing", "gauge", (), "Processes that cannot record.", "livesum"),
     MetricSpec("ml_journal_unsampled_total", "counter", (), "Records of units left out."),
     MetricSpec("ml_journal_lag_seconds", "gauge", (), "Append to disk, last sync, s.", "liveall"),
     MetricSpec(
@@ -563,6 +576,29 @@ def forget(pid: int, directory: Path) -> None:
             if path.stat().st_size:  # else it ended before it wrote anything
                 _keep(path, path.name.removesuffix(f"_{pid}.db"))
             path.unlink()
+
+
+def told_by_the_living(name: str, directory: Path) -> float:
+    """The sum of a gauge without labels over the processes that keep their metrics there and still run."""
+    (spec,) = [spec for spec in ALL if spec.name == name]
+    key = mmap_key(name, name, [], [], spec.help)
+    found = 0.0
+    for path in directory.glob(f"gauge_{spec.mode}_*.db"):
+        if _lives(int(path.stem.rpartition("_")[2])):
+            told = MmapedDict.read_all_values_from_file(str(path))  # type: ignore[no-untyped-call]  # has no types
+            found += sum(value for at, value, _, _ in told if at == key)
+    return found
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process runs; 0 stands for those that have ended."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # it is another account's
+        return True
+    return pid > 0
 
 
 def count_for_others(name: str, directory: Path) -> None:

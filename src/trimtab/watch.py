@@ -23,6 +23,7 @@ from trimtab.protocols import (
     Windower,
 )
 from trimtab.recorded import Facts, Places, Recorded, recorded
+from trimtab.telemetry import tell_unreadable
 from trimtab.types import Alert, Matured, PredictionFacts, PredictionRecord, Verdict, Window
 from trimtab.windows import Batch
 
@@ -147,8 +148,7 @@ class WatchFlow:
         read = recorded(records_read)
         answered = np.flatnonzero(~read.shadowed)
         answers = read.where(answered)
-        new = state.outcomes.index(self._facts(answers))
-        counted = answered[_first(answers, new)]
+        counted = answered[np.asarray(state.outcomes.index(self._facts(answers)), dtype=np.int64)]
         records = Batch(read.where(counted))
         matured = state.outcomes.take_matured(rows)
         moved = any(offsets.get(segment, 0) != offset for segment, offset in behind.items())
@@ -176,12 +176,31 @@ class WatchFlow:
             if self._loaded.get(subject.key) is not subject:
                 blob = state.watch.blob(subject.key)
                 if blob is not None:
-                    windows, judged = msgspec.msgpack.decode(blob, type=tuple[bytes | None, bytes])
-                    if windows is not None:
-                        subject.windower.load(windows)
-                    subject.judge.load(judged)
+                    _take_up(subject, blob)
         self._loaded = {subject.key: subject for subject in subjects}
         return subjects
+
+
+def _take_up(subject: Subject, blob: bytes) -> None:
+    """Let a subject go on where a watcher left off; what another build saved in another form begins anew."""
+    try:
+        windows, judged = msgspec.msgpack.decode(blob, type=tuple[bytes | None, bytes])
+    except msgspec.MsgspecError as why:
+        tell_unreadable(subject.key, "windows and judgement", why)
+        return
+    if windows is not None:
+        load_or_begin_anew(subject.windower, windows, subject.key, "windows")
+    load_or_begin_anew(subject.judge, judged, subject.key, "judgement")
+
+
+def load_or_begin_anew(part: Windower | Judge, saved: bytes, key: str, what: str) -> None:
+    """Let a windower or judge take up what was saved under a key, or leave it new where it cannot be read."""
+    new = part.dump()
+    try:
+        part.load(saved)
+    except msgspec.MsgspecError as why:
+        part.load(new)
+        tell_unreadable(key, what, why)
 
 
 class _Shared:
@@ -227,17 +246,6 @@ def _walk(
         state.watch.add_verdict(verdict)
         verdicts.append(verdict)
     return verdicts, alerts
-
-
-def _first(read: Recorded, new: frozenset[str]) -> Places:
-    """The places of each new prediction once; a replayed or repeated id is not counted again."""
-    if len(new) == len(read):
-        return np.arange(len(read))
-    first: dict[str, int] = {}
-    for at, prediction_id in enumerate(read.cells("prediction_id")):
-        if prediction_id in new:
-            first.setdefault(prediction_id, at)
-    return np.array(list(first.values()), dtype=np.int64)
 
 
 def _with_shadows(read: Recorded, records: Batch, counted: Places) -> Batch:

@@ -91,18 +91,21 @@ def at(config: Path, *arguments: str) -> tuple[str, ...]:
     return (*arguments, "--config", str(config))
 
 
+def second_from_files(config: Path) -> list[str]:
+    """What registers the second version."""
+    folder = config.parent
+    return [
+        *at(config, "register", "risk", str(folder / "second.joblib")),
+        *("--reference", str(folder / "reference.parquet")),
+        *("--holdout", str(folder / "holdout.parquet")),
+        *("--outcome", "outcome", "--time", "time", "--label", "good", "--label", "bad"),
+        *("--unit", "amount=EUR", "--description", "Second.", "--trust"),
+    ]
+
+
 def add_second(config: Path) -> dict[str, Any]:
     """Register the second version from files."""
-    folder = config.parent
-    return dict(
-        read(
-            *at(config, "register", "risk", str(folder / "second.joblib")),
-            *("--reference", str(folder / "reference.parquet")),
-            *("--holdout", str(folder / "holdout.parquet")),
-            *("--outcome", "outcome", "--time", "time", "--label", "good", "--label", "bad"),
-            *("--unit", "amount=EUR", "--description", "Second.", "--trust"),
-        )
-    )
+    return dict(read(*second_from_files(config)))
 
 
 READS: list[tuple[tuple[str, ...], str]] = [
@@ -138,7 +141,11 @@ def test_register_show_deploy_pause_resume_promote_rollback(config: Path) -> Non
     second = add_second(config)
     assert ("risk", 2, "joblib") == (second["model"], second["version"], second["format"])
     assert second["metrics"]["roc_auc"] > 0.5
-    assert 2 == add_second(config)["version"]
+    again = run(*second_from_files(config))
+    assert "note: this is risk v2 already: nothing was changed.\n" == again.stderr
+    assert again.stdout.startswith("risk v2")
+    registered = [one for one in read(*at(config, "events")) if one["action"] == "register"]
+    assert [1, 2] == [one["detail"]["version"] for one in registered]
     assert [1, 2] == [version["version"] for version in read(*at(config, "list"))]
     assert "Second." in run(*at(config, "show", "risk", "2")).stdout
 

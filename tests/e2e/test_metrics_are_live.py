@@ -52,6 +52,7 @@ FAULTS = {
     "ml_feature_reads_abandoned": "unit/features/test_threads.py",
     "ml_feature_breaker_open": "integration/test_features_when_redis_fails.py",
     "ml_prediction_log_dropped_total": "integration/test_journal_survives.py",
+    "ml_journal_failing": "e2e/test_full_disk_is_told.py",
     "ml_journal_damaged_bytes_total": "unit/record/test_reader.py",
     "ml_journal_unsampled_total": "unit/record/test_modes.py",
     "ml_journal_upkeep_failures_total": "unit/wiring/test_upkeep.py",

@@ -65,7 +65,8 @@ class Run:
 
     def index(self, tx: StateTx, names: list[str]) -> None:
         new = tx.outcomes.index([facts(self.model, name) for name in names])
-        assert frozenset(names) - self.known == new
+        unknown = dict.fromkeys(name for name in names if name not in self.known)
+        assert [names.index(name) for name in unknown] == list(new)
         self.known.update(names)
 
     def add(self, tx: StateTx, values: list[tuple[str, float]]) -> None:

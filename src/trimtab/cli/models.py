@@ -18,7 +18,7 @@ from trimtab.models.trust import Sealer
 from trimtab.store.columnar import read_frame
 from trimtab.types import Task, Version
 from trimtab.wiring.overview import AliasMove, alias_history, overview
-from trimtab.wiring.registration import Training
+from trimtab.wiring.registration import Training, numbers
 from trimtab.wiring.registration import register as register_version
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
@@ -81,6 +81,7 @@ def register(
     )
     session.note(words.few_rows(training.reference.num_rows))
     with session.deployment() as deployment:
+        before = numbers(deployment, model)
         version = register_version(
             deployment,
             model,
@@ -94,6 +95,8 @@ def register(
             sealer=_sealer(key_path, signature),
             memory=True,
         )
+    if version.version in before:
+        session.note(f"this is {model} v{version.version} already: nothing was changed.")
     session.emit(version, lambda console: show_version(console, version))
 
 

@@ -10,7 +10,7 @@ from trimtab.cli import words
 from trimtab.cli.session import Session, command
 from trimtab.config import ModelConfig
 from trimtab.report.stakeholder import render_report
-from trimtab.wiring.overview import overview
+from trimtab.wiring.overview import faults, overview
 
 
 @command()
@@ -21,7 +21,7 @@ def report(session: Session, model: str, out: Path | None) -> None:
     path = out or Path(f"{model}-report.html")
     with session.deployment() as deployment:
         with deployment.state.reading() as state:
-            found = overview(state, model)
+            found = overview(state, model, faults=faults(deployment))
         page = render_report(
             found,
             config=deployment.config.models.get(model, ModelConfig()),

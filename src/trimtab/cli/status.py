@@ -15,7 +15,7 @@ from trimtab.report.stories import RolloutStory, rollout_stories
 from trimtab.rollout import audit
 from trimtab.rollout.readings import evidence_words
 from trimtab.types import Comparison
-from trimtab.wiring.overview import WATCHED, Health, ModelOverview, overview
+from trimtab.wiring.overview import WATCHED, Health, ModelOverview, faults, overview
 
 COLOURS = {Health.HEALTHY: "green", Health.WATCH: "yellow", Health.ACT: "red"}
 SHOWN_METRICS = 3
@@ -27,7 +27,8 @@ def status(session: Session, model: str | None) -> None:
     """How every model (or MODEL) is, in plain words."""
     with session.deployment() as deployment, deployment.state.reading() as state:
         names = [model] if model else list(state.registry.models())
-        found = [overview(state, name, verdict_limit=200) for name in names]
+        wrong = faults(deployment)
+        found = [overview(state, name, verdict_limit=200, faults=wrong) for name in names]
 
     def show(console: Console) -> None:
         if not found:

@@ -18,6 +18,7 @@ from trimtab.performance.segments import SegmentSpec, names_of
 from trimtab.performance.tally import Counted, Item, Requests, Tally
 from trimtab.protocols import StateTx
 from trimtab.recorded import Recorded, recorded, watermarks
+from trimtab.telemetry import tell_unreadable
 from trimtab.types import Matured, PredictionRecord, Task, Version, Window
 
 SUBJECT = "performance"
@@ -308,10 +309,19 @@ class _Closed:
     def get(self, index: int) -> _Window | None:
         """The closed window of an index; None if there is none, or none any more."""
         if index not in self._asked:
-            blob = self._state.watch.blob(self._key(index))
-            window = None if blob is None else msgspec.msgpack.decode(blob, type=_Window)
+            window = self._saved(self._key(index))
             self._asked[index] = window if window is not None and window.index == index else None
         return self._asked[index]
+
+    def _saved(self, key: str) -> _Window | None:
+        blob = self._state.watch.blob(key)
+        if blob is None:
+            return None
+        try:
+            return msgspec.msgpack.decode(blob, type=_Window)
+        except msgspec.MsgspecError as why:
+            tell_unreadable(key, "closed window", why)
+            return None
 
     def put(self, window: _Window) -> None:
         """Keep a window that has just been yielded."""

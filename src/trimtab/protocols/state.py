@@ -83,8 +83,8 @@ class OutcomeTx(Protocol):
         """Keep outcomes idempotently: ``recorded``, ``duplicate`` or ``corrected``, in order."""
         ...
 
-    def index(self, facts: Sequence[PredictionFacts]) -> frozenset[str]:
-        """Keep facts; the prediction ids that were new."""
+    def index(self, facts: Sequence[PredictionFacts]) -> Sequence[int]:
+        """Keep facts; the places of those predictions that were new, each once, in order."""
         ...
 
     def take_matured(self, limit: int) -> Sequence[Matured]:

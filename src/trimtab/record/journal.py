@@ -86,6 +86,7 @@ class Journal:
         self._show_lag = metrics.setter("ml_journal_lag_seconds")
         self._show_bound = metrics.setter("ml_journal_loss_bound_seconds")
         self._show_bound(self._bound)
+        self._show_failing = metrics.setter("ml_journal_failing")
         self._closed = False
         self._turn = turn
         self._gathered: Gathered | None = None
@@ -207,7 +208,9 @@ class Journal:
             segment = self._writable(wall_time)
             segment.write(data)
             batch = self._syncer.wrote(segment, records, told)
-            self._failing = False
+            if self._failing:
+                self._failing = False
+                self._show_failing(0.0)
         self._count_bytes(len(data))
         return batch
 
@@ -269,6 +272,7 @@ class Journal:
         """Log the first refusal of a row of them; the counter has them all."""
         if not self._failing:
             self._failing = True
+            self._show_failing(1.0)
             log.error(
                 Event.JOURNAL_DROPPED,
                 extra={"directory": str(self._directory), "error": str(error)},

@@ -22,7 +22,7 @@ from trimtab.serve.reply import JSON
 from trimtab.types import RolloutPlan
 from trimtab.types import Route as TrafficRoute
 from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.overview import overview, without_slots
+from trimtab.wiring.overview import faults, overview, without_slots
 from trimtab.wiring.rollback import roll_back
 
 _encode = msgspec.json.Encoder().encode
@@ -80,13 +80,18 @@ def control_routes(deployment: Deployment) -> list[BaseRoute]:
     """The routes of the control plane over one deployment."""
 
     def models(_: Request) -> Response:
+        wrong = faults(deployment)
         with deployment.state.reading() as state:
-            found = [overview(state, name, verdict_limit=200) for name in state.registry.models()]
+            found = [
+                overview(state, name, verdict_limit=200, faults=wrong)
+                for name in state.registry.models()
+            ]
         return _json([{"model": m.model, "health": m.health, "because": m.because} for m in found])
 
     def model(request: Request) -> Response:
         with deployment.state.reading() as state:
-            return _json(overview(state, request.path_params["model"]))
+            found = overview(state, request.path_params["model"], faults=faults(deployment))
+        return _json(found)
 
     def verdicts(request: Request) -> Response:
         subject = request.query_params.get("subject")

@@ -86,20 +86,25 @@ class SqlOutcomes:
         self._correct(batch, seq + len(outcomes))
         return receipts
 
-    def index(self, facts: Sequence[PredictionFacts]) -> frozenset[str]:
-        """Keep facts; the prediction ids that were new."""
+    def index(self, facts: Sequence[PredictionFacts]) -> Sequence[int]:
+        """Keep facts; the places of those predictions that were new, each once, in order."""
         table = facts_of(facts)
         keys = _keys(table)
+        places: Sequence[int] = range(len(keys))
         if len(set(keys)) < len(keys):
             first = {key: at for at, key in reversed(list(enumerate(keys)))}
-            table = table.where(sorted(first.values()))
-        if not len(table):
-            return frozenset()
+            places = sorted(first.values())
+            table = table.where(places)
+        if not places:
+            return ()
         kept = self._new(table) if self._is_sqlite else self._upserted(table)
         self._tally(
             Counter(zip(kept.columns["model"], kept.columns["version"], strict=True)), "predictions"
         )
-        return frozenset(kept.columns["prediction_id"])
+        if len(kept) == len(places):
+            return places
+        new = set(_keys(kept))
+        return [at for at in places if keys[at] in new]
 
     def take_matured(self, limit: int) -> Sequence[Matured]:
         """Outcomes not yet taken whose prediction is known, marked as taken; oldest first.

@@ -22,7 +22,7 @@ from trimtab.ui.data import model_data
 from trimtab.ui.offers import offers
 from trimtab.ui.rendering import answer, guarded, json, page
 from trimtab.wiring.deployment import Deployment
-from trimtab.wiring.overview import ModelOverview, overview
+from trimtab.wiring.overview import ModelOverview, faults, overview
 
 _STYLE_HASH = b64encode(sha256(STYLE.encode()).digest()).decode()
 _INDEX_VERDICTS = 300
@@ -52,10 +52,10 @@ class _Pages:
         self._deployment = deployment
 
     def index(self, request: Request) -> Response:
-        watch = self._deployment.config.watch
+        watch, wrong = self._deployment.config.watch, faults(self._deployment)
         with self._deployment.state.reading() as state:
             found = [
-                overview(state, model, verdict_limit=_INDEX_VERDICTS)
+                overview(state, model, verdict_limit=_INDEX_VERDICTS, faults=wrong)
                 for model in state.registry.models()
             ]
         cards = [
@@ -65,7 +65,7 @@ class _Pages:
 
     def model(self, request: Request) -> Response:
         with self._deployment.state.reading() as state:
-            found = overview(state, request.path_params["model"])
+            found = overview(state, request.path_params["model"], faults=faults(self._deployment))
             offered = offers(controller.to_undo(state, found.model))
         config, watch = self._config(found.model), self._deployment.config.watch
         view: ModelView = model_view(found, config, watch)
@@ -86,7 +86,7 @@ class _Pages:
 
     def _read(self, request: Request) -> ModelOverview:
         with self._deployment.state.reading() as state:
-            return overview(state, request.path_params["model"])
+            return overview(state, request.path_params["model"], faults=faults(self._deployment))
 
     def _config(self, model: str) -> ModelConfig:
         return self._deployment.config.models.get(model, ModelConfig())

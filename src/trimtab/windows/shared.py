@@ -10,6 +10,7 @@ import msgspec
 from trimtab.config import WatchConfig
 from trimtab.protocols import StateTx
 from trimtab.sketch import Sketcher, from_bytes, to_bytes
+from trimtab.telemetry import tell_unreadable
 from trimtab.types import Matured, PredictionRecord, Window
 from trimtab.windows.batch import Batch
 from trimtab.windows.feature_windows import Closing, FeatureWindows, Saved
@@ -124,13 +125,25 @@ class SharedWindows(FeatureWindows):
     def _elsewhere(self, state: StateTx) -> Iterable[Pane]:
         """What the other machines had folded when they last saved it."""
         for name, blob in state.watch.blobs(f"{self._key}@").items():
-            windows, _ = msgspec.msgpack.decode(blob, type=tuple[bytes | None, bytes])
-            if windows is not None and name != f"{self._key}@{self._replica}":
-                yield from from_bytes(windows, Saved).open
+            if name == f"{self._key}@{self._replica}":
+                continue
+            try:
+                windows, _ = msgspec.msgpack.decode(blob, type=tuple[bytes | None, bytes])
+                panes = [] if windows is None else from_bytes(windows, Saved).open
+            except msgspec.MsgspecError as why:
+                tell_unreadable(name, "windows", why)
+                continue
+            yield from panes
 
     def _merged(self, state: StateTx) -> _Merged | None:
         blob = state.watch.blob(f"{self._key}+")
-        return None if blob is None else from_bytes(blob, _Merged)
+        if blob is None:
+            return None
+        try:
+            return from_bytes(blob, _Merged)
+        except msgspec.MsgspecError as why:
+            tell_unreadable(f"{self._key}+", "merged windows", why)
+            return None
 
     def _follow(self, merged: _Merged | None) -> None:
         """Leave what has been merged."""

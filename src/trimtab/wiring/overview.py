@@ -9,6 +9,7 @@ import msgspec
 
 from trimtab.errors import NotFound
 from trimtab.protocols import StateTx
+from trimtab.telemetry import told_by_the_living
 from trimtab.types import (
     Alert,
     Alias,
@@ -22,6 +23,7 @@ from trimtab.types import (
     Verdict,
     Version,
 )
+from trimtab.wiring.deployment import Deployment
 
 _ALL = 1_000_000
 WATCHED = (
@@ -95,8 +97,28 @@ class ModelOverview(Record, frozen=True):
         )
 
 
-def overview(state: StateTx, model: str, *, verdict_limit: int = 500) -> ModelOverview:
+def faults(deployment: Deployment) -> tuple[str, ...]:
+    """What is wrong on this machine with all models alike, in plain words."""
+    metrics = deployment.run_dir / "metrics"
+    if not told_by_the_living("ml_journal_failing", metrics):
+        return ()
+    refused = deployment.config.journal.on_full == "refuse"
+    then = "predictions are refused" if refused else "answers are given and not recorded"
+    return (
+        f"The journal in {deployment.journal_dir} cannot be written: {then}. Is its disk full?",
+    )
+
+
+def overview(
+    state: StateTx, model: str, *, verdict_limit: int = 500, faults: Sequence[str] = ()
+) -> ModelOverview:
     """Read all that is shown of a model.
+
+    Args:
+        state: What is known.
+        model: Its name.
+        verdict_limit: How many of the newest verdicts on each subject.
+        faults: What is wrong besides, as :func:`faults` says it.
 
     Raises:
         NotFound: the registry has no such model.
@@ -112,7 +134,7 @@ def overview(state: StateTx, model: str, *, verdict_limit: int = 500) -> ModelOv
         AlertView(alert=a, repeats=n, closed_at=c) for a, n, c in state.alerts.alerts(model)
     )
     rollouts = tuple(state.control.rollouts(model))
-    health, because = _health(route, rollouts, verdicts, alerts)
+    health, because = _health(route, rollouts, verdicts, alerts, faults)
     return ModelOverview(
         model=model,
         health=health,
@@ -184,9 +206,11 @@ def _health(
     rollouts: Sequence[Rollout],
     verdicts: Sequence[Verdict],
     alerts: Sequence[AlertView],
+    faults: Sequence[str],
 ) -> tuple[Health, tuple[str, ...]]:
-    """The worst of: open alerts, the champion's newest verdicts, a held rollout."""
-    acts = [
+    """The worst of: faults, open alerts, the champion's newest verdicts, a held rollout."""
+    acts = [*faults]
+    acts += [
         a.alert.title for a in alerts if a.closed_at is None and a.alert.severity != Severity.INFO
     ]
     if acts:

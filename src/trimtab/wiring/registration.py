@@ -84,6 +84,7 @@ def register(  # noqa: PLR0913 - each is a fact of the version
         InvalidInput: the frames, the views or the artifact do not fit together.
         Refused: the artifact can run code and is not trusted, or the signature is of another.
     """
+    before = numbers(deployment, model)
     signature = _signature(training)
     compile_plan(served_features(deployment), signature, views)
     reference = columns_from_frame(signature, training.reference)
@@ -135,8 +136,15 @@ def register(  # noqa: PLR0913 - each is a fact of the version
         certificate=predictor.certificate,
         sealer=sealer,
     )
-    _told(deployment, version, author, description or "registered")
+    if version.version not in before:
+        _told(deployment, version, author, description or "registered")
     return version
+
+
+def numbers(deployment: Deployment, model: str) -> frozenset[int]:
+    """The versions that a model has; none if there is no such model."""
+    with deployment.state.reading() as state:
+        return frozenset(known.version for known in state.registry.versions(model))
 
 
 def _told(deployment: Deployment, version: Version, author: str, reason: str) -> None:

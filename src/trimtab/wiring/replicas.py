@@ -9,6 +9,7 @@ from trimtab.config import WatchConfig
 from trimtab.errors import InvalidConfig
 from trimtab.protocols import Actor, Judge, StateTx
 from trimtab.types import Alert, Verdict, Window
+from trimtab.watch import load_or_begin_anew
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +23,7 @@ class SharedJudges:
         for key, judge in self.judges.items():
             blob = state.watch.blob(f"{key}!")
             if blob is not None:
-                judge.load(blob)
+                load_or_begin_anew(judge, blob, f"{key}!", "judgement")
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,6 +5,7 @@ from base64 import b64encode
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from hashlib import sha256
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -35,6 +36,7 @@ async def get(state: Any, path: str) -> httpx.Response:
         config=Config(models={"flights_late": ModelConfig(outcome="arrival delay")}),
         state=state,
         clock=SimpleNamespace(now=lambda: 1_385_500_000.0),
+        run_dir=Path("no", "server", "ran", "here"),
     )
     transport = httpx.ASGITransport(app=Starlette(routes=page_routes(deployment)))
     async with httpx.AsyncClient(transport=transport, base_url="http://trimtab.test") as client:

@@ -199,6 +199,19 @@ def test_a_replayed_prediction_counts_once(state: StateStore) -> None:
     assert 2 == part.seen
 
 
+def test_one_id_of_two_models_is_two_predictions(state: StateStore) -> None:
+    ours = [record(name, at) for at, name in enumerate("aba")]
+    theirs = [msgspec.structs.replace(one, model="other") for one in ours]
+    part = Counting()
+    flow = flow_over(
+        state, Tape([ours[0], theirs[0], ours[1], ours[2], theirs[1], theirs[2]], 3), part
+    )
+    assert [(3, 0), (1, 2)] == [(tick.records, tick.repeats) for tick in (flow.tick(), flow.tick())]
+    assert 4 == part.seen
+    with state.reading() as tx:
+        assert [{1: (2, 0)}] * 2 == [tx.outcomes.counts(model) for model in ("m", "other")]
+
+
 def test_a_tick_that_fails_leaves_nothing_behind(state: StateStore) -> None:
     tape = Tape([record(f"p{i}", float(i)) for i in range(5)])
     broken = Counting()
