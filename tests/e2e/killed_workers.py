@@ -31,10 +31,11 @@ from tests.e2e.clients import rows_of
 from tests.e2e.conftest import frame, rotating
 
 from trimtab.config import load
+from trimtab.metric_files import forget
 from trimtab.record.parts import part_files
 from trimtab.record.reader import SegmentReader
 from trimtab.serve import child, watcher, worker
-from trimtab.telemetry import Metrics, forget
+from trimtab.telemetry import Metrics
 
 ROOT = Path(__file__).parents[2]
 WORKERS = 2

@@ -17,9 +17,10 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.errors import TrimtabError
+from trimtab.metric_files import reserve
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.sparing import Sparing
-from trimtab.telemetry import Event, Metrics, know_process, reserve
+from trimtab.telemetry import Event, Metrics, know_process
 
 logger = logging.getLogger(__name__)
 

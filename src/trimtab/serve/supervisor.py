@@ -27,8 +27,9 @@ from msgspec.structs import replace
 
 from trimtab.config import Config, ServeConfig
 from trimtab.errors import Unavailable
+from trimtab.metric_files import count_for_others, forget, reserve
 from trimtab.serve.memory import resident_bytes
-from trimtab.telemetry import Event, count_for_others, forget, reserve
+from trimtab.telemetry import Event
 from trimtab.wiring.crashes import FOLDER, crash_desk
 
 logger = logging.getLogger(__name__)

@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 
 from trimtab.config import ModelConfig, ServeConfig
 from trimtab.errors import InvalidConfig
+from trimtab.metric_files import exposition
 from trimtab.serve.app import build_app
 from trimtab.serve.child import FAILED_STATUS, Child, run
 from trimtab.serve.connections import Connections
@@ -37,7 +38,7 @@ from trimtab.serve.refusals import counting
 from trimtab.serve.turns import MOST_WAITING, Turns
 from trimtab.serve.v2.repository import Repository, repository_routes
 from trimtab.serve.v2.routes import inference_routes
-from trimtab.telemetry import Metrics, exposition
+from trimtab.telemetry import Metrics
 from trimtab.ui.pages import page_routes
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.serving import Serving

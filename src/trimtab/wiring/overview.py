@@ -8,8 +8,8 @@ from enum import StrEnum
 import msgspec
 
 from trimtab.errors import NotFound
+from trimtab.metric_files import told_by_the_living
 from trimtab.protocols import StateTx
-from trimtab.telemetry import told_by_the_living
 from trimtab.types import (
     Alert,
     Alias,

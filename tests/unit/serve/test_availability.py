@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from trimtab.telemetry import UNKNOWN, Metrics, exposition
+from trimtab.metric_files import exposition
+from trimtab.telemetry import UNKNOWN, Metrics
 
 
 def told(requests: dict[tuple[str, int], int], target: float) -> dict[str, float]:

@@ -13,7 +13,7 @@ import pytest
 from prometheus_client import CollectorRegistry
 
 from trimtab.errors import Unavailable
-from trimtab.telemetry import count_for_others, exposition, forget, reserve
+from trimtab.metric_files import count_for_others, exposition, forget, reserve
 
 WORK = """
 from trimtab.telemetry import Metrics

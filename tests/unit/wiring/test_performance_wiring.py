@@ -14,9 +14,10 @@ from tests.unit.performance.recorded import prediction
 
 from trimtab.config import load
 from trimtab.errors import InvalidConfig, InvalidInput
+from trimtab.metric_files import exposition
 from trimtab.performance import Promise
 from trimtab.recorded import recorded
-from trimtab.telemetry import Metrics, exposition
+from trimtab.telemetry import Metrics
 from trimtab.types import Comparison, State, Task, Verdict, Version
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.performance import FactsKeeper, show_performance
