@@ -9,13 +9,14 @@ from pathlib import Path
 
 import numpy as np
 import uvloop
-from support import NAMES, SystemTime, numbers_config, resolver, rows_of
+from support import NAMES, numbers_config, resolver, rows_of
 
 from trimtab.config import StoreConfig
 from trimtab.features.guard import Guard
 from trimtab.features.stores import lmdb, memory, sqlite
 from trimtab.protocols import FeatureStore
 from trimtab.telemetry import Metrics
+from trimtab.wiring.clock import SystemClock
 
 ENTITIES = 200_000
 CHUNK = 1_000
@@ -27,7 +28,7 @@ async def measure(name: str, store: FeatureStore) -> None:
     for start in range(0, ENTITIES, CHUNK):
         await store.write("numbers", dict(rows[start : start + CHUNK]))
     written = ENTITIES / (time.perf_counter() - began)
-    clock, metrics, config = SystemTime(), Metrics(), numbers_config()
+    clock, metrics, config = SystemClock(), Metrics(), numbers_config()
     model = resolver(
         config, {"online": Guard("online", store, metrics, clock, config)}, metrics, clock
     )
@@ -56,7 +57,7 @@ async def main() -> None:
     }
     for name, create in makers.items():
         with tempfile.TemporaryDirectory() as folder:
-            await measure(name, create(StoreConfig(kind=name), Path(folder), SystemTime()))
+            await measure(name, create(StoreConfig(kind=name), Path(folder), SystemClock()))
 
 
 if __name__ == "__main__":

@@ -23,7 +23,7 @@ import numpy as np
 import uvloop
 from proxy_process import ProxyProcess
 from recovery import recovery
-from support import NAMES, RedisServer, SystemTime, numbers_config, resolver, rows_of
+from support import NAMES, RedisServer, numbers_config, resolver, rows_of
 
 from trimtab.config import StoreConfig
 from trimtab.features.guard import Guard
@@ -34,6 +34,7 @@ from trimtab.features.stores.redis import RedisOptions, RedisStore
 from trimtab.telemetry import Metrics
 from trimtab.testing import Fault
 from trimtab.types import StoredRow
+from trimtab.wiring.clock import SystemClock
 
 DEADLINE_MS = 100.0
 BREAKER_SECONDS = 1.0
@@ -110,7 +111,7 @@ class World:
     half: bool = False
 
     async def open(self) -> None:
-        clock = SystemTime()
+        clock = SystemClock()
         config = numbers_config(DEADLINE_MS, BREAKER_SECONDS, batch="nightly")
         self.metrics = Metrics()
         direct = redis.create(StoreConfig(kind="redis", url=self.server.url), Path(), clock)
@@ -207,7 +208,7 @@ async def run_case(case: Case, requests: int) -> dict[str, object]:
         never.set()
         case.end(world)
         if case.name == "connection refused":
-            again = redis.create(StoreConfig(kind="redis", url=server.url), Path(), SystemTime())
+            again = redis.create(StoreConfig(kind="redis", url=server.url), Path(), SystemClock())
             await again.write("numbers", rows_of(ENTITIES))
             await again.close()
         ended = time.perf_counter()

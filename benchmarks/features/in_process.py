@@ -23,7 +23,6 @@ import uvloop
 from support import (
     NAMES,
     RedisServer,
-    SystemTime,
     at_once,
     numbers_config,
     resolver,
@@ -39,6 +38,7 @@ from trimtab.features.stores import redis as redis_store
 from trimtab.protocols import FeatureResolver, FeatureStore
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
+from trimtab.wiring.clock import SystemClock
 
 ENTITIES = 1_000
 AT_ONCE = 16
@@ -180,7 +180,7 @@ class ByHand(asyncio.Protocol):
 async def of(store: FeatureStore) -> Resolver:
     """The feature step over a store that holds the rows."""
     await store.write("numbers", rows_of(ENTITIES))
-    clock, metrics, config = SystemTime(), Metrics(), numbers_config()
+    clock, metrics, config = SystemClock(), Metrics(), numbers_config()
     guards = {"online": Guard("online", store, metrics, clock, config)}
     return resolver(config, guards, metrics, clock)
 
@@ -218,10 +218,10 @@ def show(title: str, took: dict[str, Took], feast: Sequence[str], aim: str = "")
 async def measure(server: RedisServer, feast: Feast, folder: Path, cores: Sequence[int]) -> None:
     """Print all of it; Redis runs on the last of the cores, we on the first."""
     store = redis_store.create(
-        StoreConfig(kind="redis", url=server.url), folder / "none", SystemTime()
+        StoreConfig(kind="redis", url=server.url), folder / "none", SystemClock()
     )
     online = await of(store)
-    turns = Gathered(online, Turns(), SystemTime())
+    turns = Gathered(online, Turns(), SystemClock())
     _, by_hand = await asyncio.get_running_loop().create_connection(
         ByHand, "127.0.0.1", server.port
     )
@@ -263,7 +263,7 @@ async def embedded(feast: Feast, folder: Path) -> None:
     stores = {}
     for name, create in (("lmdb", lmdb.create), ("sqlite", sqlite.create)):
         (own := folder / f"trimtab-{name}").mkdir()
-        stores[name] = create(StoreConfig(kind=name), own, SystemTime())
+        stores[name] = create(StoreConfig(kind=name), own, SystemClock())
     models = {f"trimtab on {name}": await of(store) for name, store in stores.items()}
     for count, calls in ((1, 60), (100, 8)):
         ways = {name: step(model, count) for name, model in models.items()}

@@ -21,7 +21,6 @@ import uvloop
 from support import (
     NAMES,
     RedisServer,
-    SystemTime,
     alternating,
     at_once,
     numbers_config,
@@ -36,6 +35,7 @@ from trimtab.features.stores import redis as redis_store
 from trimtab.features.stores.packed import pack, unpack_all
 from trimtab.protocols import FeatureStore
 from trimtab.telemetry import Metrics
+from trimtab.wiring.clock import SystemClock
 
 ENTITIES = 1_000
 AIMS = {"redis-py, rows, numbers": 1.5, "checked": 1.15}
@@ -128,7 +128,7 @@ async def main() -> None:
     floors()
     with RedisServer() as server:
         plain, client = redis.Redis(port=server.port), redis.asyncio.Redis(port=server.port)
-        clock, metrics = SystemTime(), Metrics()
+        clock, metrics = SystemClock(), Metrics()
         store = redis_store.create(StoreConfig(kind="redis", url=server.url), Path(), clock)
         rows = rows_of(ENTITIES)
         await store.write("numbers", rows)

@@ -17,9 +17,10 @@ from statistics import median
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
-from support import NAMES, SystemTime
+from support import NAMES
 
 from trimtab.features.stores.parquet import ParquetOptions, ParquetStore
+from trimtab.wiring.clock import SystemClock
 
 ROOT = Path(__file__).parents[2]
 ENTITIES = 200_000
@@ -53,7 +54,7 @@ print(json.dumps(found))
 
 
 async def ours(folder: Path) -> dict[str, float]:
-    store = ParquetStore(folder, SystemTime(), ParquetOptions(check_seconds=3_600))
+    store = ParquetStore(folder, SystemClock(), ParquetOptions(check_seconds=3_600))
     await store.refresh("numbers")
     draw = np.random.default_rng(3)
     found = {}

@@ -29,14 +29,6 @@ SIGNATURE = Signature(
 )
 
 
-class SystemTime:
-    def now(self) -> float:
-        return time.time()
-
-    def monotonic(self) -> float:
-        return time.monotonic()
-
-
 def numbers_config(
     deadline_ms: float = 100.0, breaker_seconds: float = 1.0, batch: str = ""
 ) -> FeaturesConfig:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any, cast
 
 import pytest
@@ -30,7 +31,16 @@ from trimtab.serve.reply import Reply
 from trimtab.serve.turns import Turns
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
-from trimtab.types import Arm, FeatureKind, FeatureSpec, Route, Signature, StoredRow, Task
+from trimtab.types import (
+    Arm,
+    FeatureKind,
+    FeatureSpec,
+    Resolved,
+    Route,
+    Signature,
+    StoredRow,
+    Task,
+)
 
 SIGNATURE = Signature(
     features=(
@@ -197,6 +207,36 @@ def test_a_table_of_keys_alone_takes_the_short_way() -> None:
     found = asyncio.run(world.plane._plain_features.table("m", sent, 2))
     assert found == world.alone(sent, "10000")
     assert asyncio.run(world.plane._plain_features.table("m", sent, 1)) is None
+
+
+class Aged:
+    """Fills rows, some of which share their ages."""
+
+    def __init__(self, ages: Sequence[float | None], kinds: Sequence[int]) -> None:
+        self._ages = [(age, None, age) for age in ages]
+        self._kinds = kinds
+
+    async def resolve(self, rows: Sequence[Any], *_: object) -> Sequence[Resolved]:
+        ages = [self._ages[kind % len(self._ages)] for kind in self._kinds[: len(rows)]]
+        return [Resolved(values=(1.5, 2, "fr"), sources="rdr", ages_seconds=one) for one in ages]
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.lists(st.floats(0.0, 1e9) | st.none(), min_size=1, max_size=8),
+    st.lists(st.integers(0, 7), min_size=1, max_size=40),
+)
+def test_ages_that_rows_share_read_like_any_others(
+    ages: list[float | None], kinds: list[int]
+) -> None:
+    world = World()
+    world.model = replace(world.model, resolver=cast("Any", Aged(ages, kinds)))
+    sent = json.dumps({"columns": {"user": ["ann"] * len(kinds)}, "provenance": True}).encode()
+    found = asyncio.run(world.plane._plain_features.table("m", sent, 100))
+    assert found == world.alone(sent, "10000")
+    assert [ages[kind % len(ages)] for kind in kinds] == [
+        first for first, *_ in json.loads(world.alone(sent).body)["ages_seconds"]
+    ]
 
 
 def test_usual_bodies_share_a_read_and_odd_ones_are_asked_alone() -> None:

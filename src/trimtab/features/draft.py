@@ -208,7 +208,12 @@ class Layout:
                 oldest = age
             if ttl is not None and age > ttl:
                 rest.append(want)
-            elif not self._put_whole(want, row.values, source, age):
+                continue
+            whole = self._whole and want.features is self.view.features
+            floats = self._floats(row.values) if whole else ()
+            if floats:
+                self.place(want.draft, floats, source, age)
+            else:
                 want.features = self._put(want, row, source, age)
                 if want.features:
                     rest.append(want)
@@ -269,17 +274,8 @@ class Layout:
             for feature, value in zip(self.view.features, values, strict=True):
                 draft.put(feature.index, value, source, age)
 
-    def _put_whole(self, want: Want, values: Any, source: str, age: float) -> bool:
-        """Place a stored row's values as a whole, if they can be: a mapping, or a line."""
-        if not self._whole or want.features is not self.view.features:
-            return False
-        floats = self._floats(values)
-        if floats:
-            self.place(want.draft, floats, source, age)
-        return bool(floats)
-
     def _floats(self, values: Any) -> tuple[float, ...]:
-        """The view's values of a stored row, if all are floats and as they may be; else nothing."""
+        """The view's values of a stored row, a mapping or a line, if all are floats and as they may be; else nothing."""
         floats: tuple[float, ...]
         if type(values) is Line:
             pick = self._picks.get(values.head) or self._learn(values.head)

@@ -120,23 +120,20 @@ class Reply:
     def set_result(self, rows: Rows) -> None:
         """Rows came."""
         self._rows = rows
-        self._settle()
+        self._done = True
+        if self._told is not None:
+            self._told(self)
 
     def set_exception(self, wrong: BaseException) -> None:
         """It failed."""
         self._wrong = wrong
-        self._settle()
+        self.set_result(NO_ROWS)
 
     def add_done_callback(self, told: Callable[[Any], object], /) -> None:
         """Who is told, one only; at once if it is done already."""
         self._told = told
         if self._done:
             told(self)
-
-    def _settle(self) -> None:
-        self._done = True
-        if self._told is not None:
-            self._told(self)
 
 
 def share(trip: Coroutine[Any, Any, Sequence[Rows]], parts: int) -> list[asyncio.Future[Rows]]:

@@ -207,12 +207,12 @@ class Guard:
         """Begin the reads of one request, all at once; the store works while the rest is done."""
         attempts = self._begin([(flight.view, flight.entities) for flight in flights])
         after = None if self._breaker.is_open else self._pace.after_seconds
-        for flight, attempt in zip(flights, attempts, strict=True):
+        for at, flight in enumerate(flights):
             flying = self._flying.setdefault(flight.view, {})
             for entity in flight.entities:
                 flying[entity] = flight
             self._aloft[flight.view] += 1
-            flight.join(bell).begin(attempt)
+            flight.join(bell).begin(attempts[at])
             if after is not None and not flight.done:
                 flight.hedge_at = now + after
 

@@ -227,8 +227,8 @@ class Resolver:
             store = self._stores[name]
             flights = store.start([fill.asked for fill in group], bell)
             bell.linger = store.linger if alone else None
-            for fill, flight in zip(group, flights, strict=True):
-                fill.board(flight)
+            for at, fill in enumerate(group):
+                fill.board(flights[at])
         return bool(callers)
 
     def _finish(self, draft: Draft, index: int, lacking: dict[int, int] | None = None) -> Resolved:

@@ -85,7 +85,8 @@ class Column:
     def answers(self) -> list[Resolved]:
         """The rows, of a view that is all of a row and gave all of them."""
         width = len(self.layout.places)
-        ages = [(age,) * width for age in self.ages]
+        once = {age: (age,) * width for age in set(self.ages)}  # rows written together have one age
+        ages = [once[age] for age in self.ages]
         values: Iterable[tuple[float, ...]] = self.values  # type: ignore[assignment]  # it is complete
         return list(map(Resolved, values, repeat(self.source * width), ages))
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,6 +16,9 @@ from trimtab.serve.reply import Reply, failure
 from trimtab.types import FeaturesAnswer, Resolved, RowRequest, Scalar
 
 _ALONE = Alone()
+_WORTH_SHARING = 4
+"""What so many rows have in common is written once."""
+
 _encode = msgspec.json.Encoder().encode
 
 
@@ -157,9 +161,19 @@ def _reply(
         features=names,
         values=[row.values for row in rows],
         sources=[row.sources for row in rows],
-        ages_seconds=[row.ages_seconds for row in rows] if provenance else None,
+        ages_seconds=_ages(rows) if provenance else None,
     )
     return Reply(200, _encode(answer))
+
+
+def _ages(rows: Sequence[Resolved]) -> list[Any]:
+    """The ages of rows, those that many rows share in JSON already."""
+    ages = [row.ages_seconds for row in rows]
+    once = {id(one): one for one in ages}
+    if len(once) * _WORTH_SHARING > len(ages):
+        return ages
+    encoded = {key: msgspec.Raw(_encode(one)) for key, one in once.items()}
+    return [encoded[id(one)] for one in ages]
 
 
 def _row(body: bytes, checker: RowChecker) -> Row | None:

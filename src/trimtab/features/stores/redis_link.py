@@ -147,6 +147,10 @@ class Link(asyncio.Protocol):
         """Whether it can take a command in this loop."""
         return self._transport is not None and self._loop is loop
 
+    def idle(self, loop: asyncio.AbstractEventLoop) -> bool:
+        """Whether it can take a command in this loop, and no reply is to come."""
+        return not self._waiting and self._transport is not None and self._loop is loop
+
     @property
     def pending(self) -> int:
         """Replies not yet come."""
@@ -299,7 +303,9 @@ class Links:
 
     def best(self) -> Link | None:
         """The connection with the fewest replies to come; None if there is none yet."""
-        loop = asyncio.get_running_loop()
+        loop, last = asyncio.get_running_loop(), self._posted
+        if last is not None and last.idle(loop) and len(self._links) == self._wanted:
+            return last
         best: Link | None = None
         for link in self._links:
             if not link.usable(loop) or (link.pending and link.overdue(self._seconds)):
