@@ -1,4 +1,7 @@
-"""Trimtab's own server around nothing: ``lane_empty.py PORT`` answers predictions in the lane without reading them."""
+"""Trimtab's own server around nothing: ``lane_empty.py PORT [SPIN]`` answers predictions in the lane without reading them.
+
+With SPIN the core is kept busy for so many seconds with each turn's requests, as a model would.
+"""
 
 from __future__ import annotations
 
@@ -23,10 +26,16 @@ EMPTY = Reply(200, b"{}")
 
 
 class Empty:
+    def __init__(self, spin_seconds: float) -> None:
+        self._spin_seconds = spin_seconds
+
     async def predict(self, *_: object) -> Reply:
         return EMPTY
 
     async def together(self, _: str, sent: Sequence[object]) -> Sequence[Reply]:
+        until = time.perf_counter() + self._spin_seconds
+        while time.perf_counter() < until:
+            pass
         return [EMPTY] * len(sent)
 
     features_together = tensors_together = together
@@ -39,6 +48,7 @@ class Empty:
 
 
 def main() -> None:
+    spin_seconds = float(sys.argv[2]) if len(sys.argv) > 2 else 0.0
     config = ServeConfig()
 
     def later(seconds: float, call: object) -> object:
@@ -47,7 +57,7 @@ def main() -> None:
     turns, metrics = Turns(), Metrics()
     connections = Connections(config, time.monotonic, metrics, later)
     line = Line(Turnstile(config, time.monotonic, metrics, turns.soon), turns)
-    http = lane(Empty(), config.max_body_bytes, connections, turns, line)
+    http = lane(Empty(spin_seconds), config.max_body_bytes, connections, turns, line)
     uvicorn.run(Starlette(), http=http, port=int(sys.argv[1]), log_config=None, access_log=False)
 
 

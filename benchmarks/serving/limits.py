@@ -1,7 +1,8 @@
 """`make bench-serving ARGS="limits ..."`: Trimtab at half of its peak, at three times its peak, and in durable mode.
 
 ``limits.py [parts=half,overload,durable] [model=rf] [seconds=8] [folder=DIR]``. One worker on one core, the load on
-the other; a part takes less than a minute. ``half``: p50 and p99 at half of the peak. ``overload``: goodput and
+the other; a part takes less than a minute. ``half``: p50 and p99 at half of the peak, beside those of
+the empty handler with turns as long. ``overload``: goodput and
 p99 of answers at three times the peak, ``max_wait_ms`` set to the peak's p50, beside those just below the peak, and how soon
 all is well at half of it. ``durable``: requests per second at 64 connections in that mode, beside what appends of
 the same size from 64 threads that share each ``fdatasync`` reach on the same disk.
@@ -55,16 +56,48 @@ def main(arguments: Sequence[str]) -> None:
 def half(folder: Path, model: str, sent: Path, seconds: str) -> None:
     server = served(folder, model, sent, {})
     try:
+        lone = cpu_each(server)
         peak = loaded(server.asked, 16, seconds)["per_second"]
-        began = cpu_seconds(server.process.pid)
-        found = paced(server.asked, 64, seconds, peak / 2)
-        found["util"] = (cpu_seconds(server.process.pid) - began) / (float(seconds) + 1)
+        found = at_rate(server, seconds, peak / 2)
     finally:
         stopped(server.process)
     print(f"\n{model}, half of a peak of {peak:,.0f}/s: p50 {found['p50_ms']:.2f} ms, p99 "
           f"{found['p99_ms']:.2f} ms: {found['p99_ms'] / found['p50_ms']:.1f} x; the worker took {found['util']:.0%} of"
           f" its core. Of the generator: p99 of how late it sent {found['late_p99_ms']:.2f} ms, from then on p99"
           f" {found['sent_p99_ms']:.2f} ms; it waited for its core {found['held_up']:.1%} of the time.", flush=True)  # fmt: skip
+    noise(sent, model, seconds, peak / 2, lone)
+
+
+def noise(sent: Path, model: str, seconds: str, rate: float, lone: float) -> None:
+    """What the machine does to a server that records, counts and watches nothing, and is as busy: its turns take as long."""
+    server = empty(sent, model)
+    try:
+        spin = max(0.0, lone - cpu_each(server))
+    finally:
+        stopped(server.process)
+    server = empty(sent, model, str(spin))
+    try:
+        found = at_rate(server, seconds, rate)
+    finally:
+        stopped(server.process)
+    print(f"The empty handler at that rate, its turns {spin * 1e6:.0f} us longer, so that a lone answer takes as long: p50"
+          f" {found['p50_ms']:.2f} ms, p99 {found['p99_ms']:.2f} ms: {found['p99_ms'] / found['p50_ms']:.1f} x; it took"
+          f" {found['util']:.0%} of its core.", flush=True)  # fmt: skip
+
+
+def cpu_each(server: Running) -> float:
+    """Seconds of processor time that an answer takes of a server that is asked by one connection."""
+    began = cpu_seconds(server.process.pid)
+    answers = loaded(server.asked, 1, "2")["per_second"] * 2
+    return (cpu_seconds(server.process.pid) - began) / answers
+
+
+def at_rate(server: Running, seconds: str, rate: float) -> dict[str, float]:
+    """The figures of an open load over 64 connections, and ``util``, the share of a core that it took of the server."""
+    began = cpu_seconds(server.process.pid)
+    found = paced(server.asked, 64, seconds, rate)
+    found["util"] = (cpu_seconds(server.process.pid) - began) / float(seconds)
+    return found
 
 
 def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
@@ -107,15 +140,13 @@ def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
 
 def floor(sent: Path, model: str, rate: float) -> None:
     """What it would take to read and refuse two requests for each one that is answered at the peak."""
-    asked = Asked(free_port(), f"/models/{model}/predict", sent)
-    server = started(command(sent.parent, "trimtab-empty", model, sent, asked.port), asked,
-                     sent.with_suffix(".log"))  # fmt: skip
+    server = empty(sent, model)
     try:
-        empty = loaded(server.asked, 64, "3")["per_second"]
+        bare = loaded(server.asked, 64, "3")["per_second"]
     finally:
         stopped(server.process)
-    print(f"Reading a request and writing a constant takes {1e6 / empty:.1f} us here, {rate / empty:.2f} of an"
-          f" answer: to refuse all above the peak would take {2 * rate / empty:.0%} of the core.", flush=True)  # fmt: skip
+    print(f"Reading a request and writing a constant takes {1e6 / bare:.1f} us here, {rate / bare:.2f} of an"
+          f" answer: to refuse all above the peak would take {2 * rate / bare:.0%} of the core.", flush=True)  # fmt: skip
 
 
 def durable(folder: Path, model: str, sent: Path, seconds: str) -> None:
@@ -197,12 +228,20 @@ def served(folder: Path, model: str, sent: Path, settings: Mapping[str, str]) ->
             del os.environ[name]
 
 
+def empty(sent: Path, model: str, *more: str) -> Running:
+    """The empty handler, started."""
+    asked = Asked(free_port(), f"/models/{model}/predict", sent)
+    words = command(sent.parent, "trimtab-empty", model, sent, asked.port)
+    return started([*words, *more], asked, sent.with_suffix(".log"))
+
+
 def cpu_seconds(pid: int) -> float:
-    """Processor time of the worker of a server so far."""
+    """Processor time of the worker of a server so far, or of a server that is one process."""
     listed = subprocess.run(
         ["/bin/ps", "-o", "pid=,args=", "-s", str(pid)], check=True, capture_output=True, text=True
     ).stdout
-    worker = next(line.split()[0] for line in listed.splitlines() if "serve.worker" in line)
+    workers = (line.split()[0] for line in listed.splitlines() if "serve.worker" in line)
+    worker = next(workers, pid)
     fields = Path(f"/proc/{worker}/stat").read_text().rpartition(")")[2].split()
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
