@@ -177,7 +177,7 @@ def opened(
 ) -> tuple[Ask, LiveModel]:
     """A worker with connections, and its live model."""
     turns, config = AtHand(), deployment.config.serve
-    metrics.gather(turns.soon, Tally(turns.sometimes).soon)
+    metrics.gather(Tally(turns.sometimes).soon)
     serving = Serving.open(deployment, metrics, journal, turns)
     serving.board.refresh()
     if assign is not None:

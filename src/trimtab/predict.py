@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections import Counter, defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from operator import sub
 
 from msgspec.structs import replace
 
@@ -378,12 +377,12 @@ class PredictFlow:
         return self._crashes.noted(arm.predictor, record)
 
     def _timed(self, model: str, requests: int, laps: list[float]) -> None:
-        """Note how long each stage took that requests went through together; the last of them ends now."""
+        """Note when each stage ended that requests went through together; the last of them ends now."""
         take = self._stages.get(model)
         if take is None:
             take = self._stages[model] = self._metrics.stages(model)
         laps.append(self._clock.monotonic())
-        take(requests, *map(sub, laps[1:], laps))
+        take(requests, laps)
 
     def _batched(self, model: str, rows: int) -> None:
         """Note how many rows of several requests were scored in one call."""

@@ -9,8 +9,10 @@ from collections import Counter as Counts
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import chain
+from struct import Struct
 from threading import Lock
-from typing import Literal, TypeVar
+from typing import Any, Literal, TypeVar
 
 from prometheus_client import (
     REGISTRY,
@@ -254,22 +256,23 @@ ALL: tuple[MetricSpec, ...] = (
 )
 
 
-class _Sum:
-    """Adds to a counter once for many."""
+class _Later:
+    """Hands on what it is given when there is time, all of it at once."""
 
-    __slots__ = ("_add", "_amount", "_soon")
+    __slots__ = ("_given", "_soon", "_take")
 
-    def __init__(self, add: Callable[[float], None], soon: Soon) -> None:
-        self._add, self._soon, self._amount = add, soon, 0.0
+    def __init__(self, take: Callable[[list[Any]], None], soon: Soon) -> None:
+        self._take, self._soon = take, soon
+        self._given: list[Any] = []
 
-    def __call__(self, amount: float = 1.0) -> None:
-        if not self._amount:
+    def __call__(self, *given: Any) -> None:
+        if not self._given:
             self._soon(self._hand_on)
-        self._amount += amount
+        self._given.append(given)
 
     def _hand_on(self) -> None:
-        amount, self._amount = self._amount, 0.0
-        self._add(amount)
+        given, self._given = self._given, []
+        self._take(given)
 
 
 class _Counter(Counter):
@@ -293,12 +296,7 @@ class _Histogram(Histogram):
 
     def observe_all(self, *values: float) -> None:
         """Put values in."""
-        if len(values) == 1:
-            self.observe(values[0])
-            return
-        self._sum.inc(sum(values))
-        for place, count in Counts(bisect_left(self._upper_bounds, v) for v in values).items():
-            self._buckets[place].inc(count)
+        self.observe_times([(value, 1) for value in values])
 
     def observe_times(self, values: Sequence[tuple[float, int]]) -> None:
         """Put values in, each so many times."""
@@ -308,47 +306,6 @@ class _Histogram(Histogram):
             counts[bisect_left(self._upper_bounds, value)] += times
         for place, count in counts.items():
             self._buckets[place].inc(count)
-
-
-class _Values:
-    """Puts values, a few at a time, into a histogram once for many."""
-
-    __slots__ = ("_histogram", "_soon", "_values")
-
-    def __init__(self, histogram: _Histogram, soon: Soon) -> None:
-        self._histogram, self._soon = histogram, soon
-        self._values: list[float] = []
-
-    def __call__(self, *values: float) -> None:
-        if not self._values:
-            self._soon(self._hand_on)
-        self._values += values
-
-    def _hand_on(self) -> None:
-        values, self._values = self._values, []
-        self._histogram.observe_all(*values)
-
-
-class _Stages:
-    """Puts the times of stages, each of several requests, into their histograms once for many."""
-
-    __slots__ = ("_histograms", "_laps", "_soon")
-
-    def __init__(self, histograms: Sequence[_Histogram], soon: Soon | None) -> None:
-        self._histograms, self._soon = histograms, soon
-        self._laps: list[tuple[int, tuple[float, ...]]] = []
-
-    def __call__(self, requests: int, *seconds: float) -> None:
-        if not self._laps and self._soon is not None:
-            self._soon(self._hand_on)
-        self._laps.append((requests, seconds))
-        if self._soon is None:
-            self._hand_on()
-
-    def _hand_on(self) -> None:
-        laps, self._laps = self._laps, []
-        for at, histogram in enumerate(self._histograms):
-            histogram.observe_times([(seconds[at], requests) for requests, seconds in laps])
 
 
 class Metrics:
@@ -364,7 +321,6 @@ class Metrics:
     ) -> None:
         self.registry = CollectorRegistry() if registry is None else registry
         self._drop = frozenset(drop)
-        self._soon: Soon | None = None
         self._later: Soon | None = None
         self._metrics: dict[str, Counter | Gauge | Histogram] = {}
         for spec in ALL:
@@ -409,8 +365,9 @@ class Metrics:
             labels: Its labels.
         """
         add = self._of(name, _Counter, labels).add
-        soon = self._later if later else self._soon
-        return add if soon is None else _Sum(add, soon)
+        if not later or self._later is None:
+            return add
+        return _Later(lambda amounts: add(sum(chain.from_iterable(amounts))), self._later)
 
     def setter(self, name: str, **labels: object) -> Callable[[float], None]:
         """What sets one gauge, looked up once."""
@@ -418,23 +375,31 @@ class Metrics:
 
     def observer(self, name: str, **labels: object) -> Callable[..., None]:
         """What puts values into one histogram, looked up once."""
-        histogram = self._of(name, _Histogram, labels)
-        return histogram.observe_all if self._later is None else _Values(histogram, self._later)
+        observe = self._of(name, _Histogram, labels).observe_all
+        if self._later is None:
+            return observe
+        return _Later(lambda values: observe(*chain.from_iterable(values)), self._later)
 
-    def stages(self, model: str) -> Callable[..., None]:
-        """What takes the seconds of a model's :data:`STAGES`, behind the number of requests that they are of."""
+    def stages(self, model: str) -> Callable[[int, Sequence[float]], None]:
+        """What takes when a model's :data:`STAGES` began and the last of them ended, behind the number of requests."""
         name = "ml_request_stage_seconds"
         histograms = [self._of(name, _Histogram, {"model": model, "stage": s}) for s in STAGES]
-        return _Stages(histograms, self._later)
 
-    def gather(self, soon: Soon, later: Soon | None = None) -> None:
-        """From now on what ``counter`` and ``observer`` give adds up before it is counted.
+        def take(laps: list[tuple[int, Sequence[float]]]) -> None:
+            for at, histogram in enumerate(histograms):
+                histogram.observe_times([(ends[at + 1] - ends[at], n) for n, ends in laps])
+
+        if self._later is None:
+            return lambda requests, ends: take([(requests, ends)])
+        return _Later(take, self._later)
+
+    def gather(self, later: Soon) -> None:
+        """From now on what histograms, and counters that can wait, are given adds up before it is counted.
 
         Args:
-            soon: Calls a function before anybody is answered; what is looked up is for the loop's thread.
-            later: Calls a function when there is time; histograms can wait. ``soon`` if None.
+            later: Calls a function when there is time; what is looked up is for its thread.
         """
-        self._soon, self._later = soon, later or soon
+        self._later = later
 
     def _of(self, name: str, kind: type[M], labels: dict[str, object]) -> M:
         metric = self._metrics[name]
@@ -450,10 +415,30 @@ def know_process() -> None:
 
     For a process that keeps its metrics in files, before it makes any.
     """
-    known = [os.getpid()]
+    known, lock, packed = [os.getpid()], Lock(), Struct("d").pack
     os.register_at_fork(after_in_child=lambda: known.__setitem__(0, os.getpid()))
-    own = values.MultiProcessValue(lambda: known[0])  # type: ignore[no-untyped-call]  # has no types
-    values.ValueClass = own
+    in_file: Any = values.MultiProcessValue(lambda: known[0])  # type: ignore[no-untyped-call]  # has no types
+
+    class Value(in_file):  # type: ignore[misc]  # as above
+        """Adds in one step what the library takes five for; in a forked process as the library does."""
+
+        _value: float
+
+        def __init__(self, *args: Any, **kwargs: Any) -> None:
+            super().__init__(*args, **kwargs)
+            self._process, self._at = known[0], self._file._positions[self._key]  # noqa: SLF001 - of the file's own
+
+        def inc(self, amount: float) -> None:
+            """Add."""
+            if self._process != known[0]:
+                super().inc(amount)
+                return
+            with lock:
+                self._value = total = self._value + amount
+                # Not written in place: a reader could see it while it is 0.
+                self._file._m[self._at : self._at + 8] = packed(total)  # noqa: SLF001
+
+    values.ValueClass = Value
 
 
 _SHARED: dict[CollectorRegistry, Metrics] = {}

@@ -237,7 +237,7 @@ class Ticking(FakeClock):
 @pytest.mark.parametrize("way", ["together", "alone", "several"])
 def test_stages_are_timed_whichever_way_rows_go(way: str) -> None:
     metrics = Metrics()
-    metrics.gather(lambda _: None, (later := list[Callable[[], None]]()).append)
+    metrics.gather((later := list[Callable[[], None]]()).append)
     asked, _ = flow(board := Board("champion_only", 0), Ticking(), metrics)
     if way == "together":
         rows = [PlainRow(values=(x, 1.0), key=None, began=0.0) for x in (0.5, 0.25)]

@@ -54,7 +54,7 @@ def build(
     """The application of one worker, opened and drained by its lifespan, and its data plane."""
     deployment = Deployment.open(child.config)
     tally = Tally(_later)
-    metrics.gather(turns.soon, tally.soon)
+    metrics.gather(tally.soon)
     serving = Serving.open(
         deployment, metrics, turn=turns if child.config.serve.http == "lane" else None
     )

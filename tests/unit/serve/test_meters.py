@@ -47,7 +47,7 @@ def test_what_is_gathered_in_turns_adds_up_to_the_same() -> None:
     gathered.gather(calls.append)
     seconds = [*LATENCY_BUCKETS, 0.0, 0.0007, 0.3, 99.0]
     for metrics in (one_by_one, gathered):
-        count = metrics.counter("ml_requests_total", model="m", code=200)
+        count = metrics.counter("ml_requests_total", later=True, model="m", code=200)
         observe = metrics.observer("ml_prediction_duration_seconds", model="m")
         for turn in (seconds, seconds[:1], seconds[5:]):
             for value in turn:

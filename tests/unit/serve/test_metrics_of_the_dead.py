@@ -25,6 +25,23 @@ metrics.gauge("ml_worker_resident_bytes", 7)
 """
 
 
+FORK = """
+import os
+from trimtab.telemetry import Metrics, know_process
+know_process()
+metrics = Metrics()
+add = metrics.counter("ml_predictions_total", model="m", model_version=1)
+add(3.0)
+if not (forked := os.fork()):
+    add(4.0)
+    os._exit(0)
+os.waitpid(forked, 0)
+add(5.0)
+metrics.count("ml_predictions_total", 6.0, model="m", model_version=1)
+print(os.getpid(), forked)
+"""
+
+
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
     return tmp_path
@@ -61,6 +78,19 @@ def test_who_has_ended_is_still_counted(folder: Path) -> None:
     assert {"counter_0.db", "histogram_0.db", "gauge_mostrecent_0.db"} == {
         path.name for path in folder.glob("*.db")
     }
+
+
+def test_a_process_that_was_forked_counts_in_files_of_its_own(folder: Path) -> None:
+    env = {**os.environ, "PROMETHEUS_MULTIPROC_DIR": str(folder)}
+    run = subprocess.run(
+        [sys.executable, "-c", FORK], env=env, check=True, capture_output=True, text=True
+    )
+    alone = folder / "alone"
+    for pid, counted in zip(run.stdout.split(), (14.0, 4.0), strict=True):
+        alone.mkdir()
+        shutil.copy(folder / f"counter_{pid}.db", alone)
+        assert counted == told(alone)['ml_predictions_total{model="m",model_version="1"}']
+        shutil.rmtree(alone)
 
 
 def test_counting_for_those_who_cannot(folder: Path) -> None:
