@@ -177,12 +177,13 @@ def opened(
 ) -> tuple[Ask, LiveModel]:
     """A worker with connections, and its live model."""
     turns, config = AtHand(), deployment.config.serve
-    metrics.gather(Tally(turns.sometimes).soon)
+    tally = Tally(turns.sometimes)
+    metrics.gather(tally.soon)
     serving = Serving.open(deployment, metrics, journal, turns)
     serving.board.refresh()
     if assign is not None:
         serving.flow._assign = assign  # noqa: SLF001 - one part is switched off
-    turnstile = Turnstile(config, deployment.clock.monotonic, metrics, turns.soon)
+    turnstile = Turnstile(config, deployment.clock.monotonic, metrics, turns.soon, tally.soon)
     plane = DataPlane(
         flow=serving.flow, live=serving.board.live, outcomes=serving.outcomes, config=config,
         clock=deployment.clock, metrics=metrics, turnstile=turnstile, known=serving.board.knows,

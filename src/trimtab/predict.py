@@ -37,6 +37,14 @@ from trimtab.types import (
 
 Assign = Callable[[Route, str | None, str], Assignment]
 Isolate = Callable[[Predictor, Columns, float], Awaitable[FloatArray]]
+_Made = tuple[
+    Route,
+    answers.Make,
+    Callable[[float], None],
+    Callable[[int, Sequence[float]], None],
+    Callable[..., None],
+]
+"""A route, what makes the answers of its champion, and what counts, times and sizes them."""
 
 
 class PredictFlow:
@@ -80,8 +88,8 @@ class PredictFlow:
         self._max_future_seconds = max_future_seconds
         self._crashes = crashes
         self._counters: dict[tuple[str, str, int], Callable[[float], None]] = {}
-        self._stages: dict[str, Callable[..., None]] = {}
-        self._sizes: dict[str, Callable[..., None]] = {}
+        self._stages: dict[str, Callable[[int, Sequence[float]], None]] = {}
+        self._made: dict[str, _Made] = {}
         self._names: dict[str, tuple[str, ...]] = {}
 
     async def predict(
@@ -154,7 +162,8 @@ class PredictFlow:
         laps.append(self._clock.monotonic())
         if (on_disk := self._journal.put(records)) is not None:
             await on_disk
-        self._timed(live.route.model, 1, laps)
+        laps.append(self._clock.monotonic())
+        self._timed(live.route.model)(1, laps)
         self._count(live.route, records)
         ordered = tuple(given[i] for i in range(len(rows)))
         return PredictAnswer(model=model, epoch=live.route.epoch, predictions=ordered)
@@ -226,7 +235,8 @@ class PredictFlow:
         records = (answers.record(asked, answered, given),)
         if (on_disk := self._journal.put(records)) is not None:
             await on_disk
-        self._timed(live.route.model, 1, laps)
+        laps.append(self._clock.monotonic())
+        self._timed(live.route.model)(1, laps)
         self._count(live.route, records)
         return PredictAnswer(model=live.route.model, epoch=live.route.epoch, predictions=(given,))
 
@@ -248,42 +258,44 @@ class PredictFlow:
         Raises:
             Unavailable: the journal refuses.
         """
-        now, champion, route = self._clock.now(), live.champion, live.route
+        now, route, whole = self._clock.now(), live.route, live.whole
         laps = [began, self._clock.monotonic()]
-        whole, new_id, assign, unit = live.whole, self._new_id, self._assign, self._unit
+        new_id, assign, unit = self._new_id, self._assign, self._unit
         found: list[PredictAnswer | str] = []
-        asked: list[tuple[int, str, Assignment, Resolved]] = []
+        asked: list[tuple[int, PlainRow, str, Assignment, Resolved]] = []
         for at, row in enumerate(rows):
             name = new_id()
             found.append(name)
             assigned = assign(route, row.key, name)
             features = None if whole is None else whole(row.values)
             if assigned.arm == 0 and features is not None:
-                asked.append((at, name, assigned, features))
+                asked.append((at, row, name, assigned, features))
         laps.append(self._clock.monotonic())
         try:
-            outputs = _together(champion, [features.values for _, _, _, features in asked])
+            outputs = _together(live.champion, [features.values for *_, features in asked])
         except ModelFailure:
             return found
-        make = answers.champions(route, champion.version, champion.digest, champion.signature)
+        made = self._made.get(route.model)
+        if made is None or made[0] is not route:
+            made = self._make(live)
+        _, make, count, timed, batched = made
         done, records = self._clock.monotonic(), []
         laps.append(done)
-        for (at, name, assigned, features), values in zip(asked, outputs, strict=True):
-            row = rows[at]
+        for (at, row, name, assigned, features), values in zip(asked, outputs, strict=True):
             hashed = unit(row.key if row.key and assigned.sticky else name)
             milliseconds = (done - row.began) * 1e3
-            given, record = make(
+            found[at], record = make(
                 name, row.request_id, hashed, assigned, features, values, now, milliseconds
             )
             records.append(record)
-            found[at] = PredictAnswer(model=route.model, epoch=route.epoch, predictions=(given,))
         if records:
             if (on_disk := self._journal.put(records, last=True)) is not None:
                 await on_disk
-            self._timed(route.model, requests or len(records), laps)
+            laps.append(self._clock.monotonic())
+            timed(requests or len(records), laps)
             if requests is None:
-                self._batched(route.model, len(records))
-            self._counter("ml_predictions_total", route.model, champion.version)(len(records))
+                batched(len(records))
+            count(len(records))
         return found
 
     def _event_time(self, row: RowRequest, now: float, index: int) -> float:
@@ -376,20 +388,25 @@ class PredictFlow:
         record = answers.unfinished(row, route, index, arm.signature, arm.digest)
         return self._crashes.noted(arm.predictor, record)
 
-    def _timed(self, model: str, requests: int, laps: list[float]) -> None:
-        """Note when each stage ended that requests went through together; the last of them ends now."""
+    def _make(self, live: LiveModel) -> _Made:
+        """Look up what all plain rows of a route have in common."""
+        route, champion = live.route, live.champion
+        model = route.model
+        made = self._made[model] = (
+            route,
+            answers.champions(route, champion.version, champion.digest, champion.signature),
+            self._counter("ml_predictions_total", model, champion.version),
+            self._timed(model),
+            self._metrics.observer("ml_batch_rows", model=model),
+        )
+        return made
+
+    def _timed(self, model: str) -> Callable[[int, Sequence[float]], None]:
+        """What notes when each stage ended that requests went through together."""
         take = self._stages.get(model)
         if take is None:
             take = self._stages[model] = self._metrics.stages(model)
-        laps.append(self._clock.monotonic())
-        take(requests, laps)
-
-    def _batched(self, model: str, rows: int) -> None:
-        """Note how many rows of several requests were scored in one call."""
-        observe = self._sizes.get(model)
-        if observe is None:
-            observe = self._sizes[model] = self._metrics.observer("ml_batch_rows", model=model)
-        observe(rows)
+        return take
 
     def _count(self, route: Route, records: Sequence[PredictionRecord]) -> None:
         self._add("ml_predictions_total", route.model, [each.version for each in records])

@@ -124,7 +124,7 @@ class World:
         async def ask() -> Sequence[Reply | Alone]:
             found = await self.plane.features_together(model, [(body, 0.0) for body in bodies])
             assert self.turnstile.let_in(self.most)  # all have left
-            self.turnstile.leave(self.most)
+            self.turnstile.let_out(self.most)
             return found
 
         return asyncio.run(ask())

@@ -11,6 +11,7 @@ from trimtab.types import (
     PROCESS_EXIT,
     Assignment,
     FeatureOrigin,
+    PredictAnswer,
     Prediction,
     PredictionRecord,
     Provenance,
@@ -174,7 +175,7 @@ def record(asked: Asked, answered: Answered, given: Prediction) -> PredictionRec
 
 Make = Callable[
     [str, str | None, str, Assignment, Resolved, Sequence[float], float, float],
-    tuple[Prediction, PredictionRecord],
+    tuple[PredictAnswer, PredictionRecord],
 ]
 """A row's id, its request's, its unit, assignment and features, its outputs, the wall time and the latency in milliseconds."""
 
@@ -182,7 +183,8 @@ Make = Callable[
 def champions(route: Route, version: int, digest: str, signature: Signature) -> Make:
     """What makes the answers and records of rows that are the champion's, in whose order their features are.
 
-    They are those of :func:`prediction` and :func:`record`; what all of them have in common is looked up here.
+    They are those of :func:`prediction` and :func:`record`, each row in an answer of its own; what all of them have
+    in common is looked up here.
     """
     model, epoch, rollout, name = route.model, route.epoch, route.rollout, route.arms[0].name
     share, shares, stays = 1.0 - route.arms[0].share, _shares(route), route.strategy != BANDIT
@@ -197,14 +199,15 @@ def champions(route: Route, version: int, digest: str, signature: Signature) -> 
         outputs: Sequence[float],
         now: float,
         latency_ms: float,
-    ) -> tuple[Prediction, PredictionRecord]:
+    ) -> tuple[PredictAnswer, PredictionRecord]:
         score, decision = decide(signature, outputs)
         told, sources = tuple(outputs), resolved.sources
         given = Prediction(
             prediction_id=row, version=version, arm=name, score=score, outputs=told,
             decision=decision, sources=sources, sticky=stays,
         )  # fmt: skip
-        return given, PredictionRecord(
+        answer = PredictAnswer(model=model, epoch=epoch, predictions=(given,))
+        return answer, PredictionRecord(
             row, request, now, now, model, version, digest, epoch,
             rollout if assignment.drawn else None, 0, share, unit, assignment.sticky,
             resolved.values, sources, resolved.ages_seconds, score, told,

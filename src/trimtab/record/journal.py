@@ -103,7 +103,7 @@ class Journal:
         if not records:
             return
         try:
-            batch = self._write(records)
+            batch = self._hand_over(self._framed(records), len(records), records[-1].wall_time)
             if self._durable:
                 self._syncer.wait(batch)
         except OSError as error:
@@ -121,15 +121,14 @@ class Journal:
         Raises:
             Unavailable: as :meth:`append`.
         """
-        if self._turn is not None and not (last and self._gathered is None and not self._durable):
-            waiting = self._gather(self._turn, records)
-            if last:
-                self._write_gathered()
-            return waiting
-        if self._durable:
-            return self._gather(EachTurn(), records)
-        self.append(records)
-        return None
+        alone = self._turn is None or (last and self._gathered is None)
+        if alone and not self._durable:
+            self.append(records)
+            return None
+        waiting = self._gather(self._turn or EachTurn(), records)
+        if last and self._turn is not None:
+            self._write_gathered()
+        return waiting
 
     def close(self) -> None:
         """Sync and close; idempotent."""
@@ -152,7 +151,7 @@ class Journal:
         if gathered is None:
             gathered = self._gathered = Gathered()
             turn.soon(self._write_gathered)
-        gathered.frames += [frame(self._encode(record)) for record in records]
+        gathered.frames.append(self._framed(records))
         gathered.count += len(records)
         gathered.wall_time = records[-1].wall_time
         return (_on_disk if self._durable else _written)(gathered, turn)
@@ -192,10 +191,8 @@ class Journal:
                 refused = unavailable
         gathered.settle(refused)
 
-    def _write(self, records: Sequence[PredictionRecord]) -> Batch:
-        """Hand all of the records to the kernel, or none; the batch whose sync covers them."""
-        data = b"".join([frame(self._encode(record)) for record in records])
-        return self._hand_over(data, len(records), records[-1].wall_time)
+    def _framed(self, records: Sequence[PredictionRecord]) -> bytes:
+        return b"".join(map(frame, map(self._encode, records)))
 
     def _hand_over(
         self,
@@ -204,6 +201,7 @@ class Journal:
         wall_time: float,
         told: Told | None = None,
     ) -> Batch:
+        """Hand all of the records to the kernel, or none; the batch whose sync covers them."""
         with self._write_lock:
             segment = self._writable(wall_time)
             segment.write(data)

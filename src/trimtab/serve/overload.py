@@ -28,8 +28,9 @@ class Turnstile:
     Args:
         config: The limits.
         monotonic: Seconds that never go back.
-        metrics: Counts refusals; shows how many requests are open, once a turn.
+        metrics: Counts refusals; shows how many requests are open, when there is time.
         soon: Calls a function in the loop's next turn, before what arrives then.
+        later: Calls one when there is time; as ``soon`` if None.
     """
 
     def __init__(
@@ -38,6 +39,7 @@ class Turnstile:
         monotonic: Callable[[], float],
         metrics: Metrics,
         soon: Soon,
+        later: Soon | None = None,
     ) -> None:
         self._most_open = config.max_in_flight
         self._most_seconds = config.max_wait_ms / 1e3
@@ -46,13 +48,14 @@ class Turnstile:
         """When the request came that is let in now; None if the turn's beginning is all that is known."""
 
         self._soon = soon
+        self._later = later or soon
         self._show = metrics.setter("ml_requests_in_flight")
         self._shed = {
             reason: metrics.counter("ml_requests_shed_total", reason=reason) for reason in REASONS
         }
         self._began: float | None = None
         self._open = 0
-        self._shown = 0
+        self._shown = True
 
     @property
     def full(self) -> bool:
@@ -76,23 +79,25 @@ class Turnstile:
             raise self._refused("queue")
         if self.full:
             raise self._refused("in_flight")
-        self._open += 1
+        self._count(1)
         return now
+
+    def leave(self) -> None:
+        """A request that was let in is answered."""
+        self._count(-1)
+        if self._began is None:
+            self._begin(self.monotonic())
 
     def let_in(self, requests: int) -> bool:
         """Let in several that are not late; False where there is no room for all: each is to enter alone then."""
         if self._open + requests > self._most_open:
             return False
-        if self._began is None:
-            self._begin(self.monotonic())
-        self._open += requests
+        self._count(requests)
         return True
 
-    def leave(self, requests: int = 1) -> None:
-        """Requests that were let in are answered."""
-        self._open -= requests
-        if self._began is None:
-            self._begin(self.monotonic())
+    def let_out(self, requests: int) -> None:
+        """Several that were let in together are answered."""
+        self._count(-requests)
 
     def in_time(self, deadline_ms: float | None) -> None:
         """Refuse work for somebody who has stopped waiting.
@@ -132,6 +137,13 @@ class Turnstile:
 
     def _turned(self) -> None:
         self._began = None
-        if self._shown != self._open:
-            self._shown = self._open
-            self._show(self._open)
+
+    def _count(self, requests: int) -> None:
+        self._open += requests
+        if self._shown:
+            self._shown = False
+            self._later(self._tell)
+
+    def _tell(self) -> None:
+        self._shown = True
+        self._show(self._open)

@@ -1,9 +1,11 @@
-"""Plain predictions that arrived together: what they have in common is done once for all of them."""
+"""Plain requests that arrived together: what they have in common is done once for all of them."""
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Protocol
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 import msgspec
 
@@ -16,6 +18,8 @@ from trimtab.serve.reply import Reply, failure
 from trimtab.types import PlainRow, PredictAnswer, Scalar
 
 _encode = msgspec.json.Encoder().encode
+R = TypeVar("R")
+"""A row as it was read."""
 
 
 class Alone(msgspec.Struct, frozen=True):
@@ -63,8 +67,69 @@ class JsonForm:
         return failure(error)
 
 
-class PlainPredictions:
+class RowsTogether(ABC, Generic[R]):
     """Answers bodies of one row each; what is not plain about any of them has it answered alone.
+
+    Args:
+        live: A live model by its name.
+        clock: For latencies, and wall time.
+        meters: Counts.
+        turnstile: Refuses what cannot be answered in time.
+    """
+
+    def __init__(
+        self,
+        live: Callable[[str], LiveModel],
+        clock: Clock,
+        meters: Meters,
+        turnstile: Turnstile,
+    ) -> None:
+        self._live = live
+        self._clock = clock
+        self._meters = meters
+        self._turnstile = turnstile
+
+    async def answer(
+        self, model: str, sent: Sequence[tuple[bytes, float]]
+    ) -> Sequence[Reply | Alone]:
+        """What becomes of each body.
+
+        Args:
+            model: Its name.
+            sent: Bodies, and when each was there in monotonic seconds.
+        """
+        try:
+            live = self._live(model)
+        except TrimtabError:
+            return [_ALONE] * len(sent)
+        read = self._reader(live)
+        if read is None or not self._turnstile.let_in(len(sent)):
+            return [_ALONE] * len(sent)
+        try:
+            began = self._clock.monotonic()
+            rows = [read(body, arrived) for body, arrived in sent]
+            plain = [row for row in rows if row is not None]
+            answers = await self._answers(live, plain, began) if plain else ()
+        finally:
+            self._turnstile.let_out(len(sent))
+        if len(plain) == len(rows):
+            return answers
+        each = iter(answers)
+        return [_ALONE if row is None else next(each) for row in rows]
+
+    @abstractmethod
+    def _reader(self, live: LiveModel) -> Callable[[bytes, float], R | None] | None:
+        """What reads a body that was there then, or finds something unusual about it; None where all bodies are."""
+
+    @abstractmethod
+    async def _answers(
+        self, live: LiveModel, rows: Sequence[R], began: float
+    ) -> Sequence[Reply | Alone]:
+        """What becomes of plain rows, whose bodies began to be read then, counted where they are answered."""
+
+
+class PlainPredictions(RowsTogether[PlainRow]):
+    """Answers bodies of predictions.
 
     Args:
         form: How bodies and answers look.
@@ -84,45 +149,17 @@ class PlainPredictions:
         meters: Meters,
         turnstile: Turnstile,
     ) -> None:
+        super().__init__(live, clock, meters, turnstile)
         self._form = form
         self._flow = flow
-        self._live = live
-        self._clock = clock
-        self._meters = meters
-        self._turnstile = turnstile
 
-    async def answer(
-        self, model: str, sent: Sequence[tuple[bytes, float]]
-    ) -> Sequence[Reply | Alone]:
-        """What becomes of each body.
-
-        Args:
-            model: Its name.
-            sent: Bodies, and when each was there in monotonic seconds.
-        """
-        try:
-            live = self._live(model)
-        except TrimtabError:
-            return [_ALONE] * len(sent)
+    def _reader(self, live: LiveModel) -> Callable[[bytes, float], PlainRow | None] | None:
         read = self._form.reader(live) if live.plain else None
-        if read is None or not self._turnstile.let_in(len(sent)):
-            return [_ALONE] * len(sent)
-        try:
-            began = self._clock.monotonic()
-            rows = [_row(read(body), began) for body, began in sent]
-            answers = iter(
-                await self._answers(live, [row for row in rows if row is not None], began)
-            )
-        finally:
-            self._turnstile.leave(len(sent))
-        return [_ALONE if row is None else next(answers) for row in rows]
+        return None if read is None else partial(_row, read)
 
     async def _answers(
         self, live: LiveModel, rows: Sequence[PlainRow], began: float
     ) -> Sequence[Reply | Alone]:
-        """What becomes of plain rows, counted where they are answered."""
-        if not rows:
-            return ()
         model, meters, told = live.route.model, self._meters, self._form.told
         status = 500  # what the server answers when anything but an error of ours is raised
         try:
@@ -148,8 +185,9 @@ class PlainPredictions:
         return replies
 
 
-def _row(found: Row | None, began: float) -> PlainRow | None:
+def _row(read: Callable[[bytes], Row | None], body: bytes, arrived: float) -> PlainRow | None:
+    found = read(body)
     if found is None:
         return None
     values, key, request_id = found
-    return PlainRow(values=values, key=key, began=began, request_id=request_id)
+    return PlainRow(values=values, key=key, began=arrived, request_id=request_id)

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import msgspec
 
-from trimtab.errors import InvalidRow, TrimtabError
-from trimtab.protocols import Clock, LiveModel, RowChecker
-from trimtab.serve.meters import Meters
-from trimtab.serve.overload import Turnstile
-from trimtab.serve.plain import Alone
+from trimtab.errors import InvalidRow
+from trimtab.protocols import LiveModel, RowChecker
+from trimtab.serve.plain import RowsTogether
 from trimtab.serve.reply import Reply, failure
 from trimtab.types import FeaturesAnswer, Resolved, RowRequest, Scalar
 
-_ALONE = Alone()
 _WORTH_SHARING = 4
 """What so many rows have in common is written once."""
 
@@ -48,50 +46,8 @@ _decode = msgspec.json.Decoder(PlainBody).decode
 _decode_table = msgspec.json.Decoder(PlainTable).decode
 
 
-class PlainFeatures:
-    """Answers JSON bodies of one row each; what is not plain about any of them has it answered alone.
-
-    Args:
-        live: A live model by its name.
-        clock: Wall time.
-        meters: Counts.
-        turnstile: Refuses what cannot be answered in time.
-    """
-
-    def __init__(
-        self,
-        live: Callable[[str], LiveModel],
-        clock: Clock,
-        meters: Meters,
-        turnstile: Turnstile,
-    ) -> None:
-        self._live = live
-        self._clock = clock
-        self._meters = meters
-        self._turnstile = turnstile
-
-    async def answer(
-        self, model: str, sent: Sequence[tuple[bytes, float]]
-    ) -> Sequence[Reply | Alone]:
-        """What becomes of each body.
-
-        Args:
-            model: Its name.
-            sent: Bodies, and when each was there in monotonic seconds.
-        """
-        try:
-            live = self._live(model)
-        except TrimtabError:
-            return [_ALONE] * len(sent)
-        if live.each is None or not self._turnstile.let_in(len(sent)):
-            return [_ALONE] * len(sent)
-        try:
-            checker = live.champion.checker
-            asked = [_row(body, checker) for body, _ in sent]
-            answers = iter(await self._answers(live, [row for row in asked if row is not None]))
-        finally:
-            self._turnstile.leave(len(sent))
-        return [_ALONE if row is None else next(answers) for row in asked]
+class PlainFeatures(RowsTogether[Row]):
+    """Answers JSON bodies that ask for features alone."""
 
     async def table(self, model: str, body: bytes, max_rows: int) -> Reply | None:
         """The answer to many rows that bring their keys in columns, and nothing else; None for any other body.
@@ -118,9 +74,11 @@ class PlainFeatures:
         found = await live.resolver.resolve(rows, entities, times, live.feature_deadline_ms)
         return _reply(live, live.champion.signature.names, found, provenance=asked.provenance)
 
-    async def _answers(self, live: LiveModel, rows: Sequence[Row]) -> Sequence[Reply]:
-        """What becomes of plain rows, counted where they are answered."""
-        if not rows or live.each is None:
+    def _reader(self, live: LiveModel) -> Callable[[bytes, float], Row | None] | None:
+        return None if live.each is None else partial(_row, live.champion.checker)
+
+    async def _answers(self, live: LiveModel, rows: Sequence[Row], _: float) -> Sequence[Reply]:
+        if live.each is None:
             return ()
         model, statuses = live.route.model, {500: len(rows)}
         try:
@@ -176,7 +134,7 @@ def _ages(rows: Sequence[Resolved]) -> list[Any]:
     return [encoded[id(one)] for one in ages]
 
 
-def _row(body: bytes, checker: RowChecker) -> Row | None:
+def _row(checker: RowChecker, body: bytes, _: float) -> Row | None:
     """A body's row; None where it is to be answered alone, or refused with all that is wrong about it."""
     try:
         asked = _decode(body)

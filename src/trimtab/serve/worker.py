@@ -49,11 +49,10 @@ OTHER_FILES = 100
 
 
 def build(
-    child: Child, metrics: Metrics, turns: Turns, turnstile: Turnstile
+    child: Child, metrics: Metrics, turns: Turns, turnstile: Turnstile, tally: Tally
 ) -> tuple[Starlette, DataPlane]:
     """The application of one worker, opened and drained by its lifespan, and its data plane."""
     deployment = Deployment.open(child.config)
-    tally = Tally(_later)
     metrics.gather(tally.soon)
     serving = Serving.open(
         deployment, metrics, turn=turns if child.config.serve.http == "lane" else None
@@ -170,9 +169,9 @@ def serve(child: Child, metrics: Metrics) -> None:
     config = child.config.serve
     make_room(config.max_connections + OTHER_FILES)
     most = min(MOST_WAITING, config.max_in_flight)
-    turns = Turns(most)
-    turnstile = Turnstile(config, time.monotonic, metrics, turns.soon)
-    app, data_plane = build(child, metrics, turns, turnstile)
+    turns, tally = Turns(most), Tally(_later)
+    turnstile = Turnstile(config, time.monotonic, metrics, turns.soon, tally.soon)
+    app, data_plane = build(child, metrics, turns, turnstile, tally)
     connections = Connections(config, time.monotonic, metrics, _later)
     server = uvicorn.Server(
         uvicorn.Config(

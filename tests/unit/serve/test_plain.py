@@ -233,7 +233,8 @@ def test_a_deadline_of_a_body_that_is_asked_alone_counts_from_when_it_came() -> 
 
     head = Head(ask, lambda _: Reply(503, b""), 1, keep_alive=True, plain=of("m"))
     for milliseconds in (b"3", b"5"):
-        turn = Turn(head, True, True, cast("LaneProtocol", connection), body=milliseconds)
+        turn = Turn(head, True, True, cast("LaneProtocol", connection))
+        turn.body = milliseconds
         connection.line.join(turn)
     clock.advance(0.004)
     calls.pop()()

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from functools import partial
 from typing import cast
 
@@ -76,23 +75,30 @@ class _Nobody:
 _NOBODY = _Nobody()
 
 
-@dataclass(slots=True, eq=False)
 class Turn:
     """A request that the lane answers; the connection treats it as it does an ASGI cycle.
 
-    ``parsed`` is false where its head was known, so that its body does not go through the parser either.
+    Args:
+        head: What was asked.
+        keep_alive: Whether the connection stays open behind the answer.
+        parsed: False where its head was known, so that its body does not go through the parser either.
+        connection: Where it came.
     """
 
-    head: Head
-    keep_alive: bool
-    parsed: bool
-    connection: LaneProtocol
-    arrived: float = 0.0
-    body: bytearray | bytes = field(default_factory=bytearray)
-    more_body: bool = True
-    response_complete: bool = False
-    disconnected: bool = False
-    message_event: _Nobody = _NOBODY
+    arrived = 0.0
+    body: bytearray | bytes = b""
+    more_body = True
+    response_complete = False
+    disconnected = False
+    message_event = _NOBODY
+
+    def __init__(
+        self, head: Head, keep_alive: bool, parsed: bool, connection: LaneProtocol
+    ) -> None:
+        self.head = head
+        self.keep_alive = keep_alive
+        self.parsed = parsed
+        self.connection = connection
 
     def answer(self) -> None:
         """Begin to answer it, with all others that can be answered together."""
@@ -209,6 +215,7 @@ class LaneProtocol(HttpToolsProtocol):
             self._complete(turn, data[end:])
         else:
             self.began = self.door.monotonic()
+            turn.body = bytearray()
             self._take_body(turn, data[end:])
 
     def _take_body(self, turn: Turn, data: bytes) -> None:
@@ -318,6 +325,7 @@ class LaneProtocol(HttpToolsProtocol):
         else:
             self.heads.keep(sent, head)
             self._turn = Turn(head, head.keep_alive and not self.leaving, True, self)
+            self._turn.body = bytearray()
             self.cycle = self._turn  # type: ignore[assignment]  # as above
 
     def on_body(self, body: bytes) -> None:
