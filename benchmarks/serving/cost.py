@@ -60,7 +60,7 @@ class AtHand(Turns):
     def _end_soon(self) -> None: ...
 
     def finish(self) -> None:
-        while self._calls or self._waiting or self._replies:
+        while self._calls or self._waiting:
             self.end()
 
     def sometimes(self, seconds: float, call: Callable[[], None]) -> None:

@@ -263,16 +263,18 @@ class PredictFlow:
         new_id, assign, unit = self._new_id, self._assign, self._unit
         found: list[PredictAnswer | str] = []
         asked: list[tuple[int, PlainRow, str, Assignment, Resolved]] = []
-        for at, row in enumerate(rows):
+        given: list[Sequence[Scalar]] = []
+        for row in rows:
             name = new_id()
-            found.append(name)
             assigned = assign(route, row.key, name)
             features = None if whole is None else whole(row.values)
             if assigned.arm == 0 and features is not None:
-                asked.append((at, row, name, assigned, features))
+                asked.append((len(found), row, name, assigned, features))
+                given.append(features.values)
+            found.append(name)
         laps.append(self._clock.monotonic())
         try:
-            outputs = _together(live.champion, [features.values for *_, features in asked])
+            outputs = _together(live.champion, given)
         except ModelFailure:
             return found
         made = self._made.get(route.model)
@@ -464,9 +466,9 @@ def _outputs(arm: LiveArm, rows: Sequence[Resolved]) -> Sequence[Sequence[float]
 
 def _together(arm: LiveArm, rows: Sequence[Sequence[Scalar]]) -> Sequence[Sequence[float]]:
     """What an arm answers to rows in its own order, each as if it were alone."""
-    if arm.one is not None and len(rows) < 2:
-        return [arm.one(row) for row in rows]
-    return () if arm.many is None else arm.many(rows)
+    if arm.one is not None and len(rows) == 1:
+        return (arm.one(rows[0]),)
+    return () if arm.many is None or not rows else arm.many(rows)
 
 
 def _columns(arm: LiveArm, rows: Sequence[Resolved]) -> Columns:

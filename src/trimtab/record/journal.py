@@ -75,7 +75,7 @@ class Journal:
         self._writer = f"{os.getpid()}-{secrets.token_hex(4)}"
         self._number = 0
         self._named_ms = 0
-        self._begun = 0.0
+        self._ends = 0.0
         self._segment: Segment | None = None
         self._failing = False
         self._write_lock = threading.Lock()
@@ -139,6 +139,7 @@ class Journal:
             self._closed = True
             if self._segment is not None:
                 self._syncer.retire(self._segment)
+                self._segment = None
         self._syncer.close()
 
     def _gather(self, turn: Turn, records: Sequence[PredictionRecord]) -> Awaitable[None] | None:
@@ -203,7 +204,9 @@ class Journal:
     ) -> Batch:
         """Hand all of the records to the kernel, or none; the batch whose sync covers them."""
         with self._write_lock:
-            segment = self._writable(wall_time)
+            segment = self._segment
+            if segment is None or not segment.takes or wall_time >= self._ends:
+                segment = self._renewed(wall_time)
             segment.write(data)
             batch = self._syncer.wrote(segment, records, told)
             if self._failing:
@@ -224,25 +227,17 @@ class Journal:
             self._bound = seconds
             self._show_bound(seconds)
 
-    def _writable(self, wall_time: float) -> Segment:
-        """The segment to write to; a new one where there is none, or it is full, old or spoiled."""
+    def _renewed(self, wall_time: float) -> Segment:
+        """A new segment, where there is none, or it is full, old or spoiled."""
         if self._closed:
             raise Unavailable("The journal is closed.", code="journal_closed")
         old = self._segment
-        age = wall_time - self._begun
-        if (
-            old is not None
-            and old.sound
-            and old.size < self._config.segment_bytes
-            and age < self._config.segment_seconds
-        ):
-            return old
         self._directory.mkdir(parents=True, exist_ok=True)
         self._named_ms = max(self._named_ms, int(self._clock.now() * 1000))
         name = f"{self._named_ms:013d}-{self._writer}-{self._number:06d}{SUFFIX}"
         self._number += 1
         self._segment = Segment(self._directory / name, self._config.segment_bytes)
-        self._begun = wall_time
+        self._ends = wall_time + self._config.segment_seconds
         if old is not None:
             self._syncer.retire(old)
         if not self._durable:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import fcntl
+import math
 import os
 import sys
 from contextlib import suppress
@@ -20,7 +21,7 @@ _KEEP_SIZE = 1
 class Segment:
     """A new segment, locked as long as its writer lives.
 
-    ``sound`` is false once the disk failed in a way that leaves the file's end unknown; then
+    ``takes`` is false once it is full, or the disk failed in a way that leaves the file's end unknown; then
     nothing more may be written to it.
 
     The kernel drops the lock when the process ends, however it ends; so a reader knows whether a
@@ -28,7 +29,7 @@ class Segment:
 
     Args:
         path: The file to create.
-        room: How many bytes will be written to it; what was not is given back when it is closed.
+        room: How many bytes will be written to it, any number if 0; what was not is given back when it is closed.
 
     Raises:
         OSError: the file cannot be created.
@@ -37,7 +38,8 @@ class Segment:
     def __init__(self, path: Path, room: int = 0) -> None:
         self.path = path
         self.size = 0
-        self.sound = True
+        self.takes = True
+        self._room = room or math.inf
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_APPEND | os.O_CLOEXEC
         hidden = path.with_name(f".{path.name}.new")
         self._fd = os.open(hidden, flags, 0o640)
@@ -67,6 +69,8 @@ class Segment:
             self._cut()
             raise
         self.size += len(data)
+        if self.size >= self._room:
+            self.takes = False
 
     def sync(self) -> None:
         """Wait until all that was written is on disk.
@@ -78,7 +82,7 @@ class Segment:
             os.fdatasync(self._fd)
         except OSError:
             # The kernel forgets a failed page: a second sync would succeed and promise too much.
-            self.sound = False
+            self.takes = False
             raise
 
     def close(self) -> None:
@@ -92,7 +96,7 @@ class Segment:
         try:
             os.ftruncate(self._fd, self.size)
         except OSError:
-            self.sound = False
+            self.takes = False
 
 
 def abandoned(fd: int) -> bool:

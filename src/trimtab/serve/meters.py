@@ -60,7 +60,7 @@ class Meters:
         self._metrics = metrics
         self._known = known
         self._codes: dict[tuple[str, int], Add] = {}
-        self._seconds: dict[str, Callable[..., None]] = {}
+        self._live: dict[str, tuple[Callable[..., None], Add]] = {}
 
     def answered(self, model: str, status: int, requests: int = 1) -> None:
         """Count requests by their status."""
@@ -75,8 +75,18 @@ class Meters:
 
     def took(self, model: str, *seconds: float) -> None:
         """Note how long a live model's answers took, each whole."""
-        observe = self._seconds.get(model)
-        if observe is None:
-            observe = self._metrics.observer("ml_prediction_duration_seconds", model=model)
-            self._seconds[model] = observe
+        self._of(model)[0](*seconds)
+
+    def told(self, model: str, *seconds: float) -> None:
+        """Count requests that a live model answered, and note how long that took."""
+        observe, add = self._live.get(model) or self._of(model)
         observe(*seconds)
+        add(len(seconds))
+
+    def _of(self, model: str) -> tuple[Callable[..., None], Add]:
+        if model not in self._live:
+            self._live[model] = (
+                self._metrics.observer("ml_prediction_duration_seconds", model=model),
+                self._metrics.counter("ml_requests_total", model=model, code=200),
+            )
+        return self._live[model]

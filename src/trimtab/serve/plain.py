@@ -160,8 +160,11 @@ class PlainPredictions(RowsTogether[PlainRow]):
     async def _answers(
         self, live: LiveModel, rows: Sequence[PlainRow], began: float
     ) -> Sequence[Reply | Alone]:
-        model, meters, told = live.route.model, self._meters, self._form.told
-        status = 500  # what the server answers when anything but an error of ours is raised
+        model, told, status = (
+            live.route.model,
+            self._form.told,
+            500,
+        )  # if what is raised is not ours
         try:
             answers = await self._flow.plain(live, rows, began)
             status = 200
@@ -171,7 +174,7 @@ class PlainPredictions(RowsTogether[PlainRow]):
             return [refused] * len(rows)
         finally:
             if status != 200:
-                meters.answered(model, status, len(rows))
+                self._meters.answered(model, status, len(rows))
         now, replies, took = self._clock.monotonic(), list[Reply | Alone](), list[float]()
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, str):
@@ -180,8 +183,7 @@ class PlainPredictions(RowsTogether[PlainRow]):
                 replies.append(Reply(200, told(live, row, answer)))
                 took.append(now - row.began)
         if took:
-            meters.took(model, *took)
-            meters.answered(model, 200, len(took))
+            self._meters.told(model, *took)
         return replies
 
 

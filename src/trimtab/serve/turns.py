@@ -14,10 +14,10 @@ MOST_WAITING = 64
 
 
 class Turns:
-    """Runs what was put off, lets those go on who wait for it, and sends replies last; a :class:`~trimtab.protocols.Turn`.
+    """Runs what was put off, then lets those go on who wait for it; a :class:`~trimtab.protocols.Turn`.
 
-    A turn is what the loop does between two looks at its sockets. Everything that a reply promises (the
-    journal's write, the counters) is put off with ``soon``, and so done before the reply is sent.
+    A turn is what the loop does between two looks at its sockets. What a reply promises and others of the turn share (the
+    journal's write) is put off with ``soon``, and who replies waits for it.
 
     Args:
         most: When so many wait, the turn ends early for them: what they hold stays bounded, and those behind
@@ -32,7 +32,6 @@ class Turns:
 
         self._calls: list[Call] = []
         self._waiting: list[Call] = []
-        self._replies: list[Call] = []
         self._ends = False
 
     def soon(self, call: Call) -> None:
@@ -64,12 +63,6 @@ class Turns:
         else:
             self._end_soon()
 
-    def reply(self, call: Call) -> None:
-        """Send a reply, behind all else of this turn."""
-        self._replies.append(call)
-        if not self._ends:
-            self._end_soon()
-
     def _end_soon(self) -> None:
         if not self._ends:
             self._ends = True
@@ -83,13 +76,9 @@ class Turns:
         for call in waiting:
             call()
         self._run_calls()
-        self._ending = False
-        replies, self._replies = self._replies, []
-        self._ends = False
+        self._ending = self._ends = False
         if self._waiting:
             self._end_soon()
-        for call in replies:
-            call()
 
     def _run_calls(self) -> None:
         while self._calls:

@@ -108,7 +108,7 @@ def test_a_segment_that_is_no_longer_sound_is_left(tmp_path: Path, make_record: 
     journal = Journal(tmp_path, JournalConfig(), Metrics(), FakeClock())
     journal.append([make_record(0)])
     assert journal._segment is not None
-    journal._segment.sound = False
+    journal._segment.takes = False
     journal.append([make_record(1)])
     journal.close()
     assert len(list(tmp_path.iterdir())) == 2

@@ -14,11 +14,11 @@ def test_a_failure_that_leaves_the_end_unknown_spoils_the_segment(
 ) -> None:
     segment = Segment(tmp_path / "a.seg")
     segment.write(b"sound")
-    assert segment.sound
+    assert segment.takes
     segment.close()
     with pytest.raises(OSError, match="Bad file descriptor"):
         act(segment)
-    assert (segment.sound, segment.size) == (False, 5)
+    assert (segment.takes, segment.size) == (False, 5)
 
 
 def test_a_segment_is_never_opened_twice(tmp_path: Path) -> None:
@@ -38,7 +38,7 @@ def test_room_is_taken_before_it_is_written_and_what_was_not_is_given_back(tmp_p
     found = segment.path.stat()
     assert found.st_size == 5_000
     assert found.st_blocks * 512 < room / 10
-    assert segment.sound
+    assert segment.takes
 
 
 def test_no_room_is_taken_that_the_disk_has_not_many_times(tmp_path: Path) -> None:

@@ -16,20 +16,21 @@ SECONDS = 10
 
 
 @pytest.mark.anyio
-async def test_replies_are_sent_behind_all_that_was_put_off_before_or_by_those_who_waited() -> None:
+async def test_who_waits_goes_on_behind_all_that_was_put_off_and_what_they_put_off_is_done() -> (
+    None
+):
     turns, done = Turns(), list[str]()
 
     def go_on() -> None:
         done.append("go on")
         turns.soon(lambda: done.append("count"))
-        turns.reply(lambda: done.append("reply"))
 
     turns.go_on(go_on)
-    turns.reply(lambda: done.append("refusal"))
+    turns.go_on(lambda: done.append("reply"))
     turns.soon(lambda: done.append("write"))
     assert done == []
     await asyncio.sleep(0)
-    assert done == ["write", "go on", "count", "refusal", "reply"]
+    assert done == ["write", "go on", "reply", "count"]
 
 
 @pytest.mark.anyio
@@ -39,20 +40,19 @@ async def test_who_waits_once_more_waits_for_the_end_of_the_next_turn() -> None:
     def again() -> None:
         done.append("first")
         turns.go_on(lambda: done.append("second"))
-        turns.reply(lambda: done.append("reply"))
 
     turns.go_on(again)
     await asyncio.sleep(0)
-    assert done == ["first", "reply"]
+    assert done == ["first"]
     await asyncio.sleep(0)
-    assert done == ["first", "reply", "second"]
+    assert done == ["first", "second"]
 
 
 @pytest.mark.anyio
 async def test_a_turn_of_very_many_ends_early_for_those_who_wait_already() -> None:
     turns, done = Turns(most=2), list[str]()
     turns.soon(lambda: done.append("write"))
-    turns.go_on(lambda: turns.reply(lambda: done.append("first")))
+    turns.go_on(lambda: done.append("first"))
     assert done == []
     turns.go_on(lambda: turns.go_on(lambda: done.append("once more")))
     assert done == ["write", "first"]
@@ -63,9 +63,9 @@ async def test_a_turn_of_very_many_ends_early_for_those_who_wait_already() -> No
 
 
 @pytest.mark.anyio
-async def test_what_a_reply_puts_off_is_not_forgotten() -> None:
+async def test_what_is_put_off_by_what_was_put_off_is_not_forgotten() -> None:
     turns, closed = Turns(), asyncio.Event()
-    turns.reply(lambda: turns.soon(closed.set))
+    turns.soon(lambda: turns.soon(closed.set))
     async with asyncio.timeout(SECONDS):
         await closed.wait()
 

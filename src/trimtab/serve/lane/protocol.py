@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterable
-from functools import partial
 from typing import cast
 
 import httptools
@@ -118,12 +117,13 @@ class Turn:
         connection.line.begin(self.arrived, driven.go_on)
 
     def end(self, reply: Reply | Broken) -> None:
-        """Give the answer, behind all else of this turn of the loop."""
+        """Give the answer."""
         if reply is Broken.CANCELLED:
             self.connection.transport.close()
-            return
-        told = _CRASHED if reply is Broken.RAISED else reply
-        self.connection.turns.reply(partial(self.connection.answer, self, told))
+        elif reply is Broken.RAISED:
+            self.connection.answer(self, _CRASHED, closes=True)  # as uvicorn does
+        else:
+            self.connection.answer(self, reply)
 
 
 class LaneProtocol(HttpToolsProtocol):
@@ -283,9 +283,8 @@ class LaneProtocol(HttpToolsProtocol):
             self._last_word(error)
 
     def _release(self) -> None:
-        if self._held:
-            self.door.release(self._held)
-            self._held = 0
+        self.door.release(self._held)
+        self._held = 0
 
     def _last_word(self, error: TrimtabError) -> None:
         self._count(error)
@@ -380,12 +379,11 @@ class LaneProtocol(HttpToolsProtocol):
         before: object = self.cycle  # None before the first request, whatever uvicorn's types say
         return before is not None and not self.cycle.response_complete
 
-    def answer(self, turn: Turn, reply: Reply) -> None:
+    def answer(self, turn: Turn, reply: Reply, *, closes: bool = False) -> None:
         """Send the answer to a request."""
-        crashed = reply is _CRASHED  # the connection is closed then, as uvicorn does
         default = self.server_state.default_headers
         told = self.replies.bytes_of(reply, default, keep_alive=turn.keep_alive)
-        self._end(turn, told, closes=crashed)
+        self._end(turn, told, closes=closes)
 
     def _end(self, turn: Turn, told: bytes, *, closes: bool = False) -> None:
         """Send a request's whole reply."""
@@ -400,7 +398,8 @@ class LaneProtocol(HttpToolsProtocol):
     def on_response_complete(self) -> None:
         """Go on with what is queued; a sweep closes connections that stay quiet, not a timer for each."""
         self.server_state.total_requests += 1
-        self._release()
+        if self._held:
+            self._release()
         if self.transport.is_closing():
             return
         self.flow.resume_reading()
