@@ -88,6 +88,13 @@ async def test_sqlite_omits_a_row_that_is_garbled(tmp_path: Path) -> None:
     await store.close()
 
 
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(Unavailable, match="f.sqlite") as caught:
+        sqlite.SqliteStore(tmp_path / "file" / "f.sqlite")
+    assert "store_unavailable" == caught.value.code
+
+
 def test_sqlite_refuses_what_is_no_database(tmp_path: Path) -> None:
     path = tmp_path / "f.sqlite"
     path.write_text("This is a letter, not a database. " * 100)

@@ -7,8 +7,8 @@ Writes wait for their turn in a thread.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from urllib.parse import quote
 
@@ -16,7 +16,7 @@ import lmdb
 from xxhash import xxh3_128_hexdigest
 
 from trimtab.config import Count, Section, StoreConfig, convert
-from trimtab.errors import Unavailable
+from trimtab.features.stores.embedded import explained, file_of, read_in_pieces
 from trimtab.features.stores.packed import pack, time_of, unpack_all
 from trimtab.protocols import Clock
 from trimtab.types import StoredRow
@@ -42,7 +42,7 @@ def create(config: StoreConfig, state_dir: Path, clock: Clock) -> LmdbStore:  # 
     Raises:
         InvalidConfig: an option cannot be used.
     """
-    path = Path(config.url) if config.url else state_dir / "features.lmdb"
+    path = file_of(config, state_dir, "features.lmdb")
     return LmdbStore(path, convert(config.options, LmdbOptions))
 
 
@@ -58,10 +58,10 @@ class LmdbStore:
     """
 
     def __init__(self, path: Path, options: LmdbOptions) -> None:
-        self._path = path
+        self._explained = partial(explained, path, "an LMDB", lmdb.Error)
         self._leads: dict[str, bytes] = {}
-        path.parent.mkdir(parents=True, exist_ok=True)
         with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
             # A write that a power cut takes is written again by whoever pushes or materialises.
             self._file = lmdb.open(
                 str(path),
@@ -81,11 +81,7 @@ class LmdbStore:
 
     async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
         """The rows of those entities that exist, in order; lets others run between many."""
-        found = dict(self.read_now(view, entities[:_CHUNK]))
-        for start in range(_CHUNK, len(entities), _CHUNK):
-            await asyncio.sleep(0)
-            found |= self.read_now(view, entities[start : start + _CHUNK])
-        return found
+        return await read_in_pieces(self.read_now, view, entities, _CHUNK)
 
     async def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
         """Keep rows unless a newer event is there already, all in one transaction."""
@@ -121,17 +117,6 @@ class LmdbStore:
         if lead is None:
             lead = self._leads[view] = f"{quote(view, safe='')}:".encode()
         return lead
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except lmdb.Error as wrong:
-            raise Unavailable(
-                f"The feature store {str(self._path)!r} does not work: {wrong}.",
-                code="store_unavailable",
-                hint="Is it an LMDB file that this process may write, on a disk with space left?",
-            ) from wrong
 
 
 def _key(lead: bytes, entity: str) -> bytes:

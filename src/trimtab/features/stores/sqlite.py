@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Mapping, Sequence
+from contextlib import closing
+from functools import partial
 from pathlib import Path
 
 from trimtab.config import StoreConfig
-from trimtab.errors import Unavailable
+from trimtab.features.stores.embedded import explained, file_of, read_in_pieces
 from trimtab.features.stores.packed import pack, unpack_all
 from trimtab.protocols import Clock
 from trimtab.types import StoredRow
@@ -42,7 +43,7 @@ _WRITE_TIMEOUT_SECONDS = 10.0
 
 def create(config: StoreConfig, state_dir: Path, clock: Clock) -> SqliteStore:  # noqa: ARG001 - every store's form
     """The store in the file ``url``, or in ``features.sqlite`` of the state directory."""
-    return SqliteStore(Path(config.url) if config.url else state_dir / "features.sqlite")
+    return SqliteStore(file_of(config, state_dir, "features.sqlite"))
 
 
 class SqliteStore:
@@ -57,11 +58,12 @@ class SqliteStore:
 
     def __init__(self, path: Path) -> None:
         self._path = path
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with self._explained(), closing(self._writer()) as connection:
-            connection.execute("PRAGMA journal_mode = WAL")
-            connection.execute(_SCHEMA)
+        self._explained = partial(explained, path, "a SQLite", sqlite3.Error)
         with self._explained():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with closing(self._writer()) as connection:
+                connection.execute("PRAGMA journal_mode = WAL")
+                connection.execute(_SCHEMA)
             self._reader = sqlite3.connect(
                 f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=0, isolation_level=None
             )
@@ -75,11 +77,7 @@ class SqliteStore:
 
     async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
         """The rows of those entities that exist, in order; lets others run between many."""
-        found = dict(self.read_now(view, entities[:_CHUNK]))
-        for start in range(_CHUNK, len(entities), _CHUNK):
-            await asyncio.sleep(0)
-            found |= self.read_now(view, entities[start : start + _CHUNK])
-        return found
+        return await read_in_pieces(self.read_now, view, entities, _CHUNK)
 
     async def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
         """Keep rows unless a newer event is there already, all in one transaction."""
@@ -114,14 +112,3 @@ class SqliteStore:
         )
         connection.execute("PRAGMA synchronous = NORMAL")
         return connection
-
-    @contextmanager
-    def _explained(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as wrong:
-            raise Unavailable(
-                f"The feature store {str(self._path)!r} does not work: {wrong}.",
-                code="store_unavailable",
-                hint="Is it a SQLite file that this process may read, on a disk with space left?",
-            ) from wrong
