@@ -118,7 +118,8 @@ class RowReader:
             refuse: Told of each value that is not what the view declares, and why.
 
         Raises:
-            InvalidRow: a key or the event time is missing or cannot be one.
+            InvalidRow: a key or the event time is missing or cannot be one, or there is no feature of the
+                view: the row would only take away what is known.
         """
         entity = join_keys(tuple(_key(raw.get(key), f"{path}.{key}") for key in self._keys))
         values = {}
@@ -131,6 +132,13 @@ class RowReader:
                 continue
             if served is not None:
                 values[feature.name] = served
+        if not values and not any(feature.name in raw for feature in self._features):
+            raise InvalidRow(
+                "The row has no feature of the view.",
+                code="no_feature",
+                path=path,
+                hint=f"Its features: {', '.join(feature.name for feature in self._features)}.",
+            )
         return entity, StoredRow(values=values, event_time=self._event_time(raw, path))
 
     def _event_time(self, raw: Mapping[str, Any], path: str) -> float:

@@ -96,11 +96,19 @@ async def consume_stream(
             path="--url",
             hint=f"Known are {', '.join(f'{known}://' for known in STREAMS)}.",
         )
+    try:
+        kind = plugins.by_path(STREAMS[scheme])
+    except InvalidConfig as missing:
+        raise InvalidConfig(
+            f"Streams of {scheme}:// need a package that is not installed.",
+            path="--url",
+            hint=f"Install it: pip install 'trimtab[{'kafka' if scheme == 'kafka' else 'redis'}]'.",
+        ) from missing
     found = served_features(deployment).views[view]
     tally = Tally()
     store = open_store(deployment, writable(found, view))
     reader = RowReader(found, deployment.clock, asked.time_column)
-    stream = plugins.by_path(STREAMS[scheme])(asked, Intake(view, reader, store, tally))
+    stream = kind(asked, Intake(view, reader, store, tally))
     try:
         await stream.run(stop, until_empty=until_empty)
     finally:

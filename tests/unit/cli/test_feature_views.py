@@ -101,3 +101,15 @@ def test_what_cannot_be_applied_is_refused_with_its_path(config: Path, tmp_path:
 
 def test_an_unknown_view_is_not_shown(config: Path) -> None:
     assert "customer" in run(config, "show", "nobody", status=1)["error"]["hint"]
+
+
+def test_an_entity_of_several_keys_is_named_by_all_of_them(config: Path, tmp_path: Path) -> None:
+    config.write_text(config.read_text().replace('"customer_id"', '["customer_id", "shop"]'))
+    file = tmp_path / "rows.csv"
+    file.write_text("customer_id,shop,mean_amount,at\n007,a|b,3.5,1700000000\n")
+    assert 1 == run(config, "push", "customer", str(file), "--time", "at")["kept"]
+    held = run(config, "get", "customer", "007", "a|b")
+    assert {"mean_amount": 3.5} == held["online"]["values"]
+    assert {} == run(config, "get", "customer", "007", "b")
+    refused = run(config, "get", "customer", "007", status=2)["error"]
+    assert "Its keys: customer_id, shop." == refused["hint"]

@@ -90,7 +90,7 @@ async def test_sqlite_omits_a_row_that_is_garbled(tmp_path: Path) -> None:
 
 def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Unavailable, match="f.sqlite") as caught:
+    with pytest.raises(Unavailable, match=r"f\.sqlite") as caught:
         sqlite.SqliteStore(tmp_path / "file" / "f.sqlite")
     assert "store_unavailable" == caught.value.code
 

@@ -81,6 +81,17 @@ def test_a_row_without_a_key_or_a_time_is_refused_whole() -> None:
     assert store._rows == {}
 
 
+def test_a_row_with_no_feature_of_the_view_takes_nothing_away() -> None:
+    store = MemoryStore()
+    write([row("JFK", 1, 1.0)], store)
+    found = write([{"origin": "JFK", "at": 2, "wnd": 3.0}], store)
+    assert (1, 0, 1) == (found.rows, found.kept, found.refused)
+    assert "has no feature of the view" in found.examples[0]
+    assert {"wind": 1.0, "sky": "fog"} == store._rows["weather", "JFK"].values
+    assert 1 == write([{"origin": "JFK", "at": 3, "wind": None}], store).kept
+    assert {} == store._rows["weather", "JFK"].values
+
+
 def test_keys_are_text_or_integers_of_any_kind() -> None:
     store = MemoryStore()
     pair = ViewConfig(entity=("a", "b"), features=(ViewFeature(name="x"),))

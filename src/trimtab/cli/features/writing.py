@@ -22,10 +22,11 @@ from trimtab.cli import words
 from trimtab.cli.progress import counted
 from trimtab.cli.session import Session, command
 from trimtab.config import ViewConfig, secret
-from trimtab.errors import InvalidConfig, InvalidRow, NotFound
+from trimtab.errors import InvalidConfig, InvalidRequest, InvalidRow, NotFound
 from trimtab.features.batches import rows_of
 from trimtab.features.sent import csv_rows, json_lines
 from trimtab.features.streams import StreamOptions
+from trimtab.features.values import join_keys
 from trimtab.features.writing import RowReader, Tally, Written, writable, write_rows
 from trimtab.protocols import FeatureStore
 from trimtab.store.columnar import kind_of, read_batches
@@ -144,15 +145,16 @@ def consume(
 
 @command()
 @click.argument("view")
-@click.argument("entity")
-def get(session: Session, view: str, entity: str) -> None:
-    """Show what the realtime and batch stores hold for ENTITY.
+@click.argument("keys", nargs=-1, required=True, metavar="KEY...")
+def get(session: Session, view: str, keys: tuple[str, ...]) -> None:
+    """Show what the realtime and batch stores hold for one entity.
 
-    Several keys of one entity are joined by |.
+    An entity of several keys is named by all of them, in the view's order.
     """
     held: dict[str, StoredRow] = {}
     with session.deployment() as deployment:
         found = find_view(deployment, view)
+        entity = _entity(view, found, keys)
         for name in filter(None, (found.realtime, found.batch)):
             row = asyncio.run(_read(open_store(deployment, name), view, entity))
             if row is not None:
@@ -160,11 +162,24 @@ def get(session: Session, view: str, entity: str) -> None:
 
     def show(console: Console) -> None:
         if not held:
-            console.print(f"No store holds {entity!r} of {view!r}; defaults would be used.")
+            console.print(
+                f"No store holds {', '.join(keys)!r} of {view!r}; defaults would be used."
+            )
         for name, row in held.items():
             console.print(f"{name}, as of {words.moment(row.event_time)} UTC: {row.values}")
 
     session.emit(held, show)
+
+
+def _entity(view: str, found: ViewConfig, keys: tuple[str, ...]) -> str:
+    if len(keys) != len(found.keys):
+        wanted = ", ".join(found.keys) or "none"
+        raise InvalidRequest(
+            f"The view {view!r} has other keys than the {len(keys)} given.",
+            path="KEY",
+            hint=f"Its keys: {wanted}.",
+        )
+    return join_keys(keys)
 
 
 def _told(text: str) -> str:

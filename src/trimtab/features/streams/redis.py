@@ -126,7 +126,7 @@ def _explained(stream: str) -> Iterator[None]:
         yield
     except (RedisError, OSError) as wrong:
         raise Unavailable(
-            f"The stream {stream!r} does not work: {str(wrong) or type(wrong).__name__}.",
+            f"The stream {stream!r} does not work: {str(wrong).rstrip('.') or type(wrong).__name__}.",
             code="stream_unavailable",
             hint="Is the server up, and does it have this stream? Redis 6.2 or newer is needed.",
         ) from wrong
