@@ -7,6 +7,7 @@ from typing import Protocol
 
 from trimtab.features.draft import REALTIME
 from trimtab.features.flight import Asked, Bell, Flight, Flock, Rows
+from trimtab.features.tally import Tally
 from trimtab.features.views import PlannedView
 from trimtab.types import Provenance
 
@@ -38,6 +39,7 @@ class Fill:
 
     Args:
         view: The view.
+        tally: Told how old what came was, and what did not come.
         wants: What rows lack of it.
         bell: Rung when a read is done.
         now: Monotonic time.
@@ -49,22 +51,30 @@ class Fill:
         "_batch_at",
         "_bell",
         "_calls_batch",
+        "_missed",
+        "_oldest",
         "_realtime",
+        "_tally",
         "_until",
         "_wants",
         "asked",
         "calls",
-        "missed",
-        "oldest",
         "view",
     )  # fmt: skip
 
     def __init__(
-        self, view: PlannedView, wants: Lacking, bell: Bell, now: float, until: float
+        self,
+        view: PlannedView,
+        tally: Tally,
+        wants: Lacking,
+        bell: Bell,
+        now: float,
+        until: float,
     ) -> None:
         self.view = view
-        self.missed = False
-        self.oldest: float | None = None
+        self._tally = tally
+        self._missed = False
+        self._oldest: float | None = None
         self.calls = view.realtime or view.batch
         self._calls_batch = not view.realtime
         self.asked: Asked = (view.name, wants.entities)
@@ -104,6 +114,13 @@ class Fill:
             self._take(batch, BATCH, last=last)
         return None
 
+    def tell(self) -> None:
+        """Have the view's oldest value and a missed deadline counted."""
+        if self._oldest is not None:
+            self._tally.age(self._oldest)
+        if self._missed:
+            self._tally.missed()
+
     def stop(self) -> None:
         """Give up what is under way."""
         for flight in (self._realtime, self._batch):
@@ -130,10 +147,10 @@ class Fill:
     def _take(self, flight: Flight | Flock, source: str, *, last: bool) -> None:
         """Put what came, or what stands in for it, where it is wanted."""
         if not flight.done:
-            self.missed = self.missed or last
+            self._missed = self._missed or last
             flight.leave(self._bell)
         rows = flight.rows
         if rows and self._wants is not None:
             self._wants, oldest = self._wants.take(rows, source)
-            if oldest is not None and (self.oldest is None or oldest > self.oldest):
-                self.oldest = oldest
+            if oldest is not None and (self._oldest is None or oldest > self._oldest):
+                self._oldest = oldest

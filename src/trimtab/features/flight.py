@@ -17,33 +17,21 @@ NO_ROWS: Rows = {}
 
 
 class Bell:
-    """Wakes one waiting request when any of its reads is done, or when time is up.
+    """Wakes one waiting request when any of its reads is done, or when time is up."""
 
-    ``linger`` is what may bring a reply that comes at once, before anybody sleeps; it is called once.
-    """
-
-    __slots__ = ("_rung", "_waiter", "linger")
+    __slots__ = ("_waiter",)
 
     def __init__(self) -> None:
         self._waiter: asyncio.Future[None] | None = None
-        self._rung = False
-        self.linger: Callable[[], None] | None = None
 
     def ring(self) -> None:
         """Wake whoever waits."""
-        self._rung = True
         waiter, self._waiter = self._waiter, None
         if waiter is not None and not waiter.done():
             waiter.set_result(None)
 
     async def wait(self, seconds: float) -> None:
         """Wait until it rings, at most so long."""
-        linger, self.linger = self.linger, None
-        if linger is not None:
-            self._rung = False
-            linger()
-            if self._rung:
-                return
         loop = asyncio.get_running_loop()
         self._waiter = waiter = loop.create_future()
         timer = loop.call_later(seconds, self.ring)

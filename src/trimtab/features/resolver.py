@@ -186,49 +186,49 @@ class Resolver:
     ) -> None:
         """Read all views side by side, and put into the rows what came in time."""
         bell = Bell()
-        fills = [
-            (tally, Fill(layout.view, wants, bell, started, until))
+        waiting = fills = [
+            Fill(layout.view, tally, wants, bell, started, until)
             for layout, tally in self._views
             if (wants := page.wants(layout, entities)) is not None
         ]
-        waiting = [fill for _, fill in fills]
         turns: int | None = None
-        now = started
         try:
-            self._call(waiting, bell, len(entities))
+            self._call(fills, bell, alone=len(entities) == 1)
             while waiting:
+                now = self._monotonic()
                 if now >= until and (turns := _last_turns(turns, now - until)):
                     turns -= 1
                     await asyncio.sleep(0)
                 else:
                     waiting, look_at = _step(waiting, now)
-                    if self._call(waiting, bell, len(entities)):
+                    if not waiting:
+                        break
+                    if self._call(waiting, bell):
                         turns = turns if turns is None else max(turns, 1)
-                    elif waiting:
+                    else:
                         await bell.wait(look_at - now)
-                now = self._monotonic()
         finally:
             for fill in waiting:
                 fill.stop()
-        for tally, fill in fills:
-            if fill.oldest is not None:
-                tally.age(fill.oldest)
-            if fill.missed:
-                tally.missed()
+        for fill in fills:
+            fill.tell()
 
-    def _call(self, fills: Sequence[Fill], bell: Bell, rows: int) -> bool:
-        """Ask each store at once what views want of it; whether any was asked."""
+    def _call(self, fills: Sequence[Fill], bell: Bell, *, alone: bool = False) -> bool:
+        """Ask each store at once what views want of it; whether any was asked.
+
+        Who is alone, and asks one store, may find the reply there before anybody waits.
+        """
         callers: dict[str, list[Fill]] = {}
         for fill in fills:
             if fill.calls:
                 callers.setdefault(fill.calls, []).append(fill)
-        alone = len(callers) == 1 and rows == 1
         for name, group in callers.items():
             store = self._stores[name]
             flights = store.start([fill.asked for fill in group], bell)
-            bell.linger = store.linger if alone else None
             for at, fill in enumerate(group):
                 fill.board(flights[at])
+            if alone and store.linger is not None and len(callers) == 1:
+                store.linger()
         return bool(callers)
 
     def _finish(self, draft: Draft, index: int, lacking: dict[int, int] | None = None) -> Resolved:
