@@ -9,7 +9,8 @@ import msgspec
 
 from trimtab.cli.session import Session, command
 from trimtab.config import secret
-from trimtab.serve.child import log_json, stop_signal
+from trimtab.serve.child import log_json
+from trimtab.serve.stopping import stop_signal
 from trimtab.serve.supervisor import ServerInfo, Supervisor
 from trimtab.serve.watcher import WatcherLock
 from trimtab.serve.watcher import watch as watch_loop

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import logging
 import os
-import signal
 import sys
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 
@@ -20,6 +18,7 @@ from trimtab.errors import TrimtabError
 from trimtab.metric_files import reserve
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.sparing import Sparing
+from trimtab.serve.stopping import Stop, stop_signal
 from trimtab.telemetry import Event, Metrics, know_process
 
 logger = logging.getLogger(__name__)
@@ -56,23 +55,11 @@ class Child:
 
         threading.Thread(target=watch, daemon=True, name="orphan-watch").start()
 
-    def told_to_stop(self) -> threading.Event:
+    def told_to_stop(self) -> Stop:
         """Set when somebody says stop or the supervisor is gone."""
         stop = stop_signal()
         self.on_orphaned(stop.set)
         return stop
-
-
-def stop_signal() -> threading.Event:
-    """Set by SIGTERM and SIGINT from now on; for the main thread."""
-    stop = threading.Event()
-
-    def on_signal(_number: int, _frame: FrameType | None) -> None:
-        stop.set()
-
-    signal.signal(signal.SIGTERM, on_signal)
-    signal.signal(signal.SIGINT, on_signal)
-    return stop
 
 
 def run(body: Callable[[Child, Metrics], None]) -> None:

@@ -10,7 +10,6 @@ import errno
 import logging
 import os
 import shutil
-import signal
 import socket
 import subprocess
 import sys
@@ -20,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import FrameType
 
 import msgspec
 from msgspec.structs import replace
@@ -29,6 +27,7 @@ from trimtab.config import Config, ServeConfig
 from trimtab.errors import Unavailable
 from trimtab.metric_files import count_for_others, forget, reserve
 from trimtab.serve.memory import resident_bytes
+from trimtab.serve.stopping import Stop, stop_signal
 from trimtab.telemetry import Event
 from trimtab.wiring.crashes import FOLDER, crash_desk
 
@@ -88,7 +87,7 @@ class Supervisor:
     announce: Callable[[ServerInfo], None]
     _children: list[_Child] = field(default_factory=list)
     _leaving: list[tuple[_Child, float]] = field(default_factory=list)
-    _stop: threading.Event = field(default_factory=threading.Event)
+    _stop: Stop = field(default_factory=Stop)
     _changed: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> int:
@@ -104,8 +103,7 @@ class Supervisor:
         metrics_dir = self._prepare(grpc_port)
         listener = _listen(self.config.serve.host, self.config.serve.port)
         alive_read, alive_write = os.pipe()
-        for number in (signal.SIGTERM, signal.SIGINT):
-            signal.signal(number, self._on_signal)
+        self._stop = stop_signal()
         try:
             modules = [WORKER] * self.config.serve.workers
             for module in [*modules, "trimtab.serve.watcher"]:
@@ -139,10 +137,6 @@ class Supervisor:
         config = replace(self.config, serve=serve)
         (self.run_dir / "config.json").write_bytes(msgspec.json.encode(config))
         return metrics_dir
-
-    def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
-        self._stop.set()
-        self._changed.set()
 
     def _spawn(
         self,
