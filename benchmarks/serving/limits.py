@@ -1,9 +1,9 @@
 """`make bench-serving ARGS="limits ..."`: Trimtab at half of its peak, at three times its peak, and in durable mode.
 
 ``limits.py [parts=half,overload,durable] [model=rf] [seconds=8] [folder=DIR]``. One worker on one core, the load on
-the other; a part takes less than a minute. ``half``: p50 and p99 at half of the peak, beside those of
+the other; a part takes about a minute. ``half``: p50 and p99 at half of the peak, beside those of
 the empty handler with turns as long. ``overload``: goodput and
-p99 of answers at three times the peak, ``max_wait_ms`` set to the peak's p50, beside those just below the peak, and how soon
+p99 of answers at three times the peak, ``max_wait_ms`` set to the peak's p50, in turns with the peak, beside those just below it, and how soon
 all is well at half of it. ``durable``: requests per second at 64 connections in that mode, beside what appends of
 the same size from 64 threads that share each ``fdatasync`` reach on the same disk.
 """
@@ -101,41 +101,69 @@ def at_rate(server: Running, seconds: str, rate: float) -> dict[str, float]:
 
 
 def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
-    server = served(folder, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": "60000"})
+    """Goodput is a ratio of the same minutes: each turn of overload lies between two of the peak."""
+    each, rounds = str(float(seconds) / 2), 4
+    patient = folder / "patient"  # each of two servers has a state of its own
+    patient.mkdir(exist_ok=True)
+    server = served(patient, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": "60000"})
+    hasty = None
     try:
-        began = cpu_seconds(server.process.pid)
-        peak = loaded(server.asked, 64, seconds)
-        each = (cpu_seconds(server.process.pid) - began) / (peak["per_second"] * float(seconds))
+        loaded(server.asked, 64, "1")
+        peaks = [peaked(server, each)]
+        # What requests wait for each other at the peak is what they may wait above it.
+        wait, rate = f"{peaks[0]['p50_ms']:.1f}", peaks[0]["per_second"]
+        hasty = served(folder, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": wait})
+        found = [("0.9 x peak", pressed(hasty, 256, each, 0.9 * rate))]
+        turns = []
+        for _ in range(rounds):
+            turns.append(pressed(hasty, 512, each, 3 * rate))
+            peaks.append(peaked(server, each))
+        found += [(f"3 x peak, turn {at}", one) for at, one in enumerate(turns, 1)]
+        found.append(("0.5 x, right after", pressed(hasty, 256, "3", 0.5 * rate)))
+        found.append(("3 x, clients heed Retry-After", pressed(hasty, 900, seconds, 3 * rate, 1.0)))
     finally:
         stopped(server.process)
-    # What requests wait for each other at the peak is what they may wait above it.
-    wait, rate = f"{peak['p50_ms']:.1f}", peak["per_second"]
-    loads = (
-        ("0.9 x peak", 0.9, 256, seconds, 0.0),
-        ("3 x peak", 3.0, 512, seconds, 0.0),
-        ("0.5 x, right after", 0.5, 256, "3", 0.0),
-        ("3 x peak, clients heed Retry-After", 3.0, 900, seconds, 1.0),
-    )
-    found = {}
-    server = served(folder, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": wait})
-    try:
-        for name, times, connections, length, heeded in loads:
-            began = cpu_seconds(server.process.pid)
-            one = paced(server.asked, connections, length, times * rate, heeded)
-            took = cpu_seconds(server.process.pid) - began
-            one["efficiency"] = each * one["per_second"] * float(length) / took
-            found[name] = one | {"resident_mb": resident_mb(server.process.pid)}
-    finally:
-        stopped(server.process)
-    print(f"\n{model}, peak {rate:,.0f}/s at 64 connections (p99 {peak['p99_ms']:.1f} ms)\n"
-          "| load | answers/s | of peak | of peak, by CPU time | refused/s | held back/s | p50 / p99 of answers, ms | p99 of refusals, ms |"
-          " calm after, s | resident, MB | generator busy |\n|---|---|---|---|---|---|---|---|---|---|---|")  # fmt: skip
-    for (name, _, _, length, _), one in zip(loads, found.values(), strict=True):
-        print(f"| {name} | {one['per_second']:,.0f} | {one['per_second'] / rate:.2f} | {one['efficiency']:.2f} |"
-              f" {one['refused_per_second']:,.0f} | {one['starved'] / float(length):,.0f} |"
+        if hasty is not None:
+            stopped(hasty.process)
+    told = ", ".join(f"{peak['per_second']:,.0f}" for peak in peaks)
+    print(f"\n{model}, peaks of {told}/s at 64 connections (p99 {peaks[0]['p99_ms']:.1f} ms), max_wait_ms {wait}\n"
+          "| load | answers/s | refused/s | held back/s | p50 / p99 of answers, ms | p99 of refusals, ms |"
+          " calm after, s | resident, MB | generator busy |\n|---|---|---|---|---|---|---|---|---|")  # fmt: skip
+    for name, one in found:
+        print(f"| {name} | {one['per_second']:,.0f} | {one['refused_per_second']:,.0f} | {one['starved_per_second']:,.0f} |"
               f" {one['p50_ms']:.1f} / {one['p99_ms']:.1f} | {one['refused_p99_ms']:.0f} |"
               f" {one['settled_s']:.2f} | {one['resident_mb']:.0f} | {one['busy']:.0%} |", flush=True)  # fmt: skip
+    goodput, efficiency = (
+        [one[of] / ((before[of] + behind[of]) / 2)
+         for one, before, behind in zip(turns, peaks[:-1], peaks[1:], strict=True)]
+        for of in ("per_second", "per_cpu_second")
+    )  # fmt: skip
+    told = ", ".join(f"{ratio:.2f}" for ratio in goodput)
+    print(f"Goodput at 3 x: {median(goodput):.2f} of the peaks before and behind it ({told}); by CPU time"
+          f" {median(efficiency):.2f}", flush=True)  # fmt: skip
     floor(sent, model, rate)
+
+
+def peaked(server: Running, seconds: str) -> dict[str, float]:
+    """The figures of 64 clients that ask as soon as they are answered."""
+    began = cpu_seconds(server.process.pid)
+    found = loaded(server.asked, 64, seconds)
+    took = cpu_seconds(server.process.pid) - began
+    return found | {"per_cpu_second": found["per_second"] * float(seconds) / took}
+
+
+def pressed(
+    server: Running, connections: int, seconds: str, rate: float, retry_after: float = 0.0
+) -> dict[str, float]:
+    """The figures of an open load, and what it cost the worker."""
+    began = cpu_seconds(server.process.pid)
+    found = paced(server.asked, connections, seconds, rate, retry_after)
+    took = cpu_seconds(server.process.pid) - began
+    return found | {
+        "per_cpu_second": found["per_second"] * float(seconds) / took,
+        "starved_per_second": found["starved"] / float(seconds),
+        "resident_mb": resident_mb(server.process.pid),
+    }
 
 
 def floor(sent: Path, model: str, rate: float) -> None:

@@ -9,6 +9,9 @@ from trimtab.telemetry import UNKNOWN, Metrics
 Add = Callable[[float], None]
 Call = Callable[[], None]
 
+SHED_STATUS = 503
+"""Refusals are made in thousands when there is no time, and counted when there is."""
+
 TALLY_SECONDS = 0.02
 """How long a value may wait to be shown: all that a killed worker's histograms can lack."""
 
@@ -69,7 +72,8 @@ class Meters:
         label = model if self._known(model) else UNKNOWN
         add = self._codes.get((label, status))
         if add is None:
-            add = self._metrics.counter("ml_requests_total", model=label, code=status)
+            later = status == SHED_STATUS
+            add = self._metrics.counter("ml_requests_total", later=later, model=label, code=status)
             self._codes[label, status] = add
         add(float(requests))
 

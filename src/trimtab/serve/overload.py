@@ -51,7 +51,8 @@ class Turnstile:
         self._later = later or soon
         self._show = metrics.setter("ml_requests_in_flight")
         self._shed = {
-            reason: metrics.counter("ml_requests_shed_total", reason=reason) for reason in REASONS
+            reason: metrics.counter("ml_requests_shed_total", later=True, reason=reason)
+            for reason in REASONS
         }
         self._began: float | None = None
         self._open = 0

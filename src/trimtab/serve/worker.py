@@ -53,7 +53,6 @@ def build(
 ) -> tuple[Starlette, DataPlane]:
     """The application of one worker, opened and drained by its lifespan, and its data plane."""
     deployment = Deployment.open(child.config)
-    metrics.gather(tally.soon)
     serving = Serving.open(
         deployment, metrics, turn=turns if child.config.serve.http == "lane" else None
     )
@@ -170,6 +169,7 @@ def serve(child: Child, metrics: Metrics) -> None:
     make_room(config.max_connections + OTHER_FILES)
     most = min(MOST_WAITING, config.max_in_flight)
     turns, tally = Turns(most), Tally(_later)
+    metrics.gather(tally.soon)
     turnstile = Turnstile(config, time.monotonic, metrics, turns.soon, tally.soon)
     app, data_plane = build(child, metrics, turns, turnstile, tally)
     connections = Connections(config, time.monotonic, metrics, _later)
