@@ -193,7 +193,9 @@ class Journal:
         gathered.settle(refused)
 
     def _framed(self, records: Sequence[PredictionRecord]) -> bytes:
-        return b"".join(map(frame, map(self._encode, records)))
+        if len(records) == 1:
+            return frame(self._encode(records[0]))
+        return b"".join([frame(self._encode(record)) for record in records])
 
     def _hand_over(
         self,

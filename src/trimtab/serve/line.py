@@ -97,6 +97,7 @@ class Line:
         if not crowded and self.looks.again(len(waiting), now):
             self._serve_soon()
             return
+        self._turns.begin()
         answered = 0
         while waiting and answered < self._most and now - began <= SLICE_SECONDS:
             request = waiting.pop() if crowded else waiting.popleft()

@@ -68,8 +68,12 @@ class Turns:
             self._ends = True
             asyncio.get_running_loop().call_soon(self.end)
 
+    def begin(self) -> None:
+        """Leave the end of this turn to the caller; the loop is not asked for it."""
+        self._ends = True
+
     def end(self) -> None:
-        """End the turn; the loop does this by itself."""
+        """End the turn; the loop does this by itself where nobody began it."""
         self._ending = True
         self._run_calls()
         waiting, self._waiting = self._waiting, []

@@ -71,6 +71,21 @@ async def test_what_is_put_off_by_what_was_put_off_is_not_forgotten() -> None:
 
 
 @pytest.mark.anyio
+async def test_who_begins_a_turn_ends_it_and_the_loop_ends_the_next() -> None:
+    turns, done = Turns(), list[str]()
+    turns.begin()
+    turns.soon(lambda: done.append("write"))
+    turns.go_on(lambda: done.append("go on"))
+    await asyncio.sleep(0)
+    assert done == []
+    turns.end()
+    assert done == ["write", "go on"]
+    turns.soon(lambda: done.append("next"))
+    await asyncio.sleep(0)
+    assert done == ["write", "go on", "next"]
+
+
+@pytest.mark.anyio
 async def test_a_task_can_wait_for_the_end_of_its_turn_too() -> None:
     turns, done = Turns(), list[str]()
 
