@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Collection, Coroutine, Sequence
 from dataclasses import replace
+from functools import partial
 
 import msgspec
 
@@ -20,14 +21,13 @@ from trimtab.serve.plain import Alone, JsonForm, PlainPredictions
 from trimtab.serve.plain_features import PlainFeatures
 from trimtab.serve.reply import JSON, Failed, Reply, failure, inference_failure
 from trimtab.serve.v2.plain import TensorsForm
-from trimtab.serve.v2.reply import check_outputs, infer_reply, told_of
+from trimtab.serve.v2.reply import BINARY, check_outputs, tensors_reply, told_of
 from trimtab.serve.v2.request import Asked as AskedTensors
 from trimtab.serve.v2.request import infer_request
 from trimtab.telemetry import Metrics
 from trimtab.types import OutcomeReceipt, PredictAnswer, PredictRequest, Signature
 
 _encode = msgspec.json.Encoder().encode
-BINARY = "application/octet-stream"
 ARROW = "application/vnd.apache.arrow.stream"
 _JSON_ALONE = frozenset({JSON, ""})
 _ROWS = frozenset({JSON, ARROW, ""})
@@ -79,10 +79,17 @@ class DataPlane:
         self._in_thread = in_thread
         self._turnstile = turnstile
         self._sheds: dict[tuple[bool, str], Reply] = {}
-        self._plain, self._tensors = (
-            PlainPredictions(form, flow, live, clock, self._meters, turnstile)
-            for form in (JsonForm(), TensorsForm())
+        self._tensors = TensorsForm()
+        self._together = partial(
+            PlainPredictions,
+            flow=flow,
+            live=live,
+            clock=clock,
+            meters=self._meters,
+            turnstile=turnstile,
         )
+        self._plain = self._together(JsonForm())
+        self._plain_tensors = self._together(self._tensors)
         self._plain_features = PlainFeatures(live, clock, self._meters, turnstile)
 
     async def predict(
@@ -120,10 +127,15 @@ class DataPlane:
         return self._plain.answer(model, sent)
 
     def tensors_together(
-        self, model: str, sent: Sequence[tuple[bytes, float]]
+        self,
+        model: str,
+        sent: Sequence[tuple[bytes, float]],
+        header_length: int | None = None,
     ) -> Coroutine[None, None, Sequence[Reply | Alone]]:
-        """``infer`` for JSON bodies that arrived together, likewise."""
-        return self._tensors.answer(model, sent)
+        """``infer`` for bodies that arrived together, likewise; ``header_length`` as there, of each."""
+        if header_length is None:
+            return self._plain_tensors.answer(model, sent)
+        return self._together(self._tensors.followed(header_length)).answer(model, sent)
 
     async def features_together(
         self, model: str, sent: Sequence[tuple[bytes, float]]
@@ -316,10 +328,7 @@ class DataPlane:
         if named is not None:
             asked = replace(asked, request=wire.named(asked.request, named))
         answer = await self.predicted(model, asked, signature, deadline, began)
-        content, length = infer_reply(told_of(answer, asked, signature))
-        if length is None:
-            return Reply(200, content)
-        return Reply(200, content, BINARY, (("inference-header-content-length", str(length)),))
+        return tensors_reply(told_of(answer, asked, signature))
 
     async def _invocations(
         self, model: str, body: bytes, content_type: str, deadline: str

@@ -14,11 +14,12 @@ from starlette.routing import BaseRoute, Route
 import trimtab
 from trimtab.protocols import LiveModel
 from trimtab.serve.control import ChangeBody
-from trimtab.serve.dataplane import ARROW, BINARY, OutcomesAnswer
+from trimtab.serve.dataplane import ARROW, OutcomesAnswer
 from trimtab.serve.features import PushBody
 from trimtab.serve.invocations import CSV, InvocationBody, Predictions
 from trimtab.serve.reply import JSON
 from trimtab.serve.status import ErrorBody, InferenceErrorBody
+from trimtab.serve.v2.reply import BINARY
 from trimtab.serve.v2.repository import IndexBody, IndexEntry, RepositoryBody
 from trimtab.serve.v2.request import InferBody
 from trimtab.serve.v2.routes import HEADER_LENGTH, PING, ModelMetadata, ModelReady, ServerMetadata

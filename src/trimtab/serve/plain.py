@@ -35,15 +35,19 @@ Row = tuple[tuple[Scalar, ...], str | None, str | None]
 """A row's values in order, its routing key, and its request's id."""
 
 
+Read = Callable[[bytes, float], PlainRow | None]
+"""Reads a body that was there at a time in monotonic seconds."""
+
+
 class Form(Protocol):
     """How plain rows stand in bodies, and how they are answered."""
 
-    def reader(self, live: LiveModel) -> Callable[[bytes], Row | None] | None:
+    def reader(self, live: LiveModel) -> Read | None:
         """What reads a body of one row, or finds something unusual about it; None where all bodies are."""
         ...
 
-    def told(self, live: LiveModel, row: PlainRow, answer: PredictAnswer) -> bytes:
-        """The body of an answer."""
+    def told(self, live: LiveModel, row: PlainRow, answer: PredictAnswer) -> Reply:
+        """How an answer is told."""
         ...
 
     def failed(self, error: TrimtabError) -> Reply:
@@ -54,13 +58,14 @@ class Form(Protocol):
 class JsonForm:
     """Our own JSON; a :class:`Form`."""
 
-    def reader(self, live: LiveModel) -> Callable[[bytes], Row | None] | None:
+    def reader(self, live: LiveModel) -> Read | None:
         """What the signature was compiled to."""
-        return live.champion.read
+        read = live.champion.read
+        return None if read is None else partial(_row, read)
 
-    def told(self, _: LiveModel, __: PlainRow, answer: PredictAnswer) -> bytes:
+    def told(self, _: LiveModel, __: PlainRow, answer: PredictAnswer) -> Reply:
         """The answer as it is."""
-        return _encode(answer)
+        return Reply(200, _encode(answer))
 
     def failed(self, error: TrimtabError) -> Reply:
         """As everywhere."""
@@ -153,9 +158,8 @@ class PlainPredictions(RowsTogether[PlainRow]):
         self._form = form
         self._flow = flow
 
-    def _reader(self, live: LiveModel) -> Callable[[bytes, float], PlainRow | None] | None:
-        read = self._form.reader(live) if live.plain else None
-        return None if read is None else partial(_row, read)
+    def _reader(self, live: LiveModel) -> Read | None:
+        return self._form.reader(live) if live.plain else None
 
     async def _answers(
         self, live: LiveModel, rows: Sequence[PlainRow], began: float
@@ -180,7 +184,7 @@ class PlainPredictions(RowsTogether[PlainRow]):
             if isinstance(answer, str):
                 replies.append(Alone(answer))
             else:
-                replies.append(Reply(200, told(live, row, answer)))
+                replies.append(told(live, row, answer))
                 took.append(now - row.began)
         if took:
             self._meters.told(model, *took)

@@ -38,13 +38,15 @@ class PredictRequest(Record, frozen=True):
 class PlainRow(Record, frozen=True, gc=False):
     """A row that came complete and checked, in a request of its own that asks for nothing else.
 
-    ``began`` is when the request was there, in monotonic seconds.
+    ``began`` is when the request was there, in monotonic seconds. ``wanted`` is how the answer is to look, which whoever
+    read the request knows and nobody else asks.
     """
 
     values: tuple[Scalar, ...]
     key: str | None
     began: float
     request_id: str | None = None
+    wanted: object = None
 
 
 class FeatureOrigin(Record, frozen=True, omit_defaults=True):

@@ -65,8 +65,9 @@ class Echo:
     invocations = outcomes = predict
 
     async def together(
-        self, _: str, sent: Sequence[tuple[bytes, float]]
+        self, _: str, sent: Sequence[tuple[bytes, float]], header_length: int | None = None
     ) -> Sequence[Reply | Alone]:
+        del header_length
         return [Alone() for _ in sent]
 
     features_together = tensors_together = together

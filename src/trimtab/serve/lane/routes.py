@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine, Mapping, Sequence
 from functools import partial
 from typing import Any, Protocol
 
-from trimtab.serve.lane.gather import Plain
+from trimtab.serve.lane.gather import Plain, Together
 from trimtab.serve.plain import Alone
 from trimtab.serve.reply import Reply
 from trimtab.serve.v2.routes import HEADER_LENGTH
@@ -21,6 +21,7 @@ Refuse = Callable[[str], Reply]
 """What refuses one unread, for a reason of :mod:`trimtab.serve.overload`."""
 
 _JSON = frozenset({b"", b"application/json"})
+_TENSORS = _JSON | {b"application/octet-stream"}
 _PREDICT = re.compile(rb"/models/([A-Za-z0-9_.-]+)/predict")
 _FEATURES = re.compile(rb"/models/([A-Za-z0-9_.-]+)/features")
 _INFER = re.compile(rb"/v2/models/([A-Za-z0-9_.-]+)/infer")
@@ -72,7 +73,10 @@ class Predictions(Protocol):
         ...
 
     def tensors_together(
-        self, model: str, sent: Sequence[tuple[bytes, float]]
+        self,
+        model: str,
+        sent: Sequence[tuple[bytes, float]],
+        header_length: int | None = None,
     ) -> Coroutine[Any, Any, Sequence[Reply | Alone]]:
         """Such of one row each that arrived together."""
         ...
@@ -109,15 +113,27 @@ def asked(
 def plain(predictions: Predictions, url: bytes, headers: Mapping[bytes, bytes]) -> Plain | None:
     """What answers a POST in JSON together with others, if its headers say nothing more."""
     media = headers.get(b"content-type", b"").partition(b";")[0].strip().lower()
-    if media not in _JSON or _DEADLINE in headers:
+    if _DEADLINE in headers:
+        return None
+    if found := _INFER.fullmatch(url):
+        together = _tensors(predictions, media, headers.get(_HEADER_LENGTH))
+        return None if together is None else Plain(together, found[1].decode())
+    if media not in _JSON:
         return None
     if found := _PREDICT.fullmatch(url):
         return Plain(predictions.together, found[1].decode())
-    if found := _FEATURES.fullmatch(url):
-        return Plain(predictions.features_together, found[1].decode())
-    if _HEADER_LENGTH not in headers and (found := _INFER.fullmatch(url)):
-        return Plain(predictions.tensors_together, found[1].decode())
-    return None
+    found = _FEATURES.fullmatch(url)
+    return None if found is None else Plain(predictions.features_together, found[1].decode())
+
+
+def _tensors(predictions: Predictions, media: bytes, length: bytes | None) -> Together | None:
+    """What answers tensors, which follow the JSON as bytes if there is a ``length`` of it."""
+    if length is None:
+        return predictions.tensors_together if media in _JSON else None
+    text = length.decode("latin-1")
+    if media not in _TENSORS or not _LENGTH.fullmatch(text):
+        return None
+    return partial(predictions.tensors_together, header_length=int(text))
 
 
 def _predict(

@@ -10,11 +10,13 @@ from typing import Any
 import msgspec
 
 from trimtab.errors import InvalidRequest
+from trimtab.serve.reply import Reply
 from trimtab.serve.v2.request import Asked, OutputAsked
 from trimtab.serve.v2.tensors import BYTES, encoded
 from trimtab.types import PredictAnswer, Prediction, Signature, Task
 
 _json = msgspec.json.Encoder()
+BINARY = "application/octet-stream"
 
 
 class TensorInfo(msgspec.Struct, frozen=True):
@@ -130,6 +132,14 @@ def infer_reply(told: Told) -> tuple[bytes, int | None]:
     head["parameters"] = {"epoch": told.epoch}
     text = _json.encode({**head, "outputs": tensors})
     return (b"".join([text, *blobs]), len(text)) if blobs else (text, None)
+
+
+def tensors_reply(told: Told) -> Reply:
+    """The reply over REST."""
+    content, length = infer_reply(told)
+    if length is None:
+        return Reply(200, content)
+    return Reply(200, content, BINARY, (("inference-header-content-length", str(length)),))
 
 
 def _tensor(asked: OutputAsked, rows: Sequence[Prediction], binary: bool) -> OutputTensor:
