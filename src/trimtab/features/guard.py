@@ -13,6 +13,7 @@ from trimtab.config import FeaturesConfig
 from trimtab.features.breaker import Breaker
 from trimtab.features.cache import RowCache
 from trimtab.features.flight import NO_ROWS, Asked, Attempt, Bell, Flight, Flock, Rows
+from trimtab.features.linger import Company
 from trimtab.features.pace import Pace
 from trimtab.features.threads import DaemonPool, ThreadedStore
 from trimtab.protocols import Clock, FeatureStore
@@ -72,8 +73,9 @@ class Guard:
         )
         self._now: Any = _beside_read(store, "read_now")
         self._begin: Any = _beside_read(store, "begin_many") or self._tasks
-        self.linger: Callable[[], None] | None = _beside_read(store, "linger")
-        """Looks for a reply to what was begun last, as long as it pays; None if the store cannot."""
+        self._look: Callable[[], None] | None = _beside_read(store, "linger")
+        self._company = Company()
+        self._alone = False
 
     def start(self, asked: Sequence[Asked], bell: Bell) -> list[Flight | Flock]:
         """Start reads, or join those under way; what can have no answer now is over already.
@@ -86,6 +88,7 @@ class Guard:
             A flight for each view, in order.
         """
         now = self._monotonic()
+        self._alone = False
         allowed: bool | None = None
         answers: list[Flight | Flock] = []
         new: list[Flight] = []
@@ -111,6 +114,11 @@ class Guard:
         if new:
             self._depart(new, bell, now)
         return answers
+
+    def linger(self) -> None:
+        """Look for the reply to what was begun last, if that was one row, and rows come one by one."""
+        if self._alone and self._look is not None:
+            self._look()
 
     def landed(self, flight: Flight, rows: Rows, *, second: bool) -> None:
         """A read came back, by its second attempt or its first."""
@@ -207,6 +215,7 @@ class Guard:
         """Begin the reads of one request, all at once; the store works while the rest is done."""
         attempts = self._begin([(flight.view, flight.entities) for flight in flights])
         after = None if self._breaker.is_open else self._pace.after_seconds
+        self._alone = self._company.alone(len(flights[0].entities))
         for at, flight in enumerate(flights):
             flying = self._flying.setdefault(flight.view, {})
             for entity in flight.entities:

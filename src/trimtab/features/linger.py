@@ -17,6 +17,12 @@ LEAST_IN_TIME = 0.5
 TRIED_EVERY = 256
 """So often looks are made although they did not pay, to see whether they do now."""
 
+MANY = 4
+"""Reads of more entities count as of so many: one table among rows that come one by one is no crowd."""
+
+MOST_USUAL = 1.25
+"""If reads are of more entities on average, requests come together, and others have work while one lingers."""
+
 
 class Linger:
     """Looks for replies that come at once, and leaves it when they come too late.
@@ -47,3 +53,15 @@ class Linger:
         self._in_time += (came - self._in_time) * MEMORY
         if came:
             self._in_time = max(self._in_time, LEAST_IN_TIME)
+
+
+class Company:
+    """Whether rows come one by one lately: by a running mean of the entities that a read asks for."""
+
+    def __init__(self) -> None:
+        self._usual = 1.0
+
+    def alone(self, entities: int) -> bool:
+        """Whether a read of so many entities is of one alone, and those before it usually were."""
+        self._usual += (min(entities, MANY) - self._usual) * MEMORY
+        return entities == 1 and self._usual < MOST_USUAL

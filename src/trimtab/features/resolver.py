@@ -193,7 +193,7 @@ class Resolver:
         ]
         turns: int | None = None
         try:
-            self._call(fills, bell, alone=len(entities) == 1)
+            self._call(fills, bell)
             while waiting:
                 now = self._monotonic()
                 if now >= until and (turns := _last_turns(turns, now - until)):
@@ -213,11 +213,8 @@ class Resolver:
         for fill in fills:
             fill.tell()
 
-    def _call(self, fills: Sequence[Fill], bell: Bell, *, alone: bool = False) -> bool:
-        """Ask each store at once what views want of it; whether any was asked.
-
-        Who is alone, and asks one store, may find the reply there before anybody waits.
-        """
+    def _call(self, fills: Sequence[Fill], bell: Bell) -> bool:
+        """Ask each store at once what views want of it; whether any was asked. Of one alone the reply may be there at once."""
         callers: dict[str, list[Fill]] = {}
         for fill in fills:
             if fill.calls:
@@ -227,7 +224,7 @@ class Resolver:
             flights = store.start([fill.asked for fill in group], bell)
             for at, fill in enumerate(group):
                 fill.board(flights[at])
-            if alone and store.linger is not None and len(callers) == 1:
+            if len(callers) == 1:
                 store.linger()
         return bool(callers)
 

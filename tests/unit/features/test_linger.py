@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from trimtab.features.linger import MOST_SECONDS, TRIED_EVERY, Linger
+from trimtab.features.linger import MOST_SECONDS, TRIED_EVERY, Company, Linger
 
 ASK_SECONDS = 1e-6
 
@@ -64,3 +64,16 @@ def test_a_part_that_comes_late_does_not_stop_it() -> None:
     server = Server()
     asks = [server.read(NEVER if at % 4 == 3 else 20) for at in range(1_000)]
     assert all(asks)
+
+
+def test_rows_that_come_one_by_one_are_alone_also_beside_a_table_now_and_then() -> None:
+    company = Company()
+    rows = [100 if at % 20 == 10 else 1 for at in range(400)]
+    assert [of == 1 for of in rows] == [company.alone(of) for of in rows]
+
+
+def test_who_usually_comes_with_others_is_not_alone() -> None:
+    company = Company()
+    assert not any(company.alone(of) for of in [3, 9, 4] + [1, 8, 2] * 100)
+    waited = [company.alone(1) for _ in range(100)].index(True)
+    assert 10 < waited < 60

@@ -372,7 +372,8 @@ def test_several_rows_and_several_stores_are_not_looked_for() -> None:
         (answer,) = await resolver.resolve([[1.0, None, None]], entities, [7.0], 100.0)
         assert "qdd" == answer.sources
         rows: list[list[Scalar]] = [[1.0, None, 2.0]] * 2
-        answers = await resolver.resolve(rows, entities * 2, [7.0] * 2, 100.0)
+        others = [{"origin": "LGA", "carrier": "AA"}]
+        answers = await resolver.resolve(rows, entities + others, [7.0] * 2, 100.0)
         assert ["qdq"] * 2 == [answer.sources for answer in answers]
         assert [0, 0] == [store.looks for store in stores.values()]
 
