@@ -30,6 +30,7 @@ class Turns:
         self.waits: Callable[[Call], None] | None = None
         """Takes what goes on with the coroutine that was driven last, if it waits here; reset by its driver."""
 
+        self._soon: Callable[[Call], object] | None = None
         self._calls: list[Call] = []
         self._waiting: list[Call] = []
         self._ends = False
@@ -66,7 +67,9 @@ class Turns:
     def _end_soon(self) -> None:
         if not self._ends:
             self._ends = True
-            asyncio.get_running_loop().call_soon(self.end)
+            if self._soon is None:  # asked once: before Python 3.12 each time is a call to the kernel
+                self._soon = asyncio.get_running_loop().call_soon
+            self._soon(self.end)
 
     def begin(self) -> None:
         """Leave the end of this turn to the caller; the loop is not asked for it."""
