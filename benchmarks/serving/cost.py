@@ -157,6 +157,7 @@ async def measured(
             deployment, model, together, NoMetrics(), silent, lambda *_: always
         )[0],
         **floors(live, every, silent, folder),
+        "its calls to the kernel alone": kernel(together, silent, folder),
     }
     sent = [every[at : at + together] for at in range(0, requests, together)]
     taken: dict[str, list[float]] = {name: [] for name in variants}
@@ -270,6 +271,35 @@ def floors(
         "decoding such a body": each(decode),
         "one write of them all to the kernel": timed(lambda turn: os.write(raw, data * len(turn))),
     }
+
+
+def kernel(together: int, silent: NoJournal, folder: Path) -> Ask:
+    """What a worker that did nothing would pay: a read and a send of each request, and one write of their records."""
+    raw = os.open(folder / "raw", os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    data = frame(msgspec.msgpack.encode(silent.last[0])) if silent.last else b"x" * 700
+    listener = socket.create_server(("127.0.0.1", 0))
+    far = [socket.create_connection(listener.getsockname()) for _ in range(together)]
+    near = [listener.accept()[0] for _ in far]
+    listener.close()
+    for connection in near:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    reply = b"x" * 400
+
+    def ask(turn: Sequence[bytes]) -> float:
+        for client, body in zip(far, turn, strict=True):
+            client.send(body)
+        began = time.perf_counter()
+        for connection in near:
+            connection.recv(65_536)
+        os.write(raw, data * len(turn))
+        for connection in near:
+            connection.send(reply)
+        seconds = time.perf_counter() - began
+        for client in far:
+            client.recv(65_536)
+        return seconds
+
+    return ask
 
 
 def _values(arm: Any, features: dict[str, Any]) -> list[Any]:
