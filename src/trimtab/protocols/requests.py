@@ -175,7 +175,7 @@ class LiveModel:
     def plain(self) -> bool:
         """Whether plain rows of several requests can be answered at once."""
         champion = self.champion
-        return None not in {self.whole, champion.read, champion.many}
+        return None not in (self.whole, champion.read, champion.many)
 
 
 class CrashBoard(Protocol):

@@ -67,7 +67,9 @@ class Turns:
     def _end_soon(self) -> None:
         if not self._ends:
             self._ends = True
-            if self._soon is None:  # asked once: before Python 3.12 each time is a call to the kernel
+            if (
+                self._soon is None
+            ):  # asked once: before Python 3.12 each time is a call to the kernel
                 self._soon = asyncio.get_running_loop().call_soon
             self._soon(self.end)
 

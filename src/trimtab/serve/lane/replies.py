@@ -21,7 +21,8 @@ class Replies:
 
     def again(self, reply: Reply, default: Headers, *, keep_alive: bool) -> bytes:
         """A whole reply that is sent many times in a second, made once in each."""
-        self._renew(default)
+        if default is not self._default:
+            self._renew(default)
         whole = self._whole.get((reply, keep_alive))
         if whole is None:
             whole = self.bytes_of(reply, default, keep_alive=keep_alive)
@@ -39,7 +40,8 @@ class Replies:
         if reply.headers:
             before, behind = _around(reply, default, keep_alive=keep_alive)
             return b"%b%d%b%b" % (before, len(reply.body), behind, reply.body)
-        self._renew(default)
+        if default is not self._default:
+            self._renew(default)
         key = (reply.status, reply.content_type, keep_alive)
         made = self._made.get(key)
         if made is None:
@@ -48,10 +50,9 @@ class Replies:
 
     def _renew(self, default: Headers) -> None:
         """Forget what bears an older date."""
-        if default is not self._default:
-            self._default = default
-            self._made.clear()
-            self._whole.clear()
+        self._default = default
+        self._made.clear()
+        self._whole.clear()
 
 
 def _around(reply: Reply, default: Headers, *, keep_alive: bool) -> tuple[bytes, bytes]:
