@@ -12,6 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from trimtab.errors import TrimtabError
+from trimtab.schema import Checker
 from trimtab.serve.rpc.heads import MOST_HEADS, Heads
 from trimtab.serve.rpc.messages import message
 from trimtab.serve.rpc.tensors import answer_of, asked_of
@@ -78,6 +79,42 @@ def test_numbers_behind_a_known_head_are_those_that_were_sent(
         assert asked == read_whole(body)
         found.append(known)
     assert found == [False] + [True] * (len(rows) - 1)
+
+
+@settings(deadline=None)
+@given(
+    st.lists(st.sampled_from(["FP64", "FP32", "FP16", "INT64"]), min_size=3, max_size=3),
+    st.lists(
+        st.one_of(st.floats(width=16), st.sampled_from([2.0**53, -(2.0**53), 2.0**52])),
+        min_size=3,
+        max_size=3,
+    ),
+    st.permutations(NAMES),
+)
+def test_a_row_without_anything_unusual_is_the_one_that_checks_would_find(
+    kinds: list[str], values: list[float], names: list[str]
+) -> None:
+    heads = Heads()
+    read(heads, built(kinds, [1, 2, 3], names).SerializeToString())
+    made = Request(model_name="m")
+    for name, kind, value in zip(names, kinds, values, strict=True):
+        made.inputs.add(name=name, datatype=kind, shape=[1])
+        with np.errstate(all="ignore"):
+            made.raw_input_contents.append(np.array([value]).astype(NUMPY[kind]).tobytes())
+    sent = heads.read(made.SerializeToString())
+    assert sent.head is not None
+    row = sent.head.row(sent.values, 7.0)
+    if row is None:
+        assert (
+            not all(map(np.isfinite, values))
+            or max(map(abs, values)) >= 2**53
+            or set(kinds) - {"FP64", "FP32"}
+        )
+        return
+    (asked,) = sent.head.asked(sent.values, None).request.rows
+    checked, _ = Checker(SIGNATURE).check(asked, "rows[0]")
+    assert repr(tuple(checked)) == repr(row.values)
+    assert (7.0, None, None) == (row.began, row.key, row.request_id)
 
 
 BODY = built(["FP64", "INT8", "FP32"], [1, 2, 3]).SerializeToString()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.decoding import misshapen
 from trimtab.serve.refusals import Count
 from trimtab.serve.reply import Reply
-from trimtab.serve.rpc.heads import Heads, Sent
+from trimtab.serve.rpc.heads import Head, Heads, Sent
 from trimtab.serve.rpc.messages import SERVICE, message, methods
 from trimtab.serve.rpc.tensors import answer_of, asked_of, parameters
 from trimtab.serve.status import status_of
@@ -29,6 +29,7 @@ from trimtab.serve.v2.reply import told_of
 from trimtab.serve.v2.repository import Repository, RepositoryParameters
 from trimtab.serve.v2.routes import EXTENSIONS, live_version, metadata
 from trimtab.serve.wire import deadline_header
+from trimtab.types import Scalar
 
 _CODES = {
     401: grpc.StatusCode.UNAUTHENTICATED,
@@ -110,9 +111,15 @@ class Service:
     async def _infer(self, sent: Sent, context: Any) -> Reply:
         model = self.live(sent.model_name)
         version = live_version(model, sent.model_version)
-        signature, raw = model.champion.signature, True
+        signature, raw, named = model.champion.signature, True, None
+        deadline = deadline_header(context.time_remaining())
         if sent.head is not None and sent.head.signature is signature:
-            asked = sent.head.asked(sent.values, version)
+            if version is None:
+                found = await self._plain(model, sent.head, sent.values, deadline)
+                if isinstance(found, Reply):
+                    return found
+                named = found
+            asked = sent.head.asked(sent.values, version, named)
         else:
             whole = sent.whole()
             asked, raw = (
@@ -120,9 +127,23 @@ class Service:
                 bool(whole.raw_input_contents),
             )
             self.heads.keep(sent, asked, signature)
-        deadline = deadline_header(context.time_remaining())
         answer = await self.data_plane.predicted(sent.model_name, asked, signature, deadline)
         return Reply(200, answer_of(told_of(answer, asked, signature), raw=raw))
+
+    async def _plain(
+        self, model: LiveModel, head: Head, values: Sequence[Scalar], deadline: str
+    ) -> Reply | str | None:
+        """The answer to a row that comes complete; else its prediction id, if one was given out for it already."""
+        if not model.plain or model.champion.together is not None:
+            return None
+        row = head.row(values, self.data_plane.monotonic())
+        if row is None:
+            return None
+        found = await self.data_plane.predicted_plainly(model, row, deadline)
+        if isinstance(found, str):
+            return found
+        told = told_of(found, head.wanted, model.champion.signature)
+        return Reply(200, answer_of(told, raw=True))
 
     async def repository_index(self, sent: Any, _: Any) -> Any:
         """Every registered version."""

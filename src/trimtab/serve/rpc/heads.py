@@ -7,20 +7,24 @@ the raw contents, which come last. Where these are numbers, their place follows 
 from __future__ import annotations
 
 import struct
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
 from google.protobuf.message import DecodeError
 
+from trimtab.schema.values import MAX_EXACT
 from trimtab.serve.rpc.messages import message
-from trimtab.serve.v2.request import Asked, OutputAsked
+from trimtab.serve.v2.request import Asked
 from trimtab.serve.v2.tensors import ONE
-from trimtab.types import FeatureKind, PredictRequest, RowRequest, Scalar, Signature
+from trimtab.types import FeatureKind, PlainRow, PredictRequest, RowRequest, Scalar, Signature
 
 MOST_HEADS = 64
 LONGEST_HEAD = 65_536
 
 _read = message("ModelInferRequest").FromString
+_NOTHING = PredictRequest(rows=())
+_FLOATS = frozenset({"FP32", "FP64"})
 _RAW = b"\x3a"
 """The tag of ``raw_input_contents``, field 7, before each length. Source: Protocol Buffers' encoding."""
 
@@ -34,12 +38,25 @@ class Head(msgspec.Struct, frozen=True):
     names: tuple[str, ...]
     contents: struct.Struct
     between: tuple[bytes, ...]
-    outputs: tuple[OutputAsked, ...] | None
+    wanted: Asked
+    """The outputs that are asked for, of no row."""
 
-    def asked(self, values: tuple[Scalar, ...], version: int | None) -> Asked:
-        """What a request with these numbers asks."""
-        row = RowRequest(features=dict(zip(self.names, values, strict=True)))
-        return Asked(PredictRequest(rows=(row,), version=version), self.outputs, binary=False)
+    order: tuple[int, ...] | None
+    """Where each feature of the signature stands, if all of them are there and all are floats."""
+
+    def row(self, values: Sequence[Any], arrived: float) -> PlainRow | None:
+        """The row of a request with these numbers, if none of them needs a closer look."""
+        if self.order is None or not all(-MAX_EXACT < value < MAX_EXACT for value in values):
+            return None
+        return PlainRow(tuple([values[at] for at in self.order]), None, arrived)
+
+    def asked(
+        self, values: Sequence[Scalar], version: int | None, named: str | None = None
+    ) -> Asked:
+        """What a request with these numbers asks, under a prediction id that was given out for it."""
+        row = RowRequest(features=dict(zip(self.names, values, strict=True)), prediction_id=named)
+        request = PredictRequest(rows=(row,), version=version)
+        return Asked(request, self.wanted.outputs, binary=False)
 
 
 class Sent(msgspec.Struct, frozen=True):
@@ -103,6 +120,10 @@ class Heads:
             or not kinds <= {FeatureKind.NUMERIC, FeatureKind.INTEGER}
         ):
             return
+        floats = kinds == {FeatureKind.NUMERIC} and {t.datatype for t in tensors} <= _FLOATS
+        plain = floats and set(names) == set(signature.names)
+        order = tuple(map(names.index, signature.names)) if plain else None
+        wanted = Asked(_NOTHING, asked.outputs, binary=False)
         each = [ONE[tensor.datatype] for tensor in tensors]
         between = tuple(_RAW + bytes([one.size]) for one in each)
         contents = struct.Struct("<" + "".join(f"2s{one.format[1:]}" for one in each))
@@ -121,6 +142,6 @@ class Heads:
             self._known.clear()
             self._sizes = ()
         self._known[before] = Head(
-            sent.model_name, sent.model_version, signature, names, contents, between, asked.outputs
+            sent.model_name, sent.model_version, signature, names, contents, between, wanted, order
         )
         self._sizes = tuple(dict.fromkeys((contents.size, *self._sizes)))
