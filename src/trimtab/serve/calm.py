@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+from trimtab.wiring.giving_way import spent_by
+
 LEAST_RATIO = 0.05
 """Of the time in which the work runs or waits for a core; the usual policy gives twice as much on a core that is always wanted."""
 
@@ -79,12 +81,6 @@ def keep_calm(stop: threading.Event) -> None:
     if told.exists() and may_return():
         calm = Calm(set_policy, other_threads, lambda: spent_by(told))
         threading.Thread(target=calm.run, args=(stop,), name="calm", daemon=True).start()
-
-
-def spent_by(told: Path) -> tuple[float, float]:
-    """For how many seconds a thread has run, and has waited for a core, as its ``schedstat`` says in nanoseconds."""
-    ran, waited, _ = told.read_text().split()
-    return int(ran) / 1e9, int(waited) / 1e9
 
 
 def may_return() -> bool:

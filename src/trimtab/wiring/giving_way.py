@@ -17,9 +17,15 @@ _TOLD = Path("/proc/thread-self/schedstat")
 def waited_for_core() -> float:
     """For how many seconds this thread could have run and did not so far; 0 where the system does not tell."""
     try:
-        return int(_TOLD.read_text(encoding="ascii").split()[1]) / 1e9
-    except (OSError, IndexError, ValueError):
+        return spent_by(_TOLD)[1]
+    except (OSError, ValueError):
         return 0.0
+
+
+def spent_by(told: Path) -> tuple[float, float]:
+    """For how many seconds a thread has run, and has waited for a core, as its ``schedstat`` says in nanoseconds."""
+    ran, waited, _ = told.read_text(encoding="ascii").split()
+    return int(ran) / 1e9, int(waited) / 1e9
 
 
 class GivingWay:

@@ -13,8 +13,8 @@ from trimtab.serve.calm import (
     may_return,
     other_threads,
     set_policy,
-    spent_by,
 )
+from trimtab.wiring.giving_way import spent_by
 
 
 class Work:

@@ -13,10 +13,9 @@ from typing import Any
 import msgspec
 from google.protobuf.message import DecodeError
 
-from trimtab.schema.values import MAX_EXACT
 from trimtab.serve.rpc.messages import message
 from trimtab.serve.v2.request import Asked
-from trimtab.serve.v2.tensors import ONE
+from trimtab.serve.v2.tensors import ONE, unremarkable
 from trimtab.types import FeatureKind, PlainRow, PredictRequest, RowRequest, Scalar, Signature
 
 MOST_HEADS = 64
@@ -46,7 +45,7 @@ class Head(msgspec.Struct, frozen=True):
 
     def row(self, values: Sequence[Any], arrived: float) -> PlainRow | None:
         """The row of a request with these numbers, if none of them needs a closer look."""
-        if self.order is None or not all(-MAX_EXACT < value < MAX_EXACT for value in values):
+        if self.order is None or not unremarkable(values):
             return None
         return PlainRow(tuple([values[at] for at in self.order]), None, arrived)
 

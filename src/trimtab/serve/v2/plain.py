@@ -18,7 +18,7 @@ from trimtab.serve.plain import Read
 from trimtab.serve.reply import Reply, inference_failure
 from trimtab.serve.v2.reply import outputs_of, tensors_reply, told_of
 from trimtab.serve.v2.request import OWN, Asked, OutputAsked
-from trimtab.serve.v2.tensors import Parameters
+from trimtab.serve.v2.tensors import Parameters, unremarkable
 from trimtab.types import FeatureKind, PlainRow, PredictAnswer, PredictRequest, Signature
 
 MOST_KNOWN = 256
@@ -122,7 +122,7 @@ class PlainTensors:
         if not tensor.parameters.binary_data_size == len(rest) == unpacked.size or tensor.data:
             return None
         values = unpacked.unpack(rest)
-        return values if all(-MAX_EXACT < value < MAX_EXACT for value in values) else None
+        return values if unremarkable(values) else None
 
 
 def _asked(output: _Output) -> OutputAsked:
