@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from tests.e2e.clients import metric
 from tests.e2e.conftest import Running, Start, registered
 from tests.e2e.test_supervisor_keeps_its_tree import WORKER, pids
 
@@ -40,12 +41,15 @@ def test_status_says_that_the_journal_takes_nothing(
     with server.client as client:
         assert 200 == client.post("/models/risk/predict", json=ROW).status_code
         assert [("healthy", [])] * 3 == told(server)
+        assert 0.0 == metric(client, "ml_journal_failing")
         resource.prlimit(worker, resource.RLIMIT_FSIZE, (1, hard))
         assert status == client.post("/models/risk/predict", json=ROW).status_code
         then = "predictions are refused" if status == 503 else "answers are given and not recorded"
         folder = tmp_path / "state" / "journal"
         why = f"The journal in {folder} cannot be written: {then}. Is its disk full?"
         assert [("act", [why])] * 3 == told(server)
+        assert 1.0 == metric(client, "ml_journal_failing")
         resource.prlimit(worker, resource.RLIMIT_FSIZE, limits)
         assert 200 == client.post("/models/risk/predict", json=ROW).status_code
         assert [("healthy", [])] * 3 == told(server)
+        assert 0.0 == metric(client, "ml_journal_failing")
