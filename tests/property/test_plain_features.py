@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import Any, cast
+from typing import Any, ClassVar, cast
 
 import pytest
 from hypothesis import given, settings
@@ -67,7 +67,12 @@ class Store(MemoryStore):
 
 
 class World:
-    """A model over two stored features, one of which has no default; ``ann``, ``a:b`` and ``Zoë`` are known."""
+    """A model over two stored features, one of which has no default; ``ann``, ``a:b`` and ``Zoë`` are known.
+
+    A worker has one event loop for all that it is asked, and so has a world.
+    """
+
+    run: ClassVar[Callable[[Coroutine[Any, Any, Any]], Any]]
 
     def __init__(self, **limits: Any) -> None:
         features = (
@@ -84,7 +89,7 @@ class World:
             for at, user in enumerate(USERS)
             if user != "eve"
         }
-        asyncio.run(self.store.write("users", rows))
+        World.run(self.store.write("users", rows))
         guards = {"online": Guard("online", self.store, self.metrics, clock, config)}
         plan = compile_plan(config, SIGNATURE, ["users"])
         inner = Resolver(plan, SIGNATURE, guards, self.metrics, clock, config, "m")
@@ -127,7 +132,7 @@ class World:
             self.turnstile.let_out(self.most)
             return found
 
-        return asyncio.run(ask())
+        return World.run(ask())
 
     def alone(self, body: bytes, deadline: str = "") -> Reply:
         """The answer to one; with a deadline no way is short."""
@@ -135,11 +140,18 @@ class World:
         async def ask() -> Reply:
             return await self.plane.features("m", body, deadline=deadline)
 
-        return asyncio.run(ask())
+        return World.run(ask())
 
     def counted(self) -> set[str]:
         told = generate_latest(self.metrics.registry).decode().splitlines()
         return {line for line in told if line.startswith("ml_requests_total{")}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def loop() -> Iterator[None]:
+    with asyncio.Runner() as runner:
+        World.run = staticmethod(runner.run)
+        yield
 
 
 def body(user: object, **features: object) -> bytes:
@@ -204,9 +216,9 @@ def test_a_table_of_keys_alone_is_answered_as_any_other(sent: bytes) -> None:
 def test_a_table_of_keys_alone_takes_the_short_way() -> None:
     world = World()
     sent = b'{"columns": {"user": ["ann", "a:b"]}, "provenance": true}'
-    found = asyncio.run(world.plane._plain_features.table("m", sent, 2))
+    found = World.run(world.plane._plain_features.table("m", sent, 2))
     assert found == world.alone(sent, "10000")
-    assert asyncio.run(world.plane._plain_features.table("m", sent, 1)) is None
+    assert World.run(world.plane._plain_features.table("m", sent, 1)) is None
 
 
 class Aged:
@@ -232,7 +244,7 @@ def test_ages_that_rows_share_read_like_any_others(
     world = World()
     world.model = replace(world.model, resolver=cast("Any", Aged(ages, kinds)))
     sent = json.dumps({"columns": {"user": ["ann"] * len(kinds)}, "provenance": True}).encode()
-    found = asyncio.run(world.plane._plain_features.table("m", sent, 100))
+    found = World.run(world.plane._plain_features.table("m", sent, 100))
     assert found == world.alone(sent, "10000")
     assert [ages[kind % len(ages)] for kind in kinds] == [
         first for first, *_ in json.loads(world.alone(sent).body)["ages_seconds"]
