@@ -13,6 +13,7 @@ from dataclasses import dataclass
 import msgspec
 import numpy as np
 
+from trimtab.log_events import tell_unreadable
 from trimtab.protocols import (
     Actor,
     Comparer,
@@ -23,7 +24,6 @@ from trimtab.protocols import (
     Windower,
 )
 from trimtab.recorded import Facts, Places, Recorded, recorded
-from trimtab.telemetry import tell_unreadable
 from trimtab.types import Alert, Matured, PredictionFacts, PredictionRecord, Verdict, Window
 from trimtab.windows import Batch
 

@@ -9,8 +9,9 @@ import random
 from collections.abc import Callable, Mapping, Sequence
 
 from trimtab.config import ChannelConfig
+from trimtab.log_events import Event
 from trimtab.protocols import AlertChannel, Clock, StateStore, StateTx
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import EVERY_CHANNEL, Alert, Severity
 
 logger = logging.getLogger(__name__)

@@ -6,8 +6,9 @@ import logging
 from threading import Lock
 
 from trimtab.config import FeaturesConfig
+from trimtab.log_events import Event
 from trimtab.protocols import Clock
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 
 logger = logging.getLogger(__name__)
 

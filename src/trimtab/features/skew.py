@@ -19,8 +19,8 @@ from trimtab.errors import TrimtabError
 from trimtab.features.lookup import SLACK_SECONDS, Ask, Known, Lookup
 from trimtab.features.values import PlannedFeature
 from trimtab.features.views import PlannedView
+from trimtab.log_events import Event
 from trimtab.protocols import StateTx
-from trimtab.telemetry import Event
 from trimtab.types import Comparison, Matured, PredictionRecord, Provenance, Scalar, Window
 
 logger = logging.getLogger(__name__)

@@ -17,10 +17,11 @@ from trimtab.config import ModelConfig
 from trimtab.errors import Conflict, InvalidInput, InvalidPlan, InvalidRow, NotFound, Unavailable
 from trimtab.features.threads import DaemonPool
 from trimtab.library.tables import model_input
+from trimtab.log_events import Event
 from trimtab.rollout import slots
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import SLOTS
-from trimtab.telemetry import Event, Metrics, shared_metrics
+from trimtab.telemetry import Metrics, shared_metrics
 from trimtab.types import Arm, Route
 
 log = logging.getLogger(__name__)

@@ -10,8 +10,9 @@ from typing import Any, Protocol
 from trimtab.config import WatchConfig
 from trimtab.errors import InvalidConfig, InvalidInput
 from trimtab.library.tables import model_input
+from trimtab.log_events import Event
 from trimtab.protocols import Clock
-from trimtab.telemetry import Event, Metrics, shared_metrics
+from trimtab.telemetry import Metrics, shared_metrics
 from trimtab.wiring.clock import SystemClock
 
 log = logging.getLogger(__name__)

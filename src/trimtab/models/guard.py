@@ -13,8 +13,8 @@ from typing import Any
 import numpy as np
 
 from trimtab.errors import InvalidPlan, ModelFailure, TrimtabError
+from trimtab.log_events import Event
 from trimtab.protocols import ModelFormat, Predictor
-from trimtab.telemetry import Event
 from trimtab.types import Certificate, Columns, FloatArray, Scalar, Signature, Task
 
 log = logging.getLogger(__name__)

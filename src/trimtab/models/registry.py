@@ -14,11 +14,11 @@ import numpy as np
 
 from trimtab.digests import digest_of
 from trimtab.errors import InvalidInput, ModelFailure, NotFound, Refused, TrimtabError
+from trimtab.log_events import Event
 from trimtab.models.artifact import Formats, kind_of
 from trimtab.models.guard import Guarded, opened
 from trimtab.models.trust import Sealer, Trust, untrusted
 from trimtab.protocols import BlobStore, Clock, ModelFormat, Predictor, StateStore, StateTx
-from trimtab.telemetry import Event
 from trimtab.types import (
     Alias,
     Array,

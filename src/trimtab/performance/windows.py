@@ -13,12 +13,12 @@ import msgspec
 import numpy as np
 
 from trimtab.config import WatchConfig
+from trimtab.log_events import tell_unreadable
 from trimtab.performance.bins import coarse_place, coarse_places
 from trimtab.performance.segments import SegmentSpec, names_of
 from trimtab.performance.tally import Counted, Item, Requests, Tally
 from trimtab.protocols import StateTx
 from trimtab.recorded import Recorded, recorded, watermarks
-from trimtab.telemetry import tell_unreadable
 from trimtab.types import Matured, PredictionRecord, Task, Version, Window
 
 SUBJECT = "performance"

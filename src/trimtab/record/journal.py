@@ -17,12 +17,13 @@ from xxhash import xxh3_64_intdigest
 
 from trimtab.config import JournalConfig
 from trimtab.errors import Unavailable
+from trimtab.log_events import Event
 from trimtab.protocols import Clock, Turn
 from trimtab.record.frames import frame
 from trimtab.record.gathered import EachTurn, Gathered
 from trimtab.record.segment import SUFFIX, Segment
 from trimtab.record.sync import Batch, GroupSync, Told
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import PredictionRecord
 
 log = logging.getLogger(__name__)

@@ -13,12 +13,13 @@ from typing import BinaryIO
 
 import msgspec
 
+from trimtab.log_events import Event
 from trimtab.record.following import Writer, in_order
 from trimtab.record.frames import scan
 from trimtab.record.parts import Span, part_files, read_part, stem_of
 from trimtab.record.segment import SUFFIX, abandoned
 from trimtab.recorded import Recorded
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import PredictionRecord
 
 log = logging.getLogger(__name__)

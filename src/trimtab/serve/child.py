@@ -15,11 +15,12 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.errors import TrimtabError
+from trimtab.log_events import Event
 from trimtab.metric_files import reserve
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.sparing import Sparing
 from trimtab.serve.stopping import Stop, stop_signal
-from trimtab.telemetry import Event, Metrics, know_process
+from trimtab.telemetry import Metrics, know_process
 
 logger = logging.getLogger(__name__)
 

@@ -153,8 +153,7 @@ class Line:
     def _serve_soon(self) -> None:
         if not self._called:
             self._called = True
-            if (
-                self._soon is None
-            ):  # asked once: before Python 3.12 each time is a call to the kernel
+            if self._soon is None:
+                # Once: before Python 3.12 to ask for the loop is a call to the kernel.
                 self._soon = asyncio.get_running_loop().call_soon
             self._soon(self.serve)

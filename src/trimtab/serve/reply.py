@@ -8,9 +8,9 @@ from collections.abc import Callable
 import msgspec
 
 from trimtab.errors import TrimtabError
+from trimtab.log_events import Event
 from trimtab.serve.overload import SHED_CODES
 from trimtab.serve.status import body_of, inference_body_of, status_of
-from trimtab.telemetry import Event
 
 logger = logging.getLogger(__name__)
 _encode = msgspec.json.Encoder().encode

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from trimtab.errors import Unavailable
+from trimtab.log_events import Event
 from trimtab.record.reader import SegmentReader
 from trimtab.serve.child import Child, run
 from trimtab.serve.memory import resident_bytes
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.wiring.crashes import CrashDesk, CrashNotes
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.recording import open_writer

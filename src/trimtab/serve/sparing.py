@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 
-from trimtab.telemetry import Event
+from trimtab.log_events import Event
 
 PER_SECOND = 5
 """Lines of each event, model and code."""

@@ -25,10 +25,10 @@ from msgspec.structs import replace
 
 from trimtab.config import Config, ServeConfig
 from trimtab.errors import Unavailable
+from trimtab.log_events import Event
 from trimtab.metric_files import count_for_others, forget, reserve
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.stopping import Stop, stop_signal
-from trimtab.telemetry import Event
 from trimtab.wiring.crashes import FOLDER, crash_desk
 
 logger = logging.getLogger(__name__)
@@ -87,7 +87,7 @@ class Supervisor:
     announce: Callable[[ServerInfo], None]
     _children: list[_Child] = field(default_factory=list)
     _leaving: list[tuple[_Child, float]] = field(default_factory=list)
-    _stop: Stop = field(default_factory=Stop)
+    _stop: Stop = field(init=False)
     _changed: threading.Event = field(default_factory=threading.Event)
 
     def run(self) -> int:

@@ -12,12 +12,13 @@ from dataclasses import replace
 from pathlib import Path
 
 from trimtab.errors import Conflict, TrimtabError
+from trimtab.log_events import Event
 from trimtab.serve.calm import keep_calm
 from trimtab.serve.child import Child, run
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.portion import Portion
 from trimtab.serve.shadow import ShadowKeeper
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.wiring.crashes import crash_desk
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.leadership import Leadership, LedState, holder_of

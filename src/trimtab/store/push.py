@@ -9,8 +9,8 @@ from threading import Thread
 
 import psycopg
 
+from trimtab.log_events import Event
 from trimtab.store.control import PUSH_CHANNEL
-from trimtab.telemetry import Event
 
 logger = logging.getLogger(__name__)
 

@@ -8,9 +8,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 import msgspec
 
 from trimtab.config import WatchConfig
+from trimtab.log_events import tell_unreadable
 from trimtab.protocols import StateTx
 from trimtab.sketch import Sketcher, from_bytes, to_bytes
-from trimtab.telemetry import tell_unreadable
 from trimtab.types import Matured, PredictionRecord, Window
 from trimtab.windows.batch import Batch
 from trimtab.windows.feature_windows import Closing, FeatureWindows, Saved

@@ -7,11 +7,12 @@ import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from trimtab.errors import NotFound, TrimtabError, Unavailable
+from trimtab.log_events import Event
 from trimtab.protocols import EpochCell, LiveModel, StateStore
 from trimtab.rollout.epoch import EPOCH_BITS, epoch_of, generation_of
 from trimtab.rollout.host_rollback import Override, over
 from trimtab.rollout.residence import resident
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import Route
 from trimtab.wiring.host_rollbacks import Overrides
 

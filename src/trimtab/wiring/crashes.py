@@ -19,11 +19,12 @@ from pathlib import Path
 import msgspec
 
 from trimtab.config import Config, JournalConfig
+from trimtab.log_events import Event
 from trimtab.protocols import Clock, Predictor
 from trimtab.record.journal import Journal
 from trimtab.record.unfinished import Unfinished, left_behind
 from trimtab.rollout.epoch import MmapEpoch
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import PROCESS_EXIT, Columns, FloatArray, PredictionRecord, Route
 from trimtab.wiring.clock import SystemClock
 

@@ -14,12 +14,12 @@ import msgspec
 
 from trimtab.config import Config
 from trimtab.errors import Conflict
+from trimtab.log_events import Event
 from trimtab.protocols import Clock, StateTx
 from trimtab.rollout import audit
 from trimtab.rollout.epoch import MmapEpoch
 from trimtab.rollout.host_rollback import Override, Undo, undo_of
 from trimtab.store.durable import commit, new_file
-from trimtab.telemetry import Event
 
 logger = logging.getLogger(__name__)
 

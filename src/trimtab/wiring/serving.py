@@ -20,6 +20,7 @@ from trimtab.features.guard import Guard
 from trimtab.features.resolver import Resolver
 from trimtab.features.transforms import TransformingResolver
 from trimtab.features.views import FeaturePlan, compile_plan
+from trimtab.log_events import Event
 from trimtab.models.isolate import Isolation
 from trimtab.models.registry import LoadedModel, warm
 from trimtab.models.together import Together
@@ -38,7 +39,7 @@ from trimtab.record.ids import IdIssuer
 from trimtab.rollout.router import Router
 from trimtab.rollout.split import unit_hash
 from trimtab.schema import Checker
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import Alert, Route, Scalar, Severity, Version
 from trimtab.wiring.board import LiveBoard
 from trimtab.wiring.crashes import CrashNotes

@@ -20,6 +20,7 @@ import msgspec
 
 from trimtab.config import ModelConfig
 from trimtab.errors import ModelFailure, TrimtabError
+from trimtab.log_events import Event
 from trimtab.models.isolate import Isolation
 from trimtab.models.registry import warm
 from trimtab.protocols import JournalReader, JournalWriter, LiveArm
@@ -27,7 +28,7 @@ from trimtab.record.answers import decide
 from trimtab.rollout.epoch import epoch_of
 from trimtab.rollout.strategies.shadow import Shadow, shown_to
 from trimtab.schema import Checker
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import PROCESS_EXIT, PredictionRecord, Route, Task
 from trimtab.wiring.crashes import CrashNotes
 from trimtab.wiring.deployment import Deployment

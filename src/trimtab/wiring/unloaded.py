@@ -7,7 +7,8 @@ from collections.abc import Iterable
 
 from trimtab.act.alerts import open_alerts
 from trimtab.errors import TrimtabError
-from trimtab.telemetry import Event, Metrics
+from trimtab.log_events import Event
+from trimtab.telemetry import Metrics
 from trimtab.types import Alert, Route, Severity
 from trimtab.wiring.deployment import Deployment
 

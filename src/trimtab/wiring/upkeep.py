@@ -11,10 +11,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from trimtab.errors import Conflict, TrimtabError
+from trimtab.log_events import Event
 from trimtab.record.compaction import Compacted, compact, forgotten, ready
 from trimtab.record.parts import sync_folder
 from trimtab.record.retention import Removed, journal_bytes, outdated
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import Signature
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.giving_way import GivingWay, waited_for_core

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 import pytest
 
+from trimtab.log_events import Event
 from trimtab.serve.child import log_json
 from trimtab.serve.sparing import PER_SECOND, Sparing
-from trimtab.telemetry import Event
 
 
 def line(event: str, at: float, **more: Any) -> logging.LogRecord:

@@ -10,8 +10,9 @@ import pytest
 from tests.unit.wiring.test_watcher_state_is_bounded import deployed, hour, outcomes
 
 from trimtab.config import JournalConfig
+from trimtab.log_events import Event
 from trimtab.record.journal import Journal
-from trimtab.telemetry import Event, Metrics
+from trimtab.telemetry import Metrics
 from trimtab.types import Verdict
 from trimtab.wiring.clock import SystemClock
 from trimtab.wiring.deployment import Deployment

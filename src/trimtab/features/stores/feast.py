@@ -22,8 +22,8 @@ from trimtab.config import Count, Section, StoreConfig, convert
 from trimtab.errors import InvalidConfig, Refused
 from trimtab.features.threads import DaemonPool, ThreadedStore
 from trimtab.features.values import join_keys, split_keys
+from trimtab.log_events import Event
 from trimtab.protocols import Clock
-from trimtab.telemetry import Event
 from trimtab.types import Scalar, StoredRow
 
 logger = logging.getLogger(__name__)

@@ -15,8 +15,8 @@ import pyarrow.parquet as pq
 from trimtab.config import NonNegative, Section, StoreConfig, convert
 from trimtab.errors import Refused, Unavailable
 from trimtab.features.threads import DaemonPool
+from trimtab.log_events import Event
 from trimtab.protocols import Clock
-from trimtab.telemetry import Event
 from trimtab.types import FloatArray, StoredRow
 
 logger = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from enum import Enum, auto
 from types import coroutine
 from typing import Any, Generic, TypeVar
 
+from trimtab.log_events import Event
 from trimtab.serve.turns import Turns
-from trimtab.telemetry import Event
 
 logger = logging.getLogger(__name__)
 T = TypeVar("T")
