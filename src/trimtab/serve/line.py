@@ -16,7 +16,6 @@ from collections.abc import Callable
 from typing import Protocol
 
 from trimtab.serve.looks import Looks
-from trimtab.serve.lulls import Lulls
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.turns import MOST_WAITING, Turns
 
@@ -73,7 +72,6 @@ class Line:
         self._most = most
         self._soon = soon
         self.looks = Looks()
-        self.lulls = Lulls()
         self._waiting: deque[Waiting] = deque()
         self._called = False
         self._allowed = 0.0
@@ -96,7 +94,7 @@ class Line:
         waiting, turnstile = self._waiting, self._turnstile
         began = now = turnstile.monotonic()
         crowded = bool(waiting) and turnstile.late(waiting[0].arrived, now)
-        if not crowded and (self.lulls.waited(len(waiting)) or self.looks.again(len(waiting), now)):
+        if not crowded and self.looks.again(len(waiting), now):
             self._serve_soon()
             return
         self._turns.begin()
@@ -117,9 +115,7 @@ class Line:
         if crowded:
             self._refuse(now, free=not answered)
         self._turns.end()
-        ended = turnstile.monotonic()
-        self.looks.answered(answered, ended - began)
-        self.lulls.answered(answered, ended)
+        self.looks.answered(answered, turnstile.monotonic() - began)
         if waiting:
             self._serve_soon()
 
