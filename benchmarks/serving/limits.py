@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
 
@@ -113,14 +115,19 @@ def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
         # What requests wait for each other at the peak is what they may wait above it.
         wait, rate = f"{peaks[0]['p50_ms']:.1f}", peaks[0]["per_second"]
         hasty = served(folder, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": wait})
-        found = [("0.9 x peak", pressed(hasty, 256, each, 0.9 * rate))]
+        with still(server):
+            found = [("0.9 x peak", pressed(hasty, 256, each, 0.9 * rate))]
         turns = []
         for _ in range(rounds):
-            turns.append(pressed(hasty, 512, each, 3 * rate))
-            peaks.append(peaked(server, each))
+            with still(server):
+                turns.append(pressed(hasty, 512, each, 3 * rate))
+            with still(hasty):
+                peaks.append(peaked(server, each))
         found += [(f"3 x peak, turn {at}", one) for at, one in enumerate(turns, 1)]
-        found.append(("0.5 x, right after", pressed(hasty, 256, "3", 0.5 * rate)))
-        found.append(("3 x, clients heed Retry-After", pressed(hasty, 900, seconds, 3 * rate, 1.0)))
+        with still(server):
+            after = pressed(hasty, 512, each, 3 * rate), pressed(hasty, 256, "3", 0.5 * rate)
+            heeded = pressed(hasty, 900, seconds, 3 * rate, 1.0)
+        found += [("0.5 x, right after 3 x", after[1]), ("3 x, clients heed Retry-After", heeded)]
     finally:
         stopped(server.process)
         if hasty is not None:
@@ -142,6 +149,16 @@ def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
     print(f"Goodput at 3 x: {median(goodput):.2f} of the peaks before and behind it ({told}); by CPU time"
           f" {median(efficiency):.2f}", flush=True)  # fmt: skip
     floor(sent, model, rate)
+
+
+@contextmanager
+def still(server: Running) -> Iterator[None]:
+    """Let a server do nothing meanwhile: its watcher would work off on this core what it has put off."""
+    os.killpg(server.process.pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.killpg(server.process.pid, signal.SIGCONT)
 
 
 def peaked(server: Running, seconds: str) -> dict[str, float]:
