@@ -391,7 +391,7 @@ def know_process() -> None:
             with lock:
                 self._value = total = self._value + amount
                 # Not written in place: a reader could see it while it is 0.
-                self._file._m[self._at : self._at + 8] = packed(total)  # noqa: SLF001
+                self._file._m[self._at : self._at + 8] = packed(total)  # noqa: SLF001 - as above
 
     values.ValueClass = Value
 
