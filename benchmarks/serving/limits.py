@@ -63,8 +63,7 @@ def half(folder: Path, model: str, sent: Path, seconds: str) -> None:
         found = at_rate(server, seconds, peak / 2)
     finally:
         stopped(server.process)
-    print(f"\n{model}, half of a peak of {peak:,.0f}/s: p50 {found['p50_ms']:.2f} ms, p99 "
-          f"{found['p99_ms']:.2f} ms: {found['p99_ms'] / found['p50_ms']:.1f} x; the worker took {found['util']:.0%} of"
+    print(f"\n{model}, half of a peak of {peak:,.0f}/s: {tail(found)}; the worker took {found['util']:.0%} of"
           f" its core. Of the generator: p99 of how late it sent {found['late_p99_ms']:.2f} ms, from then on p99"
           f" {found['sent_p99_ms']:.2f} ms; it waited for its core {found['held_up']:.1%} of the time.", flush=True)  # fmt: skip
     noise(sent, model, seconds, peak / 2, lone)
@@ -82,9 +81,16 @@ def noise(sent: Path, model: str, seconds: str, rate: float, lone: float) -> Non
         found = at_rate(server, seconds, rate)
     finally:
         stopped(server.process)
-    print(f"The empty handler at that rate, its turns {spin * 1e6:.0f} us longer, so that a lone answer takes as long: p50"
-          f" {found['p50_ms']:.2f} ms, p99 {found['p99_ms']:.2f} ms: {found['p99_ms'] / found['p50_ms']:.1f} x; it took"
+    print(f"The empty handler at that rate, its turns {spin * 1e6:.0f} us longer, so that a lone answer takes as long:"
+          f" {tail(found)}; it took"
           f" {found['util']:.0%} of its core.", flush=True)  # fmt: skip
+
+
+def tail(found: Mapping[str, float]) -> str:
+    """Median, p99, and the p99 of the median tenth of a second: what happens less often than five times a second is not in it."""
+    p50, p99, tenth = (found[f"{name}_ms"] for name in ("p50", "p99", "tenth_p99"))
+    return (f"p50 {p50:.2f} ms, p99 {p99:.2f} ms: {p99 / p50:.1f} x (in the median tenth of a second"
+            f" {tenth:.2f} ms, {tenth / p50:.1f} x)")  # fmt: skip
 
 
 def cpu_each(server: Running) -> float:
@@ -103,8 +109,8 @@ def at_rate(server: Running, seconds: str, rate: float) -> dict[str, float]:
 
 
 def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
-    """Goodput is a ratio of the same minutes: each turn of overload lies between two of the peak."""
-    each, rounds = str(float(seconds) / 2), 4
+    """Machines get slower and faster while one looks: each short turn of overload lies between two of the peak."""
+    rounds, each = 12, str(float(seconds) / 4)
     patient = folder / "patient"  # each of two servers has a state of its own
     patient.mkdir(exist_ok=True)
     server = served(patient, model, sent, {"TRIMTAB_SERVE__MAX_WAIT_MS": "60000"})
@@ -120,35 +126,42 @@ def overload(folder: Path, model: str, sent: Path, seconds: str) -> None:
         turns = []
         for _ in range(rounds):
             with still(server):
-                turns.append(pressed(hasty, 512, each, 3 * rate))
+                turns.append(pressed(hasty, 512, each, 3 * peaks[-1]["per_second"]))
             with still(hasty):
                 peaks.append(peaked(server, each))
-        found += [(f"3 x peak, turn {at}", one) for at, one in enumerate(turns, 1)]
+        found.append((f"3 x peak, median of {rounds} turns", middle(turns)))
         with still(server):
-            after = pressed(hasty, 512, each, 3 * rate), pressed(hasty, 256, "3", 0.5 * rate)
-            heeded = pressed(hasty, 900, seconds, 3 * rate, 1.0)
-        found += [("0.5 x, right after 3 x", after[1]), ("3 x, clients heed Retry-After", heeded)]
+            pressed(hasty, 512, each, 3 * rate)
+            found.append(("0.5 x, right after 3 x", pressed(hasty, 256, "3", 0.5 * rate)))
+            heeded = pressed(hasty, 900, str(2 * float(seconds)), 3 * rate, 1.0)
+            found.append(("3 x, clients heed Retry-After", heeded))
     finally:
         stopped(server.process)
         if hasty is not None:
             stopped(hasty.process)
-    told = ", ".join(f"{peak['per_second']:,.0f}" for peak in peaks)
-    print(f"\n{model}, peaks of {told}/s at 64 connections (p99 {peaks[0]['p99_ms']:.1f} ms), max_wait_ms {wait}\n"
+    low, high = (of(peak["per_second"] for peak in peaks) for of in (min, max))
+    print(f"\n{model}, peaks of {low:,.0f} to {high:,.0f}/s at 64 connections, max_wait_ms {wait}\n"
           "| load | answers/s | refused/s | held back/s | p50 / p99 of answers, ms | p99 of refusals, ms |"
           " calm after, s | resident, MB | generator busy |\n|---|---|---|---|---|---|---|---|---|")  # fmt: skip
     for name, one in found:
         print(f"| {name} | {one['per_second']:,.0f} | {one['refused_per_second']:,.0f} | {one['starved_per_second']:,.0f} |"
               f" {one['p50_ms']:.1f} / {one['p99_ms']:.1f} | {one['refused_p99_ms']:.0f} |"
               f" {one['settled_s']:.2f} | {one['resident_mb']:.0f} | {one['busy']:.0%} |", flush=True)  # fmt: skip
-    goodput, efficiency = (
-        [one[of] / ((before[of] + behind[of]) / 2)
-         for one, before, behind in zip(turns, peaks[:-1], peaks[1:], strict=True)]
-        for of in ("per_second", "per_cpu_second")
-    )  # fmt: skip
-    told = ", ".join(f"{ratio:.2f}" for ratio in goodput)
-    print(f"Goodput at 3 x: {median(goodput):.2f} of the peaks before and behind it ({told}); by CPU time"
-          f" {median(efficiency):.2f}", flush=True)  # fmt: skip
+    for name, of in (
+        ("Goodput at 3 x", "per_second"),
+        ("The same by CPU time", "per_cpu_second"),
+        ("p99 of answers at 3 x", "p99_ms"),
+    ):
+        ratios = [one[of] / ((before[of] + behind[of]) / 2)
+                  for one, before, behind in zip(turns, peaks[:-1], peaks[1:], strict=True)]  # fmt: skip
+        print(f"{name}: {median(ratios):.2f} of that of the peaks before and behind it"
+              f" ({', '.join(f'{ratio:.2f}' for ratio in sorted(ratios))})", flush=True)  # fmt: skip
     floor(sent, model, rate)
+
+
+def middle(turns: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """The median of each figure."""
+    return {name: median(turn[name] for turn in turns) for name in turns[0]}
 
 
 @contextmanager
