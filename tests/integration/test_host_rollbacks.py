@@ -167,9 +167,16 @@ class Gone:
         self.state, self.there = state, True
 
     def reading(self) -> Any:
+        self.look()
+        return self.state.reading()
+
+    def epoch(self) -> Any:
+        self.look()
+        return self.state.epoch()
+
+    def look(self) -> None:
         if not self.there:
             raise Unavailable("gone", code="state_unavailable")
-        return self.state.reading()
 
 
 def same_champion(live: Any, route: Route) -> Any:

@@ -164,7 +164,7 @@ def translated(
             code="value_not_storable",
         )
     if isinstance(failed, exc.TimeoutError):
-        return _unavailable("all connections are in use", url)
+        return unavailable("all connections are in use", url)
     said = str(failed.orig).strip().partition("\n")[0]
     if isinstance(failed, exc.IntegrityError):
         return Conflict(
@@ -177,10 +177,11 @@ def translated(
             hint="Try again.",
             code="transaction_lost",
         )
-    return _unavailable(said, url)
+    return unavailable(said, url)
 
 
-def _unavailable(said: str, url: URL) -> Unavailable:
+def unavailable(said: str, url: URL) -> Unavailable:
+    """A database that does not work, in its own words and with what to look at."""
     return Unavailable(
         f"The state database {url.render_as_string(hide_password=True)} does not work: {said}.",
         hint="Is it running, writable, not full, and not held by another program?",

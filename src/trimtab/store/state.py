@@ -14,6 +14,7 @@ from trimtab.store.audit import SqlAudit
 from trimtab.store.control import SqlControl
 from trimtab.store.engine import WAIT_SECONDS, begun, open_engine
 from trimtab.store.features import SqlFeatures
+from trimtab.store.glance import Glance
 from trimtab.store.leadership import SqlLeadership
 from trimtab.store.migrate import is_present, migrate
 from trimtab.store.outcomes import SqlOutcomes
@@ -55,6 +56,7 @@ class SqlStateStore:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._glance = Glance(engine)
 
     @contextmanager
     def transaction(self) -> Iterator[SqlTx]:
@@ -78,6 +80,14 @@ class SqlStateStore:
         with begun(self._engine, writing=False) as connection:
             yield _tx(connection, writing=False)
 
+    def epoch(self) -> int:
+        """The control epoch, for who asks often whether anything has changed.
+
+        Raises:
+            Unavailable: the database cannot be reached or is damaged.
+        """
+        return self._glance.epoch()
+
     def listen(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call ``changed`` soon after the epoch was raised anywhere; the result stops that.
 
@@ -92,6 +102,7 @@ class SqlStateStore:
 
     def close(self) -> None:
         """Release connections; idempotent."""
+        self._glance.close()
         self._engine.dispose()
 
 

@@ -116,6 +116,10 @@ class RegistryState:
         """A transaction for reading."""
         yield self._tx
 
+    def epoch(self) -> int:
+        """Nothing ever changes."""
+        return 0
+
     def listen(self, changed: Callable[[], None]) -> Callable[[], None]:
         """Call ``changed`` once, as after a connection is made; there is nothing to stop."""
         changed()

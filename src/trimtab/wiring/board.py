@@ -259,11 +259,11 @@ class LiveBoard:
             # way round, so that it is in one of the two.
             generation = generation_of(self._cell.read())
             self._overridden(generation)
+            if (self._state.epoch(), generation) == (self._epoch, self._generation):
+                return []
             pending = self._pending()
             with self._state.reading() as state:
                 epoch = state.control.epoch()
-                if (epoch, generation) == (self._epoch, self._generation):
-                    return []
                 routes = over(resident(state), pending)
             models, behind = self._made(routes, built)
             self._show(models, None if behind else epoch)

@@ -103,6 +103,10 @@ class LedState:
         """A consistent snapshot for reading."""
         return self.state.reading()
 
+    def epoch(self) -> int:
+        """As the state's own."""
+        return self.state.epoch()
+
     def listen(self, changed: Callable[[], None]) -> Callable[[], None]:
         """As the state's own."""
         return self.state.listen(changed)

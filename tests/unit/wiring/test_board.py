@@ -298,15 +298,24 @@ def test_a_state_that_cannot_be_read_leaves_what_is_loaded(
 
 
 class Broken:
-    """A state that cannot be read while it is down."""
+    """A state that cannot be read while it is down, and notes how it is."""
 
     def __init__(self, state: StateStore) -> None:
         self.state, self.down = state, False
+        self.looks: list[str] = []
 
     def reading(self) -> Any:
+        self.look("reading")
+        return self.state.reading()
+
+    def epoch(self) -> int:
+        self.look("epoch")
+        return self.state.epoch()
+
+    def look(self, how: str) -> None:
+        self.looks.append(how)
         if self.down:
             raise Unavailable("the database is gone", code="state_unavailable")
-        return self.state.reading()
 
 
 def test_a_model_out_of_service_is_let_go_and_comes_back_by_itself_or_with_a_new_route(
@@ -344,3 +353,19 @@ def test_a_model_out_of_service_is_let_go_and_comes_back_by_itself_or_with_a_new
         assert ["unload", "load", "unload"] == [entry.action for entry in tx.audit.entries("a")]
     with pytest.raises(NotFound, match="not deployed"), state.transaction() as tx:
         unload(Change(tx, "ann", "night", FakeClock()), "c")
+
+
+def test_a_look_that_finds_nothing_new_begins_no_transaction(
+    state: StateStore, tmp_path: Path
+) -> None:
+    deploy(state, "m", 1)
+    watched = Broken(state)
+    board = board_over(cast("Any", watched), tmp_path, Builder(), [])
+    assert board.refresh()
+    watched.looks.clear()
+    assert board.switch()
+    assert board.refresh()
+    assert ["epoch", "epoch"] == watched.looks
+    deploy(state, "m", 2)  # nobody tells
+    assert not board.switch()
+    assert ["epoch", "reading"] == watched.looks[2:]
