@@ -243,13 +243,13 @@ class _Histogram(Histogram):
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         """Put a value in."""
         del exemplar
-        self._sum.inc(amount)
-        self._buckets[bisect_left(self._upper_bounds, amount)].inc(1)
+        self.observe_all(amount)
 
     def observe_all(self, *values: float) -> None:
         """Put values in; one alone at a quarter of what counting them takes."""
         if len(values) == 1:
-            self.observe(values[0])
+            self._sum.inc(values[0])
+            self._buckets[bisect_left(self._upper_bounds, values[0])].inc(1)
             return
         self.observe_times([(value, 1) for value in values])
 

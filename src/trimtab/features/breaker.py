@@ -39,6 +39,8 @@ class Breaker:
         self._lock = Lock()
         self._failures = 0
         self._probe_at: float | None = None
+        self.steady = True
+        """Whether the last read succeeded, or there was none: then a read may start, and its success is no news."""
         self._show(_CLOSED)
 
     @property
@@ -48,7 +50,7 @@ class Breaker:
 
     def allow(self) -> bool:
         """Whether a read may start now."""
-        if not self.is_open:
+        if self.steady:
             return True
         with self._lock:
             now = self._clock.monotonic()
@@ -62,12 +64,13 @@ class Breaker:
 
     def succeeded(self) -> None:
         """A read came back in time."""
-        if self._failures == 0 and self._probe_at is None:
+        if self.steady:
             return
         with self._lock:
             closes = self._probe_at is not None
             self._failures = 0
             self._probe_at = None
+            self.steady = True
         if closes:
             self._show(_CLOSED)
             logger.warning(Event.BREAKER_CLOSED, extra={"store": self._store})
@@ -78,6 +81,7 @@ class Breaker:
         with self._lock:
             was_open = self._probe_at is not None
             self._failures += 1
+            self.steady = False
             opens = not was_open and self._failures >= self._limit
             if opens:
                 self._probe_at = self._clock.monotonic() + self._seconds

@@ -73,15 +73,8 @@ Finish = Callable[[Draft, int], Resolved]
 """Gives a row what no view had; ``int`` is its place in the request."""
 
 
-class Want:
-    """What one row wants of one view."""
-
-    __slots__ = ("draft", "entity", "features")
-
-    def __init__(self, draft: Draft, entity: str, features: Sequence[PlannedFeature]) -> None:
-        self.draft = draft
-        self.entity = entity
-        self.features = features
+Want = tuple[Draft, str, Sequence[PlannedFeature]]
+"""What one row wants of one view: its draft, its entity, and the features that it lacks."""
 
 
 class Wants:
@@ -98,7 +91,9 @@ class Wants:
         self._layout = layout
         self._wants = wants
         self.entities = (
-            [wants[0].entity] if len(wants) == 1 else [*dict.fromkeys([w.entity for w in wants])]
+            [wants[0][1]]
+            if len(wants) == 1
+            else [*dict.fromkeys([entity for _, entity, _ in wants])]
         )
 
     def take(self, rows: Mapping[str, StoredRow], source: str) -> tuple[Wants | None, float | None]:
@@ -130,11 +125,14 @@ class Drafts:
 
     def answers(self, finish: Finish) -> list[Resolved]:
         """All rows of the request, after each draft was finished."""
-        drafts = self._drafts
-        return [
-            finish(drafts[index], index) if index in drafts else as_it_came(row)
-            for index, row in enumerate(self._rows)
-        ]
+        answers = []
+        for index, row in enumerate(self._rows):
+            draft = self._drafts.get(index)
+            if draft is None:
+                answers.append(as_it_came(row))
+            else:
+                answers.append(draft.answer or finish(draft, index))
+        return answers
 
 
 def as_it_came(row: Sequence[Scalar]) -> Resolved:
@@ -187,7 +185,7 @@ class Layout:
             missing = features if draft.empty else self._missing(draft)
             entity = entity_of(entities[index]) if missing else None
             if entity is not None:
-                found.append(Want(draft, entity, missing))
+                found.append((draft, entity, missing))
         return Wants(self, found) if found else None
 
     def take(
@@ -198,25 +196,25 @@ class Layout:
         oldest: float | None = None
         ttl = self.ttl if source == REALTIME else None
         for want in wants:
-            row = rows.get(want.entity)
+            draft, entity, features = want
+            row = rows.get(entity)
             if row is None:
                 rest.append(want)
                 continue
-            age = want.draft.event_time - row.event_time
-            age = max(age, 0.0)
+            age = max(draft.event_time - row.event_time, 0.0)
             if oldest is None or age > oldest:
                 oldest = age
             if ttl is not None and age > ttl:
                 rest.append(want)
                 continue
-            whole = self._whole and want.features is self.view.features
+            whole = self._whole and features is self.view.features
             floats = self._floats(row.values) if whole else ()
             if floats:
-                self.place(want.draft, floats, source, age)
+                self.place(draft, floats, source, age)
             else:
-                want.features = self._put(want, row, source, age)
-                if want.features:
-                    rest.append(want)
+                lacking = self._put(want, row, source, age)
+                if lacking:
+                    rest.append((draft, entity, lacking))
         return rest, oldest
 
     def _missing(self, draft: Draft) -> Sequence[PlannedFeature]:
@@ -301,11 +299,11 @@ class Layout:
 
     def _put(self, want: Want, row: StoredRow, source: str, age: float) -> Sequence[PlannedFeature]:
         """Fill a draft value by value; what it still lacks."""
-        draft = want.draft
+        draft, _, features = want
         draft.open()
         lacking = []
         get, realtime = row.values.get, source == REALTIME
-        for feature in want.features:
+        for feature in features:
             value = self._conformed(feature, get(feature.name))
             ttl = feature.ttl_seconds if realtime else None
             if value is None or (ttl is not None and age > ttl):

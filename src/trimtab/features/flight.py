@@ -189,7 +189,8 @@ class Flight:
     """
 
     __slots__ = (
-        "_attempts", "_bells", "_tower", "done", "entities", "hedge_at", "rows", "started", "view",
+        "_attempts", "_bells", "_tower", "aloft", "done", "entities", "hedge_at", "rows", "started",
+        "view",
     )  # fmt: skip
 
     def __init__(
@@ -208,6 +209,8 @@ class Flight:
         self.started = started
         self.rows = rows
         self.done = tower is None
+        self.aloft = False
+        """Whether others can join it; the tower says so."""
         self.hedge_at: float | None = None
 
     def begin(self, attempt: Attempt) -> None:
@@ -224,10 +227,9 @@ class Flight:
         if second is not None:
             self.begin(second)
 
-    def join(self, bell: Bell) -> Flight:
+    def join(self, bell: Bell) -> None:
         """Be told when it is done."""
         self._bells.append(bell)
-        return self
 
     def leave(self, bell: Bell) -> None:
         """Stop waiting; a flight that nobody waits for is given up."""

@@ -75,20 +75,22 @@ class Guard:
         self._begin: Any = _beside_read(store, "begin_many") or self._tasks
         self._look: Callable[[], None] | None = _beside_read(store, "linger")
         self._company = Company()
-        self._alone = False
 
-    def start(self, asked: Sequence[Asked], bell: Bell) -> list[Flight | Flock]:
+    def start(
+        self, asked: Sequence[Asked], bell: Bell, *, linger: bool = False
+    ) -> list[Flight | Flock]:
         """Start reads, or join those under way; what can have no answer now is over already.
 
         Args:
             asked: What is asked of each view.
-            bell: Rung when a read is done.
+            bell: Rung when a read is done that is not over yet.
+            linger: Whether there is nothing to do until the replies come. Then the reply is looked for, if
+                one row is asked for and rows come one by one.
 
         Returns:
             A flight for each view, in order.
         """
         now = self._monotonic()
-        self._alone = False
         allowed: bool | None = None
         answers: list[Flight | Flock] = []
         new: list[Flight] = []
@@ -100,7 +102,10 @@ class Guard:
             if self._flying.get(view):
                 joined, entities = self._join(view, entities, now, bell)
             if entities and allowed is None:
-                allowed = len(self._abandoned) < _MAX_ABANDONED and self._breaker.allow()
+                steady = self._breaker.steady
+                allowed = len(self._abandoned) < _MAX_ABANDONED and (
+                    steady or self._breaker.allow()
+                )
             if not entities:
                 flight = Flight(None, view, (), now, known)
             elif not allowed:
@@ -112,19 +117,16 @@ class Guard:
                 new.append(flight)
             answers.append(Flock((flight, *joined), NO_ROWS) if joined else flight)
         if new:
-            self._depart(new, bell, now)
+            self._depart(new, bell, now, linger=linger)
         return answers
-
-    def linger(self) -> None:
-        """Look for the reply to what was begun last, if that was one row, and rows come one by one."""
-        if self._alone and self._look is not None:
-            self._look()
 
     def landed(self, flight: Flight, rows: Rows, *, second: bool) -> None:
         """A read came back, by its second attempt or its first."""
         now = self._monotonic()
-        self._forget(flight)
-        self._breaker.succeeded()
+        if flight.aloft:
+            self._forget(flight)
+        if not self._breaker.steady:
+            self._breaker.succeeded()
         self._pace.read(now - flight.started)
         if second:
             self._metrics.count("ml_feature_hedges_total", store=self.name, result="won")
@@ -134,7 +136,8 @@ class Guard:
 
     def crashed(self, flight: Flight, wrong: BaseException | None) -> None:
         """A read failed."""
-        self._forget(flight)
+        if flight.aloft:
+            self._forget(flight)
         self._breaker.failed(
             "the store cancelled its own read"
             if wrong is None
@@ -211,19 +214,29 @@ class Guard:
             flight.join(bell)
         return tuple(joined.values()), rest
 
-    def _depart(self, flights: Sequence[Flight], bell: Bell, now: float) -> None:
-        """Begin the reads of one request, all at once; the store works while the rest is done."""
+    def _depart(self, flights: Sequence[Flight], bell: Bell, now: float, *, linger: bool) -> None:
+        """Begin the reads of one request, all at once, and let others join what is not over soon."""
         attempts = self._begin([(flight.view, flight.entities) for flight in flights])
-        after = None if self._breaker.is_open else self._pace.after_seconds
-        self._alone = self._company.alone(len(flights[0].entities))
         for at, flight in enumerate(flights):
-            flying = self._flying.setdefault(flight.view, {})
-            for entity in flight.entities:
-                flying[entity] = flight
-            self._aloft[flight.view] += 1
-            flight.join(bell).begin(attempts[at])
-            if after is not None and not flight.done:
-                flight.hedge_at = now + after
+            flight.begin(attempts[at])
+        alone = self._company.alone(len(flights[0].entities))
+        if linger and alone and self._look is not None:
+            self._look()
+        for flight in flights:
+            if not flight.done:
+                self._await(flight, bell, now)
+
+    def _await(self, flight: Flight, bell: Bell, now: float) -> None:
+        """Wait for a read with all who will ask for the same."""
+        flying = self._flying.setdefault(flight.view, {})
+        for entity in flight.entities:
+            flying[entity] = flight
+        self._aloft[flight.view] += 1
+        flight.aloft = True
+        flight.join(bell)
+        after = self._pace.after_seconds
+        if after is not None and not self._breaker.is_open:
+            flight.hedge_at = now + after
 
     def _over(self, view: str, entities: Sequence[str], now: float, known: Rows) -> Flight:
         return Flight(None, view, (), now, {**self._stale(view, entities, now), **known})

@@ -27,6 +27,7 @@ from trimtab.types import FeatureKind, Provenance, Resolved, Scalar, Signature
 _DEFAULT = Provenance.DEFAULT.code
 _MISSING = Provenance.MISSING.code
 
+_asked = attrgetter("asked")
 _sources = attrgetter("sources")
 
 _LAST_TURNS = 2
@@ -220,17 +221,13 @@ class Resolver:
             if fill.calls:
                 callers.setdefault(fill.calls, []).append(fill)
         for name, group in callers.items():
-            store = self._stores[name]
-            flights = store.start([fill.asked for fill in group], bell)
+            asked = [*map(_asked, group)]
+            flights = self._stores[name].start(asked, bell, linger=len(callers) == 1)
             for at, fill in enumerate(group):
                 fill.board(flights[at])
-            if len(callers) == 1:
-                store.linger()
         return bool(callers)
 
     def _finish(self, draft: Draft, index: int, lacking: dict[int, int] | None = None) -> Resolved:
-        if draft.answer is not None:
-            return draft.answer
         draft.open()
         if "" in draft.sources:
             self._complete_draft(draft, index, lacking)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import chain, compress, repeat
 from operator import itemgetter, ne
 
-from trimtab.features.draft import REALTIME, REQUEST, Draft, Finish, Layout, Want, Wants
+from trimtab.features.draft import REALTIME, REQUEST, Draft, Finish, Layout, Wants
 from trimtab.types import Resolved, Scalar, StoredRow
 
 _WORTH_A_SHEET = 16
@@ -67,7 +67,7 @@ class Column:
             return None, oldest
         draft, features = self._rows.draft, self.layout.view.features
         wants = [
-            Want(draft(at), name, features)
+            (draft(at), name, features)
             for at, (name, values) in enumerate(zip(self._names, self.values, strict=True))
             if values is None and name is not None
         ]
@@ -158,7 +158,9 @@ class Sheet:
             column.put(drafts)
         whole = self._assembler() if len(drafts) < len(rows) else None
         return [
-            whole(at) if whole is not None and at not in drafts else finish(drafts[at], at)
+            whole(at)
+            if whole is not None and at not in drafts
+            else drafts[at].answer or finish(drafts[at], at)
             for at in rows
         ]
 

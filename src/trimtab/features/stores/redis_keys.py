@@ -34,4 +34,4 @@ class Keys:
         lead = self._leads.get(view)
         if lead is None:
             lead = self._leads[view] = f"{self._prefix}:{quote(view, safe='')}:"
-        return [lead + entity for entity in entities]
+        return [*map(lead.__add__, entities)]

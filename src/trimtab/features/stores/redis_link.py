@@ -169,15 +169,17 @@ class Link(asyncio.Protocol):
             _fail(parts, ConnectionError("the connection is closed"))
             return
         packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # text is taken too
-        if not self._waiting and self._open() and not transport.get_write_buffer_size():
-            packed = packed[self._sent(packed) :]
+        if not self._waiting and self._file >= 0:
+            packed = self._unsent(packed, transport)
         self._waiting.append((parts, self._loop.time()))
         if packed:
             transport.write(packed)
 
     def look(self) -> bool:
         """Take what has come before the loop does, and leave an end or a fault to it; whether nothing is waited for."""
-        if self._open():
+        transport = self._transport
+        # A closed file may be another's by now.
+        if self._file >= 0 and transport is not None and not transport.is_closing():
             try:
                 data = os.read(self._file, _MOST_BYTES)
             except OSError:
@@ -186,17 +188,14 @@ class Link(asyncio.Protocol):
                 self.data_received(data)
         return not self._waiting
 
-    def _open(self) -> bool:
-        """Whether the socket can be used beside the transport: a closed file may be another's by now."""
-        transport = self._transport
-        return self._file >= 0 and transport is not None and not transport.is_closing()
-
-    def _sent(self, data: bytes) -> int:
-        """How many bytes the socket took at once."""
+    def _unsent(self, data: bytes, transport: asyncio.Transport) -> bytes:
+        """What the socket does not take at once of data that nothing else goes before."""
+        if transport.is_closing() or transport.get_write_buffer_size():
+            return data
         try:
-            return os.write(self._file, data)
+            return data[os.write(self._file, data) :]
         except OSError:
-            return 0  # full, or broken: the transport finds out which
+            return data  # full, or broken: the transport finds out which
 
     def overdue(self, seconds: float) -> bool:
         """Whether the oldest reply is waited for longer, or a fifth of it and nobody wants it now."""
@@ -301,11 +300,25 @@ class Links:
         self._linger = Linger()
         self._connecting: asyncio.Task[Link] | None = None
 
-    def best(self) -> Link | None:
+    def post(self, command: tuple[str, ...], parts: Sequence[Part]) -> None:
+        """Write a command on the best connection, or on one that is made first."""
+        loop, link = asyncio.get_running_loop(), self._posted
+        if link is None or not link.idle(loop) or len(self._links) < self._wanted:
+            self._posted = link = self._best(loop)
+        if link is not None:
+            link.post(command, parts)
+        else:
+            made = self._connect(loop)
+            made.add_done_callback(partial(_post_when_made, command, parts))
+
+    def linger(self) -> None:
+        """Look for the reply to the last command, if it is the only one under way on its connection."""
+        link = self._posted
+        if link is not None and link.pending == 1:
+            self._linger.look(link.look)
+
+    def _best(self, loop: asyncio.AbstractEventLoop) -> Link | None:
         """The connection with the fewest replies to come; None if there is none yet."""
-        loop, last = asyncio.get_running_loop(), self._posted
-        if last is not None and last.idle(loop) and len(self._links) == self._wanted:
-            return last
         best: Link | None = None
         for link in self._links:
             if not link.usable(loop) or (link.pending and link.overdue(self._seconds)):
@@ -315,21 +328,6 @@ class Links:
         if best is not None and len(self._links) < self._wanted:
             self._connect(loop)
         return best
-
-    def post(self, command: tuple[str, ...], parts: Sequence[Part]) -> None:
-        """Write a command on the best connection, or on one that is made first."""
-        self._posted = link = self.best()
-        if link is not None:
-            link.post(command, parts)
-        else:
-            made = self._connect(asyncio.get_running_loop())
-            made.add_done_callback(partial(_post_when_made, command, parts))
-
-    def linger(self) -> None:
-        """Look for the reply to the last command, if it is the only one under way on its connection."""
-        link = self._posted
-        if link is not None and link.pending == 1:
-            self._linger.look(link.look)
 
     async def close(self) -> None:
         """Drop all; idempotent."""
