@@ -18,7 +18,7 @@ from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
 from sklearn.naive_bayes import GaussianNB
 from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, StandardScaler
 
 from trimtab.cli.main import cli
 from trimtab.config import Config, OptimizeConfig, StateConfig
@@ -165,6 +165,20 @@ def test_an_unknown_transformer_stays_native_and_the_rest_is_compiled(tmp_path: 
     with pytest.raises(Refused) as refused:
         deployment.registry.load(untrusted)
     assert refused.value.code == "untrusted_artifact"
+    deployment.close()
+
+
+def test_native_steps_may_refuse_what_nobody_has_seen_and_no_log_tells_of_trials(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    deployment = opened(tmp_path)
+    strict = make_column_transformer((OrdinalEncoder(), ["carrier"]), (Own(), ["distance"]))
+    forest = RandomForestClassifier(8, random_state=0)
+    model = make_pipeline(strict, forest).fit(X, FRAME.late)
+    version = registered(deployment, model)
+    assert version.compact is not None
+    assert ("compact_joblib", ROWS) == (version.compact.format, version.compact.equal)
+    assert caplog.records == []
     deployment.close()
 
 

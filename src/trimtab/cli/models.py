@@ -20,6 +20,7 @@ from trimtab.types import Task, Version
 from trimtab.wiring.overview import AliasMove, alias_history, overview
 from trimtab.wiring.registration import Training, numbers
 from trimtab.wiring.registration import register as register_version
+from trimtab.wiring.views import providing
 
 file = click.Path(path_type=Path, exists=True, dir_okay=False)
 
@@ -94,6 +95,12 @@ def register(
             trust=trust,
             sealer=_sealer(key_path, signature),
             memory=True,
+        )
+        unread = () if views else providing(deployment, version.signature)
+    if unread:
+        session.note(
+            f"this version reads no feature view; with --view {' --view '.join(unread)} requests may"
+            " leave out what views provide."
         )
     if version.version in before:
         session.note(f"this is {model} v{version.version} already: nothing was changed.")

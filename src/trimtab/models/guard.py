@@ -60,8 +60,13 @@ class Guarded:
         return getattr(self._predictor, "forests", ())
 
     def before_last(self, columns: Columns) -> Any:
-        """The matrix that the last step of a pipeline is given, where the model is one."""
-        return self._predictor.before_last(columns)  # type: ignore[attr-defined]  # of one format
+        """The matrix that the last step of a pipeline is given, where the model is one.
+
+        Raises:
+            ModelFailure: a step before the last one raised.
+        """
+        taken: Any = self._predictor
+        return self._asked(taken.before_last, columns, told=False)
 
     @property
     def encoding(self) -> tuple[list[int], dict[int, dict[str | None, float]]] | None:
@@ -98,6 +103,14 @@ class Guarded:
         wrong = self._wrong(values, columns.rows)
         if wrong:
             raise self._nonsense(wrong)
+        return values
+
+    def tried(self, columns: Columns) -> FloatArray:
+        """As :meth:`predict`, of made-up rows: what the model raises at them is no news for the log."""
+        values = self._asked(self._predictor.predict, columns, told=False)
+        wrong = self._wrong(values, columns.rows)
+        if wrong:
+            raise _nonsense(wrong, self._model)
         return values
 
     @property
@@ -142,15 +155,17 @@ class Guarded:
         within = not self._probabilities or -TOLERANCE <= min(outputs) <= max(outputs) <= MOST
         return finite and within
 
-    def _asked(self, call: Callable[[Any], FloatArray], what: Any) -> FloatArray:
+    def _asked(
+        self, call: Callable[[Any], FloatArray], what: Any, *, told: bool = True
+    ) -> FloatArray:
         try:
             return call(what)
         except Exception as error:
-            raise _failure("raised", self._model, error) from error
+            raise _failure("raised", self._model, error, told=told) from error
 
     def _nonsense(self, wrong: str) -> ModelFailure:
         log.warning(Event.MODEL_FAILED, extra={"model": self._model, "error": wrong})
-        return ModelFailure(f"The model {self._model} answered {wrong}.", code="model_nonsense")
+        return _nonsense(wrong, self._model)
 
     def _wrong(self, values: object, rows: int) -> str:
         if not isinstance(values, np.ndarray) or values.dtype != np.float64:
@@ -184,10 +199,15 @@ def opened(kind: ModelFormat, path: Path, signature: Signature, model: str) -> G
     return guarded
 
 
-def _failure(what: str, model: str, error: Exception) -> ModelFailure:
-    log.warning(Event.MODEL_FAILED, extra={"model": model}, exc_info=error)
+def _nonsense(wrong: str, model: str) -> ModelFailure:
+    return ModelFailure(f"The model {model} answered {wrong}.", code="model_nonsense")
+
+
+def _failure(what: str, model: str, error: Exception, *, told: bool = True) -> ModelFailure:
+    if told:
+        log.warning(Event.MODEL_FAILED, extra={"model": model}, exc_info=error)
     return ModelFailure(
         f"The model {model} {what} {type(error).__name__}: {str(error)[:200]}",
-        hint="The log has the traceback.",
+        hint="The log has the traceback." if told else "",
         code="model_raised" if what == "raised" else "model_unreadable",
     )

@@ -118,7 +118,7 @@ class Registry:
         certificate: Certificate | None = None,
         sealer: Sealer | None = None,
     ) -> Version:
-        """Keep a model as a new version; the same bytes and signature again are the same version.
+        """Keep a model as a new version; the same bytes, signature and views again are the same version.
 
         Args:
             model: The model's name: letters, digits, ``_`` and ``-``, at most 63.
@@ -153,7 +153,7 @@ class Registry:
         seal = _sealed(sealer, digest, kind.name, form)
         with self._state.transaction() as tx:
             for known in tx.registry.versions(model):
-                if known.digest == digest and _same(known, signature, trust, seal):
+                if known.digest == digest and _same(known, signature, views, trust, seal):
                     return known
             version = Version(
                 model=model,
@@ -393,7 +393,7 @@ def warm(loaded: LoadedModel, columns: Columns | None = None) -> None:
     made_up = _made_up(loaded.version.signature)
     one = getattr(loaded.predictor, "one", None)
     try:
-        loaded.predictor.predict(made_up)
+        getattr(loaded.predictor, "tried", loaded.predictor.predict)(made_up)
         if one is not None:
             one([array[0] for array in made_up.arrays])
     except ModelFailure as failure:
@@ -455,10 +455,12 @@ def _sealed(
     return seal if compact is None else msgspec.structs.replace(seal, compact=compact.signature)
 
 
-def _same(known: Version, signature: Signature, trust: str, seal: Seal | None) -> bool:
-    """Whether a version of the same bytes takes the same, and nobody new vouches for it."""
+def _same(
+    known: Version, signature: Signature, views: Sequence[str], trust: str, seal: Seal | None
+) -> bool:
+    """Whether a version of the same bytes takes and reads the same, and nobody new vouches for it."""
     vouched = (not trust or known.trusted_by == trust) and seal in (None, known.seal)
-    return known.signature == signature and vouched
+    return known.signature == signature and set(known.views) == set(views) and vouched
 
 
 def _of_form(version: Version) -> str:

@@ -77,7 +77,8 @@ def register(  # noqa: PLR0913 - each is a fact of the version
 ) -> Version:
     """Register an artifact (a file or a fitted model) as the model's next version.
 
-    With ``memory`` a compiled form is certified in processes of its own, which takes some seconds. The same artifact with the same signature is registered once; a second call returns the version
+    With ``memory`` a compiled form is certified in processes of its own, which takes some seconds. The same
+    artifact with the same signature and views is registered once; a second call returns the version
     that the first made.
 
     Raises:
@@ -186,6 +187,7 @@ def _compiled(
         reference,
         encoding=predictor.encoding,
         before_last=predictor.before_last if native else None,
+        tried=predictor.tried,
     )
     if attempt.artifact is None or attempt.figures is None:
         return None, {"not_compiled": attempt.reason}

@@ -15,7 +15,7 @@ from trimtab.features.versions import Change, body_of, changes, code_of, digest_
 from trimtab.features.views import compile_plan
 from trimtab.protocols import StateTx
 from trimtab.rollout import audit
-from trimtab.types import AppliedView, Record, Version
+from trimtab.types import AppliedView, Record, Signature, Version
 from trimtab.wiring.deployment import Deployment
 
 
@@ -56,6 +56,16 @@ def applied_views(deployment: Deployment, views: Sequence[str]) -> dict[str, str
         return {}
     with deployment.state.reading() as state:
         return {one.view: one.digest for one in state.features.views() if one.view in views}
+
+
+def providing(deployment: Deployment, signature: Signature) -> tuple[str, ...]:
+    """The views that have a feature of a model's, by name, sorted."""
+    names = set(signature.names)
+    made = {
+        name: {one.name for one in view.features} | {one.name for one in view.transforms}
+        for name, view in served_features(deployment).views.items()
+    }
+    return tuple(sorted(view for view, provided in made.items() if provided & names))
 
 
 def versions_of(deployment: Deployment, views: Sequence[str]) -> dict[str, str]:

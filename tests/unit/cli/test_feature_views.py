@@ -6,8 +6,12 @@ import json
 from pathlib import Path
 from typing import Any
 
+import joblib
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner
+from sklearn.linear_model import LogisticRegression
 
 from trimtab.cli.main import cli
 
@@ -113,3 +117,19 @@ def test_an_entity_of_several_keys_is_named_by_all_of_them(config: Path, tmp_pat
     assert {} == run(config, "get", "customer", "007", "b")
     refused = run(config, "get", "customer", "007", status=2)["error"]
     assert "Its keys: customer_id, shop." == refused["hint"]
+
+
+def test_a_registration_without_views_names_those_that_have_the_models_features(
+    config: Path, tmp_path: Path
+) -> None:
+    rows = pa.table({"mean_amount": [1.0, 2.0, 3.0], "fraud": [0, 1, 0]})
+    pq.write_table(rows, tmp_path / "rows.parquet")
+    model = LogisticRegression().fit([[1.0], [2.0], [3.0]], [0, 1, 0])
+    joblib.dump(model, tmp_path / "m.joblib")
+    command = f"register m {tmp_path}/m.joblib --reference {tmp_path}/rows.parquet --trust"
+    command += f" --outcome fraud --config {config}"
+    bare = CliRunner().invoke(cli, command.split())
+    assert "with --view customer requests may leave out what views provide" in bare.stderr
+    read = CliRunner().invoke(cli, [*command.split(), "--view", "customer"])
+    assert (0, False) == (read.exit_code, "requests may leave out" in read.stderr)
+    assert "m v2" in read.stdout

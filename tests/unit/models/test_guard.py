@@ -162,3 +162,17 @@ def test_rows_of_several_requests_are_guarded_as_columns_are(
 def test_a_format_without_the_short_way_has_none() -> None:
     assert guarded(None, BINARY).one is None
     assert guarded(None, BINARY).many is None
+
+
+def test_what_a_model_raises_at_made_up_rows_is_no_news_for_the_log(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    model = guarded(ValueError("unknown category"), BINARY)
+    with pytest.raises(ModelFailure, match="unknown category"):
+        model.tried(COLUMNS)
+    with pytest.raises(ModelFailure, match="float64"):
+        guarded(None, BINARY).tried(COLUMNS)
+    assert caplog.records == []
+    with pytest.raises(ModelFailure):
+        model.predict(COLUMNS)
+    assert ["model_failed"] == [record.getMessage() for record in caplog.records]

@@ -132,6 +132,14 @@ def test_the_same_bytes_and_signature_are_the_same_version(
     assert registry.models() == ["fraud", "spam"]
 
 
+def test_other_views_make_another_version(registry: Registry, signature: Signature) -> None:
+    first = registry.register("fraud", "plain a", signature=signature)
+    second = registry.register("fraud", "plain a", signature=signature, views=("user", "shop"))
+    again = registry.register("fraud", "plain a", signature=signature, views=("shop", "user"))
+    assert (first.views, second.views, second.version) == ((), ("user", "shop"), 2)
+    assert again == second
+
+
 def test_vouching_later_makes_a_version_that_can_be_loaded(
     registry: Registry, signature: Signature
 ) -> None:
