@@ -7,8 +7,8 @@ from collections.abc import Iterable, Sequence
 import msgspec
 from msgspec.structs import replace
 
-from trimtab.features.skew import Sample, SkewComparer, SkewWindows
-from trimtab.protocols import StateTx
+from trimtab.features.skew import Sample, SkewWindows
+from trimtab.protocols import Comparer, StateTx
 from trimtab.types import Comparison, Matured, PredictionRecord, Window
 
 
@@ -35,7 +35,7 @@ class AheadWindows:
         comparer: Compares; it may take its time.
     """
 
-    def __init__(self, windows: SkewWindows, comparer: SkewComparer) -> None:
+    def __init__(self, windows: SkewWindows, comparer: Comparer) -> None:
         self._windows = windows
         self._comparer = comparer
         self._closed: dict[float, Window] = {}

@@ -38,6 +38,7 @@ from trimtab.types import (
 )
 from trimtab.wiring.deployment import Deployment
 from trimtab.wiring.skew import skew_subjects
+from trimtab.wiring.views import apply_views
 
 CONFIG = FeaturesConfig(
     skew_delay_seconds=50.0,
@@ -95,13 +96,15 @@ def folded(of: SkewWindows, records: Sequence[PredictionRecord]) -> list[Window]
     return list(of.fold(records, (), NO_STATE))
 
 
-def history(folder: Path, rows: Sequence[tuple[str, float, object]]) -> HistoryLookup:
+def history(
+    folder: Path, rows: Sequence[tuple[str, float, object]], name: str = "history.parquet"
+) -> HistoryLookup:
     origins, times, winds = zip(*rows, strict=True)
     sky = [None] * len(rows)
     table = pa.table(
         {"origin": origins, "at": times, "wind": winds, "sky": pa.array(sky, pa.string())}
     )
-    file = folder / "history.parquet"
+    file = folder / name
     pq.write_table(table, file)
     source = History(view="weather", files=(str(file),), keys=("origin",), time_column="at")
     return HistoryLookup({"weather": source})
@@ -199,22 +202,57 @@ def test_skew_alarms_once_it_is_more_than_the_floor(
         assert "12 of 40 differ, for example 7 served, 2 in the history" in verdict.words
 
 
-def test_a_version_is_watched_if_a_view_has_a_history(tmp_path: Path) -> None:
-    view = replace(
-        CONFIG.views["weather"], history=str(tmp_path / "history.parquet"), time_column="at"
-    )
+VERSION = Version(
+    model="late", version=1, digest="", format="onnx", size_bytes=1, signature=SIGNATURE,
+    created_at=0.0, views=("weather",),
+)  # fmt: skip
+NOBODY = cast("Actor", None)
+
+
+def watched(folder: Path) -> Deployment:
+    view = replace(CONFIG.views["weather"], history=str(folder / "*.parquet"), time_column="at")
     features = replace(CONFIG, views={"weather": view})
-    deployment = Deployment.open(
-        Config(state=StateConfig(dir=str(tmp_path / "state")), features=features)
+    return Deployment.open(
+        Config(
+            state=StateConfig(dir=str(folder / "state")),
+            watch=WatchConfig(window_seconds=100.0),
+            features=features,
+        )
     )
-    version = Version(
-        model="late", version=1, digest="", format="onnx", size_bytes=1, signature=SIGNATURE,
-        created_at=0.0, views=("weather",),
-    )  # fmt: skip
-    actor = cast("Actor", None)
-    assert skew_subjects(deployment, version, actor) == ()
-    history(tmp_path, [("JFK", 5.0, 2.0)])
-    (subject,) = skew_subjects(deployment, version, actor)
+
+
+def test_a_version_is_watched_if_a_view_names_a_history(tmp_path: Path) -> None:
+    deployment = watched(tmp_path)
+    (subject,) = skew_subjects(deployment, VERSION, NOBODY)
     assert subject.key == "late/1/feature_skew"
-    assert skew_subjects(deployment, replace(version, views=()), actor) == ()
+    for views in ((), ("another",)):
+        assert skew_subjects(deployment, replace(VERSION, views=views), NOBODY) == ()
+    deployment.close()
+
+
+def test_windows_are_compared_with_the_files_and_views_of_their_time(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    deployment = watched(tmp_path)
+    (subject,) = skew_subjects(deployment, VERSION, NOBODY)
+
+    def compared_at(start: float) -> dict[str, float]:
+        later = replace(record(1, start + 150.0), version=2)
+        assert list(subject.windower.fold([record(0, start), later], (), NO_STATE)) == []
+        assert subject.before is not None
+        assert subject.before()
+        (window,) = subject.windower.fold((), (), NO_STATE)
+        return {one.name: one.score for one in subject.comparer.compare(window)}
+
+    assert compared_at(0.0) == {}
+    assert [said.getMessage() for said in caplog.records] == ["store_failed"]
+    history(tmp_path, [("JFK", 200.0, 2.0)])
+    assert compared_at(200.0) == {"wind": 0.0}
+    history(tmp_path, [("JFK", 400.0, 7.0)], "later.parquet")
+    assert compared_at(400.0) == {"wind": 1.0}
+    served = deployment.config.features.views["weather"]
+    elsewhere = replace(served, history=str(tmp_path / "history.parquet"))
+    apply_views(deployment, {"weather": elsewhere}, actor="test", reason="One file is right.")
+    history(tmp_path, [("JFK", 600.0, 2.0)])
+    assert compared_at(600.0) == {"wind": 0.0}
     deployment.close()
