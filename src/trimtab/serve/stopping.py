@@ -1,4 +1,4 @@
-"""Being told to stop by a signal, at whatever moment it comes."""
+"""Being told by a signal, at whatever moment it comes: to stop, or that a child has ended."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import select
 import signal
 import threading
+from contextlib import suppress
 from types import FrameType
 
 
@@ -38,6 +39,38 @@ class Stop(threading.Event):
             heard.register(self._hear, select.POLLIN)
             heard.poll(None if timeout is None else timeout * 1e3)
         return self._told
+
+
+class Bell:
+    """Wakes the one who waits for whatever may happen: each signal rings, and any thread may.
+
+    Nobody looks in vain meanwhile. The system's own handler rings, in whichever thread a signal comes; a ring is kept until
+    somebody waits, and many are one.
+    """
+
+    def __init__(self) -> None:
+        self._hear, self._rope = os.pipe()
+        os.set_blocking(self._hear, False)
+        os.set_blocking(self._rope, False)
+
+    def ring(self) -> None:
+        """Wake who waits, or whoever does so next."""
+        with suppress(BlockingIOError):  # it rings already
+            os.write(self._rope, b"1")
+
+    def at_signals(self) -> None:
+        """Ring at each signal that is handled, and when a child ends; for the main thread."""
+        signal.signal(signal.SIGCHLD, lambda *_: None)  # what is not handled rings nothing
+        signal.set_wakeup_fd(self._rope, warn_on_full_buffer=False)
+
+    def wait(self, timeout: float | None = None) -> None:
+        """Wait until it rings, for so many seconds at most."""
+        heard = select.poll()
+        heard.register(self._hear, select.POLLIN)
+        heard.poll(None if timeout is None else timeout * 1e3)
+        with suppress(BlockingIOError):
+            while os.read(self._hear, 4096):
+                pass
 
 
 def stop_signal() -> Stop:

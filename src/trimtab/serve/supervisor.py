@@ -28,7 +28,7 @@ from trimtab.errors import Unavailable
 from trimtab.log_events import Event
 from trimtab.metric_files import count_for_others, forget, reserve
 from trimtab.serve.memory import resident_bytes
-from trimtab.serve.stopping import Stop, stop_signal
+from trimtab.serve.stopping import Bell, Stop, stop_signal
 from trimtab.wiring.crashes import FOLDER, crash_desk
 
 logger = logging.getLogger(__name__)
@@ -38,6 +38,12 @@ MAX_BACKOFF_SECONDS = 10.0
 HEALTHY_SECONDS = 10.0
 RECYCLE_SECONDS = 5.0
 """A worker that is younger is not replaced for its memory: a limit below what any takes must not spin."""
+
+MEMORY_SECONDS = 1.0
+"""How often it is looked what workers take, where that is limited."""
+
+LEAST_SECONDS = 0.05
+"""What is due is not looked at more often, as a child that the system takes its time to end."""
 
 WORKER = "trimtab.serve.worker"
 ONE_THREAD = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
@@ -88,7 +94,7 @@ class Supervisor:
     _children: list[_Child] = field(default_factory=list)
     _leaving: list[tuple[_Child, float]] = field(default_factory=list)
     _stop: Stop = field(init=False)
-    _changed: threading.Event = field(default_factory=threading.Event)
+    _bell: Bell = field(default_factory=Bell)
 
     def run(self) -> int:
         """Serve until SIGTERM or SIGINT; the exit status.
@@ -104,6 +110,7 @@ class Supervisor:
         listener = _listen(self.config.serve.host, self.config.serve.port)
         alive_read, alive_write = os.pipe()
         self._stop = stop_signal()
+        self._bell.at_signals()
         try:
             modules = [WORKER] * self.config.serve.workers
             for module in [*modules, "trimtab.serve.watcher"]:
@@ -117,8 +124,7 @@ class Supervisor:
             while not self._stop.is_set():
                 self._replace_dead(listener, alive_read, metrics_dir)
                 self._recycle(listener, alive_read, metrics_dir)
-                self._changed.wait(0.1)
-                self._changed.clear()
+                self._bell.wait(self._idle_seconds())
             return 0
         finally:
             self._drain()
@@ -168,7 +174,7 @@ class Supervisor:
         with os.fdopen(fd, "rb") as pipe:
             if pipe.read(1):
                 ready.set()
-            self._changed.set()
+            self._bell.ring()
 
     def _await_ready(self) -> None:
         """Wait until every child is ready.
@@ -186,8 +192,19 @@ class Supervisor:
                         "before it was ready.",
                         hint="The reason stands in the log lines above.",
                     )
-            self._changed.wait(0.1)
-            self._changed.clear()
+            self._bell.wait()
+
+    def _idle_seconds(self) -> float | None:
+        """How long there is nothing to do unless a signal comes or a child becomes ready; None if for good.
+
+        The bell rings for those, so that nobody takes a core from a worker to find that nothing has happened.
+        """
+        now = time.monotonic()
+        due = [child.due for child in self._children if child.due is not None]
+        due += [until for _, until in self._leaving]
+        if self.config.serve.max_worker_bytes:
+            due.append(now + MEMORY_SECONDS)
+        return max(LEAST_SECONDS, min(due) - now) if due else None
 
     def _replace_dead(self, listener: socket.socket, alive: int, metrics_dir: Path) -> None:
         for i, child in enumerate(self._children):
