@@ -10,14 +10,18 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.recorded import Alike, Loose, Recorded, decoded, joined, recorded
+from trimtab.recorded import NO_RECORD, Alike, Loose, Recorded, decoded, joined, recorded
 from trimtab.types import PredictionRecord
 
 WIDTH = 4
 FLOATS = st.floats(width=64) | st.sampled_from([0.0, -0.0, math.nan, math.inf])
 WHOLES = st.integers(-(2**63), 2**64 - 1) | st.integers(-40, 300)
-TEXTS = st.sampled_from(["", "a", "b", "dé", "a much longer text " * 3])
-KINDS: tuple[st.SearchStrategy[Any], ...] = (FLOATS, WHOLES, TEXTS, st.booleans(), st.none())
+TEXTS = st.sampled_from(["", "a", "b", "dé", "a much longer text " * 3, "é" * 120, "x" * 300])
+KINDS: tuple[st.SearchStrategy[Any], ...] = (
+    FLOATS, WHOLES, TEXTS, st.booleans(), st.none(), FLOATS | st.none(), TEXTS | st.none(),
+    FLOATS | WHOLES | TEXTS | st.booleans() | st.none(),
+)  # fmt: skip
+AGES = st.none() | FLOATS
 
 
 @st.composite
@@ -26,12 +30,14 @@ def shapes(draw: st.DrawFn) -> dict[str, st.SearchStrategy[Any]]:
     values = [draw(st.sampled_from(KINDS)) for _ in range(WIDTH)]
     keys = draw(st.lists(st.sampled_from(["user", "shop"]), unique=True))
     return {
-        "prediction_id": st.integers(0, 10**4).map("{:08d}".format),
-        "request_id": draw(st.sampled_from([st.none(), TEXTS])),
+        "request_id": draw(st.sampled_from([st.none(), TEXTS, TEXTS | st.none()])),
         "event_time": FLOATS,
         "version": st.integers(1, 2),
-        "model": st.sampled_from(["m", "n"]),
+        "model": st.sampled_from(["m", "n", "another"]),
         "values": st.tuples(*values),
+        "ages_seconds": draw(
+            st.sampled_from([st.just((None,) * WIDTH), st.tuples(*[AGES] * WIDTH)])
+        ),
         "positive": draw(st.sampled_from([st.none(), st.booleans()])),
         "shadow": st.booleans(),
         "outputs": st.tuples(FLOATS, FLOATS),
@@ -55,10 +61,10 @@ def batches(draw: st.DrawFn) -> list[PredictionRecord]:
     """Records of a few shapes, the most of each alike."""
     found: list[PredictionRecord] = []
     for shape in draw(st.lists(shapes(), max_size=3)):
-        few = draw(st.lists(st.fixed_dictionaries(shape), min_size=1, max_size=4))
+        few = draw(st.lists(st.fixed_dictionaries(shape), min_size=1, max_size=6))
         count = draw(st.sampled_from([1, 40]))
         found += [
-            record(**few[at % len(few)] | {"score": at / 100, "prediction_id": f"{at:08d}"})
+            record(**few[at % len(few)] | {"score": at / 100, "prediction_id": f"{at * 997}"})
             for at in range(count)
         ]
     return draw(st.permutations(found)) if len(found) < 60 else found
@@ -148,18 +154,65 @@ def test_what_holds_no_record_is_told_and_costs_only_itself(
     assert exactly([r for at, r in enumerate(records) if at not in spoiled]) == exactly(list(found))
 
 
-def test_records_of_one_shape_are_a_table_and_others_are_not() -> None:
-    alike = [record(values=(0.5, "ab", at, None), prediction_id=f"{at:04d}", outputs=(), positive=None, request_id=None, event_time=float(at), version=1, model="m") for at in range(100)]  # fmt: skip
-    found, _ = decoded(written(alike))
-    assert [Alike] == [type(piece) for piece in found.pieces]
-    other = [msgspec.structs.replace(one, values=(0.5, "é", 7, None)) for one in alike]
-    found, _ = decoded(written(other))
-    assert ([Loose], other) == ([type(piece) for piece in found.pieces], list(found))
-    for odd in ("é", None, 1.5, "abc"):
+@settings(max_examples=60, deadline=None)
+@given(batches(), st.data())
+def test_whatever_bytes_there_are_the_decoder_is_right(
+    records: list[PredictionRecord], data: st.DataObject
+) -> None:
+    payloads = [bytearray(one) for one in written(records)]
+    for payload in payloads[:: data.draw(st.integers(1, 9))]:
+        at = data.draw(st.integers(0, len(payload) - 1))
+        payload[at] = data.draw(st.sampled_from([payload[at] ^ 1, 0xC0, 0xA3, 0xFF, 0xD9, 0x93]))
+    expected, holding_none = [], []
+    for at, payload in enumerate(payloads):
+        try:
+            expected.append(msgspec.msgpack.decode(payload, type=PredictionRecord))
+        except NO_RECORD:
+            holding_none.append(at)
+    found, bad = decoded([bytes(payload) for payload in payloads])
+    assert holding_none == list(bad)
+    assert exactly(expected) == exactly(list(found))
+    for name in PredictionRecord.__struct_fields__:
+        assert exactly([getattr(one, name) for one in expected]) == exactly(found.cells(name))
+
+
+def usual(count: int, **fields: Any) -> list[PredictionRecord]:
+    always: dict[str, Any] = {"outputs": (), "positive": None, "request_id": None, "version": 1, "model": "m"}  # fmt: skip
+    return [record(prediction_id=f"{at:04d}", event_time=float(at), values=(0.5, "ab", at, None), **always | fields) for at in range(count)]  # fmt: skip
+
+
+def kinds_of(found: Recorded) -> list[tuple[type, int]]:
+    return [(type(piece), len(piece)) for piece in found.pieces]
+
+
+def test_records_that_are_built_alike_are_a_table() -> None:
+    alike = usual(100)
+    assert [(Alike, 100)] == kinds_of(decoded(written(alike))[0])
+    for odd in ("é", None, 1.5, "abc", "y" * 200):
         mixed = [*alike, msgspec.structs.replace(alike[0], values=(0.5, odd, 7, None))]
         found, _ = decoded(written(mixed))
-        assert [Alike, Loose] == [type(piece) for piece in found.pieces]
+        assert [(Alike, 101)] == kinds_of(found)
         assert mixed == list(found)
+        assert [one.values[1] for one in mixed] == found.scalars(1)
+
+
+def test_what_is_built_otherwise_is_a_table_of_its_own_or_none() -> None:
+    alike, shadows = usual(100), usual(40, answered=(0.5, 1.0))
+    mixed = [one for pair in zip(alike[:40], shadows, strict=True) for one in pair] + alike[40:]
+    wider = msgspec.structs.replace(alike[3], values=(0.5,) * 5)
+    long = msgspec.structs.replace(alike[4], values=(0.5, "x" * 300, 7, None))
+    records = [wider, long, *mixed]
+    found, bad = decoded([b"\xc1", *written(records)])
+    assert ([(Alike, 100), (Alike, 40), (Loose, 1), (Loose, 1)], [0]) == (kinds_of(found), bad)
+    assert records == list(found)
+    assert [(Loose, 31)] == kinds_of(decoded(written(alike[:31]))[0])
+
+
+def test_structure_that_no_record_has_is_left_to_the_decoder() -> None:
+    three = [msgspec.to_builtins(one) for one in usual(40)]
+    payloads = [msgspec.msgpack.encode([*one[:-1], [0.5, 0.5, 0.5]]) for one in three]
+    found, bad = decoded(payloads)
+    assert (0, list(range(40))) == (len(found), list(bad))
 
 
 def test_records_written_before_there_were_such_fields_have_their_defaults() -> None:

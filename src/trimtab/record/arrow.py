@@ -1,16 +1,29 @@
-"""Records as the columns of a part: those that look alike from their bytes, the others value by value."""
+"""Records as the columns of a part: those that are built alike from their bytes, the others value by value."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 import pyarrow as pa
 
 from trimtab.record.table import FIELDS, KINDS
-from trimtab.recorded import Alike, Loose, Places, Recorded, Spot
+from trimtab.recorded import (
+    Alike,
+    Bytes,
+    Loose,
+    Piece,
+    Places,
+    Recorded,
+    Spot,
+    bytes_at,
+    numbers_at,
+    values_at,
+    variants,
+)
 from trimtab.types import FeatureKind, FeatureSpec, Scalar
 
 _SPOTS = {
@@ -41,79 +54,105 @@ def columns_of(
     """
     tables, order = [], []
     for piece, rows, at in records.parts():
-        some = piece.where(rows)
-        arrays = _alike(some, specs) if isinstance(some, Alike) else None
-        if arrays is None:
-            arrays = _loose(Loose([some.record(row) for row in range(len(some))]), specs)
-        arrays.insert(len(FIELDS), pa.array(places[at]))
-        tables.append(pa.Table.from_arrays(arrays, schema=schema))
-        order.append(at)
+        for arrays, chosen in _arrays(piece.where(rows), specs):
+            arrays.insert(len(FIELDS), pa.array(places[at[chosen]]))
+            tables.append(pa.Table.from_arrays(arrays, schema=schema))
+            order.append(at[chosen])
     if len(tables) == 1:
         return tables[0]
     return pa.concat_tables(tables).take(np.argsort(np.concatenate(order))).combine_chunks()
 
 
-def _alike(piece: Alike, specs: Sequence[FeatureSpec] | None) -> list[pa.Array] | None:
-    """Own columns, bytes, features; None if they are to be looked at one by one."""
-    values = piece.layout.fields["values"].parts
-    if any(spot.form == ">u8" and (piece.numbers_at(spot) > _WHOLES[-1]).any() for spot in values):
-        return None
-    exact = (
-        specs is not None
-        and len(specs) == len(values)
-        and all(
-            spot.kind in ("nil", _SPOTS[spec.kind])
-            for spec, spot in zip(specs, values, strict=True)
-        )
-    )
+def _arrays(
+    piece: Piece, specs: Sequence[FeatureSpec] | None
+) -> Iterator[tuple[list[pa.Array], Places]]:
+    """Own columns, bytes and features: of those records that columns give back, then of the others; and which they are."""
+    left = np.arange(len(piece))
+    if isinstance(piece, Alike):
+        fits = _fits(piece, specs)
+        if fits.any():
+            yield _alike(piece.where(left[fits]), specs or ()), left[fits]
+        left = left[~fits]
+    if len(left):
+        yield _loose(Loose([piece.record(row) for row in left.tolist()]), specs), left
+
+
+def _fits(piece: Alike, specs: Sequence[FeatureSpec] | None) -> npt.NDArray[np.bool_]:
+    """Which records have a value of its feature's kind at each spot, or none."""
+    values = piece.fields["values"].parts
+    found = np.full(len(piece), specs is not None and len(specs) == len(values))
+    for spec, spot in zip(specs or (), values, strict=False):
+        if set(spot.kinds) <= {"nil", _SPOTS[spec.kind]} - {"whole"}:
+            continue
+        for rows, table, one in variants(piece.table, spot):
+            if one.kind not in ("nil", _SPOTS[spec.kind]):
+                found[rows] = False
+            elif one.form == ">u8":
+                found[rows] &= numbers_at(table, one) <= _WHOLES[-1]
+    return found
+
+
+def _alike(piece: Alike, specs: Sequence[FeatureSpec]) -> list[pa.Array]:
+    """Columns of records that need no bytes beside them."""
     arrays = [_own(piece, name, kind) for name, kind in FIELDS.items()]
-    raw = pa.nulls(len(piece), pa.binary()) if exact else pa.array(piece.payloads, pa.binary())
-    arrays.append(raw)
-    for at, spec in enumerate(specs or ()):
-        kind = KINDS[spec.kind]
-        arrays.append(_array(piece, values[at], kind) if exact else pa.nulls(len(piece), kind))
-    return arrays
+    arrays.append(pa.nulls(len(piece), pa.binary()))
+    values = piece.fields["values"].parts
+    return arrays + [
+        _array(piece.table, spot, KINDS[spec.kind])
+        for spec, spot in zip(specs, values, strict=True)
+    ]
 
 
 def _own(piece: Alike, name: str, kind: pa.DataType) -> pa.Array:
-    spot = piece.layout.fields.get(name)
+    spot = piece.fields.get(name)
     if spot is None:  # written before there was such a field
         return pa.array([_of_map(value) for value in piece.cells(name)], kind)
-    return _array(piece, spot, kind)
+    return _array(piece.table, spot, kind)
 
 
-def _array(piece: Alike, spot: Spot, kind: pa.DataType) -> pa.Array:
-    """A column of what stands at a place."""
+def _array(table: Bytes, spot: Spot, kind: pa.DataType) -> pa.Array:
+    """A column of what stands at a spot."""
     if spot.kind == "nil":
-        return pa.nulls(len(piece), kind)
+        return pa.nulls(len(table), kind)
     if spot.kind == "text":
-        return _texts(piece, spot)
+        return _texts(table, spot)
     if spot.kind == "list":
-        return _lists(piece, spot, kind)
+        return _lists(table, spot, kind)
     if spot.kind == "map" and not spot.parts:
-        return _empty(len(piece), kind)
-    if spot.kind == "map":
-        return pa.array([_of_map(value) for value in piece.of(spot)], kind)
-    return pa.array(piece.numbers_at(spot).astype(kind.to_pandas_dtype()))
+        return _empty(len(table), kind)
+    if spot.kind == "map" or "text" in spot.kinds:
+        return pa.array([_of_map(value) for value in values_at(table, spot)], kind)
+    values, missing = _numbers(table, spot, kind)
+    return pa.array(values, kind, mask=missing if missing.any() else None)
 
 
-def _texts(piece: Alike, spot: Spot) -> pa.Array:
+def _numbers(table: Bytes, spot: Spot, kind: pa.DataType) -> tuple[Any, npt.NDArray[np.bool_]]:
+    """Numbers or truth values, and where there is none."""
+    values = np.zeros(len(table), dtype=kind.to_pandas_dtype())
+    missing = np.ones(len(table), dtype=bool)
+    for rows, part, one in variants(table, spot):
+        if one.kind != "nil":
+            values[rows], missing[rows] = numbers_at(part, one), False
+    return values, missing
+
+
+def _texts(table: Bytes, spot: Spot) -> pa.Array:
     """All are as long, so their bytes are the column's."""
-    ends = np.arange(len(piece) + 1, dtype=np.int32) * (spot.end - spot.start)
-    data = piece.bytes_at(spot)
+    ends = np.arange(len(table) + 1, dtype=np.int32) * (spot.end - spot.start)
+    data = bytes_at(table, spot)
     return pa.Array.from_buffers(
-        pa.string(), len(piece), [None, pa.py_buffer(ends), pa.py_buffer(data)]
+        pa.string(), len(table), [None, pa.py_buffer(ends), pa.py_buffer(data)]
     )
 
 
-def _lists(piece: Alike, spot: Spot, kind: pa.DataType) -> pa.Array:
-    """All have as many items, and the same ones are missing."""
-    rows, width = len(piece), len(spot.parts)
-    items = np.empty((rows, width), dtype=kind.value_type.to_pandas_dtype())
-    missing = np.array([part.kind == "nil" for part in spot.parts], dtype=bool)
+def _lists(table: Bytes, spot: Spot, kind: pa.DataType) -> pa.Array:
+    """All have as many items."""
+    rows, width = len(table), len(spot.parts)
+    items = np.zeros((rows, width), dtype=kind.value_type.to_pandas_dtype())
+    missing = np.zeros((rows, width), dtype=bool)
     for at, part in enumerate(spot.parts):
-        items[:, at] = 0 if missing[at] else piece.numbers_at(part)
-    mask = np.tile(missing, rows) if missing.any() else None
+        items[:, at], missing[:, at] = _numbers(table, part, kind.value_type)
+    mask = missing.ravel() if missing.any() else None
     ends = np.arange(rows + 1, dtype=np.int32) * width
     return pa.ListArray.from_arrays(
         pa.array(ends), pa.array(items.ravel(), kind.value_type, mask=mask), kind
@@ -126,7 +165,7 @@ def _empty(rows: int, kind: pa.DataType) -> pa.Array:
 
 
 def _loose(piece: Loose, specs: Sequence[FeatureSpec] | None) -> list[pa.Array]:
-    """Own columns, bytes of those whose values are not as the features say, features of the others."""
+    """Columns, and the bytes of those whose values are not as the features say."""
     records, known = piece.records, specs or ()
     exact = np.full(len(records), specs is not None and len(specs) == len(records[0].values))
     columns = [piece.scalars(at) for at in range(len(known))] if exact.all() else []

@@ -18,7 +18,7 @@ from trimtab.record.following import Writer, in_order
 from trimtab.record.frames import scan
 from trimtab.record.parts import Span, part_files, read_part, stem_of
 from trimtab.record.segment import SUFFIX, abandoned
-from trimtab.recorded import Recorded
+from trimtab.recorded import NO_RECORD, Recorded
 from trimtab.telemetry import Metrics
 from trimtab.types import PredictionRecord
 
@@ -137,7 +137,7 @@ class SegmentReader:
         """What can be read; damage takes no place among the records and is counted by who follows the segment."""
         for payload, _, _ in scan(file, 0, final=abandoned(file.fileno())):
             if payload is not None:
-                with suppress(msgspec.MsgspecError):
+                with suppress(*NO_RECORD):
                     yield self._decoder.decode(payload)
 
     def _damaged(self, segment: str, offset: int, size: int) -> None:

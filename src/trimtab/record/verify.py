@@ -12,6 +12,7 @@ from trimtab.errors import Unavailable
 from trimtab.record.frames import HEADER_BYTES, scan
 from trimtab.record.parts import part_files, rows_of, stem_of
 from trimtab.record.segment import SUFFIX, abandoned
+from trimtab.recorded import NO_RECORD
 from trimtab.types import PredictionRecord, Record
 
 What = Literal["damaged", "torn_tail", "no_record"]
@@ -87,7 +88,7 @@ def verify_segment(path: Path) -> SegmentReport:
                 try:
                     decoder.decode(payload)
                     records += 1
-                except msgspec.MsgspecError:
+                except NO_RECORD:
                     start = end - len(payload) - HEADER_BYTES
                     damage.append(Damage(start=start, end=end, what="no_record"))
             reached = end

@@ -1,28 +1,33 @@
 """What the journal holds, many records at a time: as columns, and as records where somebody asks for one.
 
-Records of one model mostly look alike: the same fields, of the same types and lengths, at the same places of
-their bytes. Such records are a table whose columns are read with a few calls, however many rows there are;
-what is in no table is decoded record by record.
+Records of one model are built alike: as many features, outputs and keys. Such records are laid out so that each
+field stands at the same place of a row, whatever is missing and however long texts are: a table whose columns
+are read with a few calls, however many rows there are. What is in no table is decoded record by record.
 """
 
 from trimtab.recorded.batch import Recorded, decoded, joined, recorded, watermarks
+from trimtab.recorded.columns import bytes_at, numbers_at, values_at, variants
 from trimtab.recorded.facts import Facts, facts_of
-from trimtab.recorded.layout import Layout, Spot, layout_of
-from trimtab.recorded.pieces import Alike, Loose, Piece, Places
+from trimtab.recorded.layout import NO_RECORD, Bytes, Places, Spot
+from trimtab.recorded.pieces import Alike, Loose, Piece
 
 __all__ = [
+    "NO_RECORD",
     "Alike",
+    "Bytes",
     "Facts",
-    "Layout",
     "Loose",
     "Piece",
     "Places",
     "Recorded",
     "Spot",
+    "bytes_at",
     "decoded",
     "facts_of",
     "joined",
-    "layout_of",
+    "numbers_at",
     "recorded",
+    "values_at",
+    "variants",
     "watermarks",
 ]

@@ -2,28 +2,24 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, overload
 
-import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.recorded.layout import layout_of
-from trimtab.recorded.pieces import Alike, Loose, Piece, Places
+from trimtab.recorded.aligned import aligned
+from trimtab.recorded.layout import NO_RECORD, Places, decode
+from trimtab.recorded.pieces import Alike, Loose, Piece
 from trimtab.types import FloatArray, PredictionRecord, Scalar
 
 LEAST_ALIKE = 32
 """So many records pay for finding out where their fields are."""
 
 _TRIALS = 4
-"""So often it is tried in vain: rows in which now this value is missing and now that one look alike nowhere."""
-
-_ROWS_AT_ONCE = 256
-"""What is compared at once stays in the processor's cache, and asks the system for no memory."""
-
-_decode = msgspec.msgpack.Decoder(PredictionRecord).decode
+"""So often it is tried in vain."""
 
 
 class _Part(NamedTuple):
@@ -182,54 +178,31 @@ def joined(several: Sequence[Recorded]) -> Recorded:
 
 def decoded(payloads: Sequence[bytes]) -> tuple[Recorded, Sequence[int]]:
     """The records of encoded ones, and the places of payloads that hold none."""
-    by_length: dict[int, list[int]] = {}
-    for at, payload in enumerate(payloads):
-        by_length.setdefault(len(payload), []).append(at)
     pieces: list[Piece] = []
     places: list[Places] = []
-    rest: list[int] = []
-    trials = _TRIALS
-    for same in sorted(by_length.values(), key=len, reverse=True):
-        left = np.array(same, dtype=np.int64)
-        while trials and len(left) >= LEAST_ALIKE:
-            some = [payloads[at] for at in left.tolist()]
-            found, fits = _alike(some)
-            if found is None:
-                trials -= 1
-                break
-            pieces.append(found)
-            places.append(left[fits])
-            left = left[~fits]
-        rest += left.tolist()
-    records, bad = _loose(payloads, sorted(rest))
+    left, rest, trials = np.arange(len(payloads)), [], _TRIALS
+    while trials and len(left) >= LEAST_ALIKE:
+        some = [payloads[at] for at in left.tolist()]
+        like = _usual(some)
+        found = aligned(some, like, LEAST_ALIKE)
+        if found is None:
+            trials -= 1
+            rest.append(int(left[like]))
+            left = np.delete(left, like)
+            continue
+        whole = len(found.rows) == len(some)
+        own = some if whole else [some[row] for row in found.rows.tolist()]
+        pieces.append(Alike(own, found.table, found.fields))
+        places.append(left[found.rows])
+        left = np.delete(left, found.rows)
+    records, bad = _loose(payloads, sorted(rest + left.tolist()))
     return _placed(pieces, places, records), bad
 
 
-def _alike(payloads: Sequence[bytes]) -> tuple[Alike | None, npt.NDArray[np.bool_]]:
-    """Of records of one length, those that look like the first one, if they are many; and which they are."""
-    layout = layout_of(payloads[0])
-    fits = np.zeros(len(payloads), dtype=bool)
-    if layout is None:
-        return None, fits
-    # Rows of whole words: eight bytes are compared at once.
-    fill = bytes(-len(payloads[0]) % 8)
-    data = fill.join(payloads) + fill
-    words = np.frombuffer(data, dtype=np.uint64).reshape(len(payloads), -1)
-    mask, want = (
-        np.frombuffer(part.tobytes() + fill, dtype=np.uint64) for part in (layout.mask, layout.want)
-    )
-    differ = np.empty((min(len(words), _ROWS_AT_ONCE), words.shape[1]), dtype=np.uint64)
-    for start in range(0, len(words), _ROWS_AT_ONCE):
-        some = words[start : start + _ROWS_AT_ONCE]
-        found = np.bitwise_and(some, mask, out=differ[: len(some)])
-        np.bitwise_xor(found, want, out=found)
-        fits[start : start + _ROWS_AT_ONCE] = np.bitwise_or.reduce(found, axis=1) == 0
-    if np.count_nonzero(fits) < LEAST_ALIKE:
-        return None, fits
-    if not fits.all():
-        payloads = [payload for payload, fit in zip(payloads, fits.tolist(), strict=True) if fit]
-        words = words[fits]
-    return Alike(payloads, words.view(np.uint8), layout), fits
+def _usual(payloads: Sequence[bytes]) -> int:
+    """The place of one that is as long as most: seldom one that is built as no other is."""
+    lengths = list(map(len, payloads))
+    return lengths.index(Counter(lengths).most_common(1)[0][0])
 
 
 def _loose(
@@ -240,8 +213,8 @@ def _loose(
     bad = []
     for at in places:
         try:
-            found[at] = _decode(payloads[at])
-        except msgspec.MsgspecError:
+            found[at] = decode(payloads[at])
+        except NO_RECORD:
             bad.append(at)
     return found, bad
 

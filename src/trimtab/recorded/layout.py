@@ -1,58 +1,45 @@
-"""Where in a record's bytes its fields stand, and which bytes another record must share to be alike."""
+"""How a record's fields are written: which kinds of value each may have, and what a value's first bytes tell."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Sequence
+from functools import lru_cache
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from trimtab.types import PredictionRecord
+
+LAST_ASCII = 0x7F
+decode = msgspec.msgpack.Decoder(PredictionRecord).decode
+NO_RECORD = (msgspec.MsgspecError, UnicodeDecodeError)
+"""What ``decode`` raises where bytes hold no record."""
+
 Bytes = npt.NDArray[np.uint8]
+Places = npt.NDArray[np.int64]
 
-_FIXED = {
-    **dict.fromkeys(range(128), ("whole", 0, 1, 128, ">u1")),
-    **dict.fromkeys(range(224, 256), ("whole", 0, 1, 224, ">i1")),
-    0xC0: ("nil", 0, 1, 0xFF, ""),
-    0xC2: ("bool", 0, 1, 0xFE, ""),
-    0xC3: ("bool", 0, 1, 0xFE, ""),
-    0xCA: ("float", 1, 5, 0, ">f4"),
-    0xCB: ("float", 1, 9, 0, ">f8"),
-    **{0xCC + at: ("whole", 1, 1 + (1 << at), 0, f">u{1 << at}") for at in range(4)},
-    **{0xD0 + at: ("whole", 1, 1 + (1 << at), 0, f">i{1 << at}") for at in range(4)},
-}
-"""By first byte: kind, begin and end of the content behind it, which bits of it are in common, and how it is written."""
-
-_SIZED = {
-    **{0xA0 + length: ("text", 0, length) for length in range(0x20)},
-    **{0xD9 + at: ("text", 1 << at, 0) for at in range(3)},
-    **{0x90 + length: ("list", 0, length) for length in range(0x10)},
-    **{0xDC + at: ("list", 2 << at, 0) for at in range(2)},
-    **{0x80 + length: ("map", 0, length) for length in range(0x10)},
-    **{0xDE + at: ("map", 2 << at, 0) for at in range(2)},
-}
-"""By first byte: kind, and the length, or how many bytes tell it."""
-
-_KINDS = {
-    "prediction_id": "text", "request_id": "text nil", "event_time": "float", "wall_time": "float",
-    "model": "text", "version": "whole", "digest": "text", "epoch": "whole", "rollout": "text nil",
-    "arm": "whole", "share": "float", "unit": "text", "sticky": "bool",
-    "values": "list of float whole text bool nil", "sources": "text", "ages_seconds": "list of float nil",
-    "score": "float", "outputs": "list of float", "positive": "bool nil", "latency_ms": "float",
-    "failed": "text nil", "shadow": "bool", "entities": "map of text", "shares": "list of float",
-    "withheld": "list of whole", "answered": "list of float nil",
+KINDS: dict[str, tuple[str, str]] = {
+    "prediction_id": ("text", ""), "request_id": ("text nil", ""), "event_time": ("float", ""),
+    "wall_time": ("float", ""), "model": ("text", ""), "version": ("whole", ""), "digest": ("text", ""),
+    "epoch": ("whole", ""), "rollout": ("text nil", ""), "arm": ("whole", ""), "share": ("float", ""),
+    "unit": ("text", ""), "sticky": ("bool", ""), "values": ("list", "float whole text bool nil"),
+    "sources": ("text", ""), "ages_seconds": ("list", "float nil"), "score": ("float", ""),
+    "outputs": ("list", "float"), "positive": ("bool nil", ""), "latency_ms": ("float", ""),
+    "failed": ("text nil", ""), "shadow": ("bool", ""), "entities": ("map", "text"),
+    "shares": ("list", "float"), "withheld": ("list", "whole"), "answered": ("list nil", "float"),
 }  # fmt: skip
-"""How each field of a record is written; of any other way the decoder judges."""
-
-
-_DEEPEST = 2
+"""By field: kinds of it, and of its items; what is written in any other way is left to the decoder."""
 
 
 class Spot(NamedTuple):
     """A value's place: ``data[start:end]`` is its content.
 
     ``kind`` is ``float``, ``whole``, ``text``, ``bool``, ``nil``, ``list`` or ``map``; ``form`` is how a number
-    is written, as NumPy spells it. ``parts`` are a list's items, or a map's keys and values by turns.
+    is written, as NumPy spells it. ``parts`` are a list's items, or a map's keys and values by turns. At a
+    ``mixed`` spot each row has a value of its own kind and length, and its content begins with the head that
+    tells them; ``form`` names all kinds.
     """
 
     kind: str
@@ -61,71 +48,65 @@ class Spot(NamedTuple):
     form: str = ""
     parts: tuple[Spot, ...] = ()
 
+    @property
+    def kinds(self) -> Sequence[str]:
+        """What values here are; some rows may have none of the kinds of a mixed spot."""
+        return self.form.split() if self.kind == "mixed" else (self.kind,)
 
-class Layout(NamedTuple):
-    """What records have in common: ``byte & mask == want`` for each of their bytes, and where fields are.
 
-    Types and lengths are in common, and that texts are ASCII; what differs are contents. A field that is
-    not there was written before there was such a field.
+_TAGS = {
+    **dict.fromkeys(range(0x80), Spot("whole", 0, 1, ">u1")),
+    **{0xA0 + length: Spot("text", 1, 1 + length) for length in range(0x20)},
+    0xC0: Spot("nil", 0, 1),
+    **dict.fromkeys((0xC2, 0xC3), Spot("bool", 0, 1)),
+    0xCA: Spot("float", 1, 5, ">f4"),
+    0xCB: Spot("float", 1, 9, ">f8"),
+    **{0xCC + at: Spot("whole", 1, 1 + (1 << at), f">u{1 << at}") for at in range(4)},
+    **{0xD0 + at: Spot("whole", 1, 1 + (1 << at), f">i{1 << at}") for at in range(4)},
+    **dict.fromkeys(range(0xE0, 0x100), Spot("whole", 0, 1, ">i1")),
+    0xD9: Spot("text", 2, 0),
+    0xDA: Spot("text", 3, 0),
+}
+"""By first byte: what stands behind it; the length of a text may stand there too."""
+
+SIZED = 0xD9, 0xDA
+_SIZED_FROM = 0x100, 0x10000
+HEAD_BYTES = 3
+LONGEST_HEAD = _SIZED_FROM[1]
+"""Heads from here on are texts whose length takes two bytes."""
+
+_HEADS = np.arange(0x100, dtype=np.int32)
+_HEADS[:0x80], _HEADS[0xC3], _HEADS[0xE0:] = 0, 0xC2, 0xE0
+
+
+def heads_of(first: Bytes) -> npt.NDArray[np.int32]:
+    """What tells how values are written and how long they are, of each.
+
+    Args:
+        first: Their first bytes, shape ``(3, values)``.
     """
-
-    mask: Bytes
-    want: Bytes
-    fields: dict[str, Spot]
-
-
-class _Unread(Exception):
-    """Not the bytes of a record, or of one that is seldom."""
-
-
-def layout_of(payload: bytes) -> Layout | None:
-    """The layout of an encoded :class:`~trimtab.types.PredictionRecord`, None if it is left to the decoder."""
-    mask = bytearray(b"\xff" * len(payload))
-    try:
-        spot = _spot(payload, 0, mask)
-    except (_Unread, IndexError):
-        return None
-    if spot.kind != "list" or spot.end != len(payload) or len(spot.parts) > len(_KINDS):
-        return None
-    fields = dict(zip(_KINDS, spot.parts, strict=False))
-    if not all(_fits(found, _KINDS[name]) for name, found in fields.items()):
-        return None
-    kept = np.frombuffer(bytes(mask), dtype=np.uint8)
-    want = np.frombuffer(payload, dtype=np.uint8) & kept
-    want[kept == 0x80] = 0  # ASCII, whatever this record has
-    return Layout(kept, want, fields)
+    tags = first[0]
+    found: npt.NDArray[np.int32] = _HEADS.take(tags)
+    for tag, start in zip(SIZED, _SIZED_FROM, strict=True):
+        rows = np.flatnonzero(tags == tag)
+        if len(rows):
+            length = first[1, rows].astype(np.int32)
+            found[rows] = start + (length if tag == SIZED[0] else length << 8 | first[2, rows])
+    return found
 
 
-def _fits(spot: Spot, kinds: str) -> bool:
-    outer, _, inner = kinds.partition(" of ")
-    if not inner or spot.kind == "nil":
-        return spot.kind in kinds.split()
-    return spot.kind == outer and {part.kind for part in spot.parts} <= set(inner.split())
+@lru_cache(4096)
+def spot_of(head: int) -> Spot:
+    """A value of some head, counted from its first byte."""
+    if head < _SIZED_FROM[0]:
+        return _TAGS[head]
+    long = head >= _SIZED_FROM[1]
+    spot = _TAGS[SIZED[long]]
+    return spot._replace(end=spot.start + head - _SIZED_FROM[long])
 
 
-def _spot(data: bytes, at: int, mask: bytearray, depth: int = 0) -> Spot:
-    """The value that begins at a place; ``mask`` is cleared where contents stand."""
-    tag = data[at]
-    if tag in _FIXED:
-        kind, begin, behind, kept, form = _FIXED[tag]
-        mask[at + begin : at + behind] = bytes([kept]) * (behind - begin)
-        return Spot(kind, at + begin, at + behind, form)
-    kind, size, length = _SIZED.get(tag, ("", 0, 0))
-    start = at + 1 + size
-    if size:
-        length = int.from_bytes(data[at + 1 : start], "big")
-    if kind == "text" and start + length <= len(data):
-        mask[start : start + length] = bytes([0x80]) * length
-        return Spot(kind, start, start + length)
-    if kind in ("list", "map") and depth < _DEEPEST:
-        count = 2 * length if kind == "map" else length
-        parts = tuple(_parts(data, start, count, mask, depth + 1))
-        return Spot(kind, start, parts[-1].end if parts else start, parts=parts)
-    raise _Unread
-
-
-def _parts(data: bytes, at: int, count: int, mask: bytearray, depth: int) -> Iterator[Spot]:
-    for _ in range(count):
-        spot = _spot(data, at, mask, depth)
-        at = spot.end
-        yield spot
+@lru_cache
+def tags_of(kinds: str) -> npt.NDArray[np.bool_]:
+    """With which first bytes values of some kinds begin, shape ``(256,)``."""
+    allowed = kinds.split()
+    return np.array([tag in _TAGS and _TAGS[tag].kind in allowed for tag in range(0x100)])

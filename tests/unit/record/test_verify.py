@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from trimtab.config import JournalConfig
 from trimtab.record.frames import frame
 from trimtab.record.journal import Journal
+from trimtab.record.reader import SegmentReader
 from trimtab.record.verify import Damage, What, verify, verify_segment
 from trimtab.telemetry import Metrics
 from trimtab.testing import FakeClock
@@ -44,6 +45,15 @@ def test_a_sound_segment_is_counted_and_known_to_be_open(tmp_path: Path, make_re
     (closed,) = verify(tmp_path)
     assert (closed.records, closed.open) == (2, False)
     assert closed.size_bytes == (tmp_path / closed.segment).stat().st_size
+
+
+def test_a_text_that_is_not_utf_8_makes_no_record(tmp_path: Path, make_record: Make) -> None:
+    odd = msgspec.msgpack.encode(make_record(0)).replace(b"sha256:", b"sha256\xff")
+    (tmp_path / NAME).write_bytes(frame(odd) + framed(make_record(1)))
+    reader = SegmentReader(tmp_path, Metrics())
+    (report,) = verify(tmp_path)
+    assert (1, ["no_record"]) == (report.records, [one.what for one in report.damage])
+    assert [make_record(1)] == list(reader.records()) == list(reader.read({}, 9)[0])
 
 
 def test_a_torn_tail_and_what_is_no_record_are_told_apart(
