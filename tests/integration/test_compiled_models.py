@@ -269,9 +269,9 @@ def test_rows_together_answer_as_each_alone_to_the_last_bit(
     assert opened_again.one is not None
     assert opened_again.many is not None
     rows = frame.astype(object).where(frame.notna(), None).to_numpy().tolist()
-    alone = [opened_again.one(row) for row in rows]
+    alone = np.array([opened_again.one(row) for row in rows])
     for count in (1, 2, 3, 16, 17, ROWS):
         together = opened_again.many(rows[:count])
-        assert together.tobytes() == np.concatenate(alone[:count]).tobytes()
+        assert together.tobytes() == alone[:count].tobytes()
     whole = opened_again.many(rows[1:9])  # in which no number is missing
-    assert whole.tobytes() == np.concatenate(alone[1:9]).tobytes()
+    assert whole.tobytes() == alone[1:9].tobytes()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from scipy.special import expit
@@ -34,13 +35,26 @@ FEW = 4_096
 Answer = Callable[[Sequence[Array], int], FloatArray]
 """Columns and how many rows they have, to shape ``(rows, outputs)``."""
 
-One = Callable[[Sequence[Scalar]], FloatArray]
-"""One row's values, None for missing, to shape ``(1, outputs)``."""
+One = Callable[[Sequence[Scalar]], Sequence[float]]
+"""One row's values, None for missing, to its outputs."""
 
 Many = Callable[[Sequence[Sequence[Scalar]]], FloatArray]
 """Rows of values to shape ``(rows, outputs)``, each row's as it would be alone."""
 
 Predict = Callable[[FloatArray], FloatArray]
+
+
+class Model(NamedTuple):
+    """An estimator as functions of a matrix, and how many outputs it has.
+
+    ``apart`` answers each row as if it were alone, ``alone`` the only one, which is given as shape ``(width,)``:
+    to the last bit they say the same.
+    """
+
+    predict: Predict
+    outputs: int
+    apart: Predict
+    alone: Callable[[FloatArray], Sequence[float]]
 
 
 class Binder:
@@ -83,13 +97,13 @@ class Binder:
         if not isinstance(node, Leaf):
             return None
         rows, check = self._rows(node.program), _CHECKS[node.check]
-        predict, _, _ = self._model(node, rows.width)
+        predict = self._model(node, rows.width).alone
         make = rows.one
 
-        def answer(values: Sequence[Scalar]) -> FloatArray:
-            matrix = make(values)
-            check(matrix)
-            return predict(matrix)
+        def answer(values: Sequence[Scalar]) -> Sequence[float]:
+            row = make(values)
+            check(row)
+            return predict(row)
 
         return answer
 
@@ -98,7 +112,7 @@ class Binder:
         if not isinstance(node, Leaf):
             return None
         rows, check = self._rows(node.program), _CHECKS[node.check]
-        _, _, predict = self._model(node, rows.width)
+        predict = self._model(node, rows.width).apart
         make = rows.several
 
         def answer(values: Sequence[Sequence[Scalar]]) -> FloatArray:
@@ -117,7 +131,7 @@ class Binder:
 
     def _leaf(self, leaf: Leaf) -> tuple[Answer, int]:
         rows, check = self._rows(leaf.program), _CHECKS[leaf.check]
-        predict, outputs, _ = self._model(leaf, rows.width)
+        predict, outputs, _, _ = self._model(leaf, rows.width)
         make = rows.matrix
 
         def answer(sources: Sequence[Array], count: int) -> FloatArray:
@@ -127,8 +141,7 @@ class Binder:
 
         return answer, outputs
 
-    def _model(self, leaf: Leaf, width: int) -> tuple[Predict, int, Predict]:
-        """An estimator, its outputs, and its function of rows each of which is answered as if it were alone."""
+    def _model(self, leaf: Leaf, width: int) -> Model:
         if not isinstance(leaf.model, Trees):
             return _linear(leaf.model, width)
         if not 0 <= leaf.model.section < len(self._forests):
@@ -200,15 +213,25 @@ _CHECKS: dict[str, Callable[[FloatArray], None]] = {
 }
 
 
-def _trees(model: Trees, forest: Forest, width: int) -> tuple[Predict, int, Predict]:
+def _trees(model: Trees, forest: Forest, width: int) -> Model:
     outputs = forest.columns if model.raw else forest.outputs
     if forest.features != width or outputs != model.outputs:
         raise _malformed("the columns of a forest")
     predict = forest.raw if model.raw else forest.predict
-    return predict, outputs, predict
+    return Model(predict, outputs, predict, _only(predict))
 
 
-def _linear(model: Linear, width: int) -> tuple[Predict, int, Predict]:
+def _only(predict: Predict) -> Callable[[FloatArray], Sequence[float]]:
+    """A function of a matrix as one of its only row."""
+
+    def alone(row: FloatArray) -> Sequence[float]:
+        outputs: list[float] = predict(row[None])[0].tolist()
+        return outputs
+
+    return alone
+
+
+def _linear(model: Linear, width: int) -> Model:
     slopes, shift = read_numbers(model.coefficients), read_numbers(model.intercepts)
     outputs = max(model.outputs, 1)
     if len(slopes) != outputs * width or len(shift) not in {1, outputs}:
@@ -248,7 +271,26 @@ def _linear(model: Linear, width: int) -> tuple[Predict, int, Predict]:
             return found
 
     width_out = classes if outputs == 1 else outputs
-    return lambda X: link(score(X)), width_out, lambda X: link(apart(X))
+    predict = _linked(link, score)
+    alone = _one_score(model, slopes, shift, predict)
+    return Model(predict, width_out, _linked(link, apart), alone)
+
+
+def _linked(link: Predict, score: Predict) -> Predict:
+    return lambda X: link(score(X))
+
+
+def _one_score(
+    model: Linear, slopes: FloatArray, shift: FloatArray, predict: Predict
+) -> Callable[[FloatArray], Sequence[float]]:
+    """A row alone; with no array around its score where that is one, which is all that the link asks for.
+
+    The product of two vectors is what that of a matrix of one row with a column comes down to, to the last bit.
+    """
+    link, base = _LINKS_OF_ONE.get(model.link), float(shift[0])
+    if link is None or model.outputs > 1 or model.in_order:
+        return _only(predict)
+    return lambda row: link(float(row.dot(slopes)) + base)
 
 
 def _identity(scores: FloatArray) -> FloatArray:
@@ -260,6 +302,11 @@ def _logistic(scores: FloatArray) -> FloatArray:
     expit(scores[:, 0], out=both[:, 1])
     np.subtract(1, both[:, 1], out=both[:, 0])
     return both
+
+
+def _logistic_of_one(score: float) -> Sequence[float]:
+    high = float(expit(score))
+    return 1.0 - high, high
 
 
 def _softmax(scores: FloatArray) -> FloatArray:
@@ -289,6 +336,12 @@ _LINKS: dict[str, Callable[[FloatArray], FloatArray]] = {
     "one_vs_rest": _one_vs_rest,
     "huber": _huber,
 }
+
+_LINKS_OF_ONE: dict[str, Callable[[float], Sequence[float]]] = {
+    "identity": lambda score: (score,),
+    "logistic": _logistic_of_one,
+}
+"""What these make of one score."""
 
 
 def _mean(node: Mean, parts: list[tuple[Answer, int]]) -> tuple[Answer, int]:

@@ -83,7 +83,7 @@ class Rows:
             InvalidInput: a value that the original's preprocessing refuses.
         """
         if rows == 1:
-            return self.one([array[0] for array in sources])
+            return self.one([array[0] for array in sources])[None]
         out = np.empty((rows, self.width))
         for start in range(0, rows, self._chunk):
             stop = min(start + self._chunk, rows)
@@ -101,7 +101,7 @@ class Rows:
         return out
 
     def one(self, values: Sequence[Scalar]) -> FloatArray:
-        """The program's output for one row, shape ``(1, width)``.
+        """The program's output for one row, shape ``(width,)``.
 
         Args:
             values: One value for each source column; None and NaN are missing.
@@ -109,12 +109,16 @@ class Rows:
         Raises:
             InvalidInput: a value that the original's preprocessing refuses.
         """
+        if self._in_place is not None:
+            numbers = self._numbers((values,))
+            for change in self._in_place:
+                change(numbers)
+            return numbers
         registers = np.empty(self._registers)
         slots: Slots = [None] * self._slots
         for run in self._one:
             run(registers, slots, values)
-        chosen = registers[: self.width] if self._plain else registers[self._output]
-        return chosen.reshape(1, -1)
+        return registers[: self.width] if self._plain else registers[self._output]
 
     def several(self, rows: Sequence[Sequence[Scalar]]) -> FloatArray:
         """The program's output for several rows, shape ``(rows, width)``; each is what :meth:`one` makes of it.
@@ -126,8 +130,8 @@ class Rows:
             InvalidInput: a value that the original's preprocessing refuses.
         """
         if self._texts or len(rows) == 1:
-            return np.concatenate([self.one(row) for row in rows])
-        numbers = self._numbers(rows)
+            return np.array([self.one(row) for row in rows])
+        numbers = self._numbers(rows).reshape(len(rows), -1)
         if self._in_place is None:
             return self.matrix(numbers.T, len(rows))
         for change in self._in_place:
@@ -135,17 +139,17 @@ class Rows:
         return numbers
 
     def _numbers(self, rows: Sequence[Sequence[Scalar]]) -> FloatArray:
-        """Rows of numbers as an array, by the way that is short where nothing is missing."""
+        """The numbers of rows one after the other, by the way that is short where nothing is missing."""
         try:
             packed = bytearray().join([self._pack(*row) for row in rows])
         except struct.error:
-            return np.array(rows, dtype=np.float64)
-        return np.frombuffer(packed).reshape(len(rows), -1)
+            return np.array(rows, dtype=np.float64).reshape(-1)
+        return np.frombuffer(packed)
 
     def _changes(
         self, operations: Sequence[Operation], columns: int
     ) -> Sequence[Callable[[FloatArray], None]] | None:
-        """What makes a matrix of whole rows the output in place; None where there is more to do.
+        """What makes whole rows, or one, the output in place; None where there is more to do.
 
         Only arithmetic of single numbers is done so: it has the same bits however the numbers lie.
         """
@@ -168,8 +172,8 @@ class Rows:
         return found
 
 
-def _changed(change: Change, given: Sequence[Array], matrix: FloatArray) -> None:
-    change(matrix, given)
+def _changed(change: Change, given: Sequence[Array], numbers: FloatArray) -> None:
+    change(numbers, given)
 
 
 class _Order:

@@ -8,7 +8,7 @@ import time
 from collections.abc import Callable, Sequence
 from itertools import chain
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -18,6 +18,7 @@ from trimtab.protocols import ModelFormat, Predictor
 from trimtab.types import Certificate, Columns, FloatArray, Scalar, Signature, Task
 
 log = logging.getLogger(__name__)
+R = TypeVar("R")
 
 TOLERANCE = 1e-6
 """How far rounding may carry a probability out of [0, 1]."""
@@ -40,7 +41,6 @@ class Guarded:
         self._model = model
         self._probabilities = signature.task is not Task.REGRESSION
         self._width = (len(signature.labels) or 2) if self._probabilities else 1
-        self._one_row = (1, self._width)
         self.load_ms = 0.0
         """Milliseconds that opening the artifact took."""
 
@@ -121,11 +121,11 @@ class Guarded:
             return None
 
         def score(values: Sequence[Scalar]) -> Sequence[float]:
-            array: Any = self._asked(take, values)
-            fits = isinstance(array, np.ndarray) and array.shape == self._one_row
-            outputs: Sequence[float] = array[0].tolist() if fits else ()
-            if not fits or not self._sound(outputs):
-                raise self._nonsense(self._wrong(array, 1))
+            outputs = self._asked(take, values)
+            if not (isinstance(outputs, list | tuple) and len(outputs) == self._width):
+                raise self._nonsense(f"{outputs!r:.80} where {self._width} numbers were due")
+            if not self._sound(outputs) and (wrong := self._wrong(np.array([outputs]), 1)):
+                raise self._nonsense(wrong)
             return outputs
 
         return score
@@ -155,9 +155,7 @@ class Guarded:
         within = not self._probabilities or -TOLERANCE <= min(outputs) <= max(outputs) <= MOST
         return finite and within
 
-    def _asked(
-        self, call: Callable[[Any], FloatArray], what: Any, *, told: bool = True
-    ) -> FloatArray:
+    def _asked(self, call: Callable[[Any], R], what: Any, *, told: bool = True) -> R:
         try:
             return call(what)
         except Exception as error:

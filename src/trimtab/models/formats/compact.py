@@ -71,7 +71,7 @@ class CompactPredictor:
         self._straight = self._places == list(range(len(own)))
 
     @property
-    def one(self) -> Callable[[Sequence[Scalar]], FloatArray] | None:
+    def one(self) -> Callable[[Sequence[Scalar]], Sequence[float]] | None:
         """Scores one row of values in the signature's order; None where that is no shorter way."""
         answer, places = self._model.one, self._places
         if answer is None or self._straight:
