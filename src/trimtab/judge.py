@@ -88,6 +88,7 @@ class DriftJudge:
     Args:
         subject: For example ``data_drift``.
         config: ``min_rows``, ``drift_threshold`` and ``run_length_windows``.
+        against: What windows are compared with, in words.
 
     Source:
         Benjamini and Hochberg, 1995, JRSS B 57; Vovk and Wang, 2021, Annals of Statistics 49 (the
@@ -95,9 +96,10 @@ class DriftJudge:
         tests/property/test_drift_is_calibrated.py measures both rates.
     """
 
-    def __init__(self, subject: str, config: WatchConfig) -> None:
+    def __init__(self, subject: str, config: WatchConfig, against: str = "the reference") -> None:
         self._subject = subject
         self._config = config
+        self._against = against
         self._memory = _Memory()
 
     def judge(self, window: Window, comparisons: Sequence[Comparison]) -> Verdict:
@@ -197,7 +199,7 @@ class DriftJudge:
             return f"Nothing has drifted.{over}"
         said = "; ".join(f"{c.name}: {c.words}" for c in flagged[:_NAMED])
         more = f"; and {len(flagged) - _NAMED} more" if len(flagged) > _NAMED else ""
-        return f"{len(flagged)} of {len(comparisons)} differ from the reference. {said}{more}."
+        return f"{len(flagged)} of {len(comparisons)} differ from {self._against}. {said}{more}."
 
 
 def flag(comparisons: Sequence[Comparison], level: float = LEVEL) -> tuple[Comparison, ...]:

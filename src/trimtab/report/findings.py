@@ -15,6 +15,7 @@ from trimtab.wiring.overview import ModelOverview
 
 DATA_DRIFT, PREDICTION_DRIFT = "data_drift", "prediction_drift"
 DATA_QUALITY = "data_quality"
+FEATURE_SKEW, FEATURE_FALLBACK = "feature_skew", "feature_fallback"
 GUARDRAIL = "guardrail"
 HEALTHY, WATCH, ACT = "healthy", "watch", "act"
 RUNNING, UNKNOWN = "running", "unknown"

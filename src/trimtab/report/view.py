@@ -13,6 +13,8 @@ from trimtab.report.charts import Limit, Line, Mark, Point
 from trimtab.report.findings import (
     DATA_DRIFT,
     DATA_QUALITY,
+    FEATURE_FALLBACK,
+    FEATURE_SKEW,
     PREDICTION_DRIFT,
     FeatureFinding,
     SubjectFinding,
@@ -63,6 +65,8 @@ class ModelView(Record, frozen=True):
     data_drift: SubjectFinding | None
     data_quality: SubjectFinding | None
     prediction_drift: SubjectFinding | None
+    feature_fallback: SubjectFinding | None
+    feature_skew: SubjectFinding | None
     features: tuple[FeatureFinding, ...]
     metrics: tuple[MetricFinding, ...]
     estimates: tuple[MetricFinding, ...]
@@ -99,6 +103,8 @@ def model_view(overview: ModelOverview, config: ModelConfig, watch: WatchConfig)
         data_drift=subject_finding(overview, DATA_DRIFT),
         data_quality=subject_finding(overview, DATA_QUALITY),
         prediction_drift=subject_finding(overview, PREDICTION_DRIFT),
+        feature_fallback=subject_finding(overview, FEATURE_FALLBACK),
+        feature_skew=subject_finding(overview, FEATURE_SKEW),
         features=feature_findings(overview, watch),
         metrics=metrics,
         estimates=estimates,

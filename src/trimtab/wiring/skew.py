@@ -73,7 +73,7 @@ def skew_subjects(deployment: Deployment, version: Version, actor: Actor) -> Seq
             key=f"{version.model}/{version.version}/{FEATURE_SKEW}",
             windower=ahead,
             comparer=AheadComparer(),
-            judge=DriftJudge(FEATURE_SKEW, watch),
+            judge=DriftJudge(FEATURE_SKEW, watch, against="the history"),
             actor=actor,
             before=ahead.look,
         ),

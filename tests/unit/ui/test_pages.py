@@ -16,7 +16,8 @@ from starlette.applications import Starlette
 
 from trimtab.config import Config, ModelConfig
 from trimtab.errors import Unavailable
-from trimtab.types import Arm, RolloutState
+from trimtab.report.stakeholder import render_report
+from trimtab.types import Arm, RolloutState, State
 from trimtab.ui.pages import page_routes
 from trimtab.wiring.overview import ModelOverview
 
@@ -82,6 +83,32 @@ async def test_a_model_shows_drift_performance_alerts_and_events(
     assert "accuracy 0.806 0.792" in text
     assert "v2 promoted" in text
     assert "Roll back 26 Nov 2013, 19:50 UTC · Trimtab itself" in text
+
+
+async def test_what_stores_gave_is_shown_once_it_was_watched(
+    overview_of: Make, state_of: States, text_of: Text
+) -> None:
+    whole = overview_of()
+    page = await get(state_of({"flights_late": whole}), "/models/flights_late")
+    assert "Features from stores" not in page.text
+    drift = whole.latest("data_drift")
+    assert drift is not None
+    skew = replace(drift, subject="feature_skew", words="1 of 2 differ from the history.")
+    fallback = replace(
+        drift,
+        subject="feature_fallback",
+        words="Features come from their stores.",
+        state=State.STEADY,
+        alarmed=False,
+        since=None,
+    )
+    seen = replace(whole, verdicts=(*whole.verdicts, skew, fallback))
+    text = text_of((await get(state_of({"flights_late": seen}), "/models/flights_late")).text)
+    assert "Where values came from steady Features come from their stores." in text
+    assert "Against their history drifted 1 of 2 differ from the history. Since" in text
+    assert "Where values came from steady" in text_of(
+        render_report(seen, config=ModelConfig(), now=1_385_500_000.0)
+    )
 
 
 async def test_a_running_rollout_shows_its_guardrails_and_what_is_at_stake(
