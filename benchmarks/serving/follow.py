@@ -3,7 +3,7 @@
 ``follow.py [models=lr] [records=40000] [rounds=3] [batch=5000] [folder=DIR]``. The records are those that a worker writes when it
 answers the benchmark's requests, in a segment of their own. The watcher that ``trimtab serve`` starts reads them in ticks of ``batch``
 records into a state of its own, with the reference that was registered and without; then the segment is compacted. Figures are
-microseconds of processor time a record, of the rounds the least.
+microseconds of processor time a record, of the rounds the least; of one thread, as the watcher computes with one.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from pathlib import Path
 
 import msgspec
 
+os.environ.update(dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1"))
 os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", tempfile.mkdtemp(prefix="trimtab-follow-"))
 
 from cost import NoJournal, opened

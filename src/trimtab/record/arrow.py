@@ -19,7 +19,6 @@ from trimtab.recorded import (
     Places,
     Recorded,
     Spot,
-    bytes_at,
     numbers_at,
     values_at,
     variants,
@@ -114,13 +113,13 @@ def _array(table: Bytes, spot: Spot, kind: pa.DataType) -> pa.Array:
     """A column of what stands at a spot."""
     if spot.kind == "nil":
         return pa.nulls(len(table), kind)
-    if spot.kind == "text":
+    if pa.types.is_string(kind):
         return _texts(table, spot)
     if spot.kind == "list":
         return _lists(table, spot, kind)
     if spot.kind == "map" and not spot.parts:
         return _empty(len(table), kind)
-    if spot.kind == "map" or "text" in spot.kinds:
+    if spot.kind == "map":
         return pa.array([_of_map(value) for value in values_at(table, spot)], kind)
     values, missing = _numbers(table, spot, kind)
     return pa.array(values, kind, mask=missing if missing.any() else None)
@@ -137,11 +136,21 @@ def _numbers(table: Bytes, spot: Spot, kind: pa.DataType) -> tuple[Any, npt.NDAr
 
 
 def _texts(table: Bytes, spot: Spot) -> pa.Array:
-    """All are as long, so their bytes are the column's."""
-    ends = np.arange(len(table) + 1, dtype=np.int32) * (spot.end - spot.start)
-    data = bytes_at(table, spot)
+    """Texts, or nothing; their bytes, one behind the other, are the column's."""
+    content = table[:, spot.start : spot.end]
+    lengths = np.full(len(table), content.shape[1], dtype=np.int32)
+    present = None
+    if spot.kind == "mixed":
+        chosen = np.zeros(content.shape, dtype=bool)
+        known = np.zeros(len(table), dtype=bool)
+        for rows, _, one in variants(table, spot):
+            chosen[rows, one.start : one.end] = known[rows] = one.kind == "text"
+        content, lengths = content[chosen], chosen.sum(axis=1, dtype=np.int32)
+        present = pa.py_buffer(np.packbits(known, bitorder="little"))
+    ends = np.append(np.int32(0), lengths.cumsum(dtype=np.int32))
+    data = np.ascontiguousarray(content)
     return pa.Array.from_buffers(
-        pa.string(), len(table), [None, pa.py_buffer(ends), pa.py_buffer(data)]
+        pa.string(), len(table), [present, pa.py_buffer(ends), pa.py_buffer(data)]
     )
 
 
