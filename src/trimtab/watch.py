@@ -23,7 +23,7 @@ from trimtab.protocols import (
     StateTx,
     Windower,
 )
-from trimtab.recorded import Facts, Places, Recorded, recorded
+from trimtab.recordtable import Facts, Places, RecordTable, table_of
 from trimtab.types import Alert, Matured, PredictionFacts, PredictionRecord, Verdict, Window
 from trimtab.windows import Batch
 
@@ -66,7 +66,7 @@ class Tick:
 
 Subjects = Callable[[StateTx], Sequence[Subject]]
 Notify = Callable[[StateTx, Sequence[Alert]], None]
-FactsOf = Callable[[Recorded], Sequence[PredictionFacts]]
+FactsOf = Callable[[RecordTable], Sequence[PredictionFacts]]
 
 _KEPT = (
     "prediction_id", "model", "version", "rollout", "arm", "share", "unit", "event_time", "score",
@@ -76,10 +76,10 @@ _KEPT = (
 
 def plain_facts(record: PredictionRecord) -> PredictionFacts:
     """What the outcome join keeps of a prediction of any model."""
-    return facts_of_all(recorded([record]))[0]
+    return facts_of_all(table_of([record]))[0]
 
 
-def facts_of_all(records: Recorded) -> Facts:
+def facts_of_all(records: RecordTable) -> Facts:
     """As ``plain_facts``, of many."""
     nothing = [None] * len(records)
     return Facts(
@@ -145,7 +145,7 @@ class WatchFlow:
     def _step(self, state: StateTx, rows: int, *, ready: bool) -> Tick:
         offsets = state.watch.offsets()
         records_read, behind = self._journal.read(offsets, rows)
-        read = recorded(records_read)
+        read = table_of(records_read)
         answered = np.flatnonzero(~read.shadowed)
         answers = read.where(answered)
         counted = answered[np.asarray(state.outcomes.index(self._facts(answers)), dtype=np.int64)]
@@ -248,7 +248,7 @@ def _walk(
     return verdicts, alerts
 
 
-def _with_shadows(read: Recorded, records: Batch, counted: Places) -> Batch:
+def _with_shadows(read: RecordTable, records: Batch, counted: Places) -> Batch:
     """What counts as an answer and what nobody was answered with, in the order of the journal."""
     if not read.shadowed.any():
         return records

@@ -18,7 +18,7 @@ from trimtab.performance.bins import coarse_place, coarse_places
 from trimtab.performance.segments import SegmentSpec, names_of
 from trimtab.performance.tally import Counted, Item, Requests, Tally
 from trimtab.protocols import StateTx
-from trimtab.recorded import Recorded, recorded, watermarks
+from trimtab.recordtable import RecordTable, table_of, watermarks
 from trimtab.types import Matured, PredictionRecord, Task, Version, Window
 
 SUBJECT = "performance"
@@ -106,7 +106,7 @@ class PerformanceWindows:
     ) -> Iterable[Window]:
         """Fold new records; the windows that are now complete, oldest first, then recounted ones."""
         closed = _Closed(self._prefix, self._config.recount_windows, state)
-        self._expect(recorded(predictions).of_model(self._model), closed)
+        self._expect(table_of(predictions).of_model(self._model), closed)
         for outcome in matured:
             if outcome.facts.model == self._model and outcome.facts.version == self._version:
                 self._take(outcome, closed)
@@ -139,7 +139,7 @@ class PerformanceWindows:
     def _end(self, index: int) -> float:
         return (index + 1) * self._config.window_seconds
 
-    def _expect(self, records: Recorded, closed: _Closed) -> None:
+    def _expect(self, records: RecordTable, closed: _Closed) -> None:
         """Count a model's records into their windows; those that come too late one by one."""
         reached, self._watermark = watermarks(records, self._watermark)
         own = np.flatnonzero(records.floats("version") == self._version)
@@ -152,7 +152,7 @@ class PerformanceWindows:
         for place in own[~in_time].tolist():
             self._late(records[place], closed)
 
-    def _on_time(self, window: _Window, records: Recorded) -> None:
+    def _on_time(self, window: _Window, records: RecordTable) -> None:
         if self._segments or self._ranking:
             for record in records:
                 self._predicted(window, self._counts(record))

@@ -11,13 +11,13 @@ import numpy.typing as npt
 import pyarrow as pa
 
 from trimtab.record.table import FIELDS, KINDS
-from trimtab.recorded import (
+from trimtab.recordtable import (
     Alike,
     Bytes,
     Loose,
     Piece,
     Places,
-    Recorded,
+    RecordTable,
     Spot,
     numbers_at,
     values_at,
@@ -41,7 +41,7 @@ _WHOLES = range(-(2**63), 2**63)
 
 
 def columns_of(
-    records: Recorded, places: Places, specs: Sequence[FeatureSpec] | None, schema: pa.Schema
+    records: RecordTable, places: Places, specs: Sequence[FeatureSpec] | None, schema: pa.Schema
 ) -> pa.Table:
     """Some records of one version as columns.
 

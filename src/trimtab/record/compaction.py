@@ -24,7 +24,7 @@ from trimtab.record.parts import (
     sync_folder,
 )
 from trimtab.record.segment import SUFFIX, abandoned
-from trimtab.recorded import Places, Recorded, decoded
+from trimtab.recordtable import Places, RecordTable, decoded
 from trimtab.types import Record, Signature
 
 STRIDE = 2_000  # records between two points, at least
@@ -131,7 +131,7 @@ def forgotten(directory: Path, offsets: Mapping[str, int]) -> Sequence[str]:
     )
 
 
-def _strides(file: BinaryIO) -> Iterator[Recorded]:
+def _strides(file: BinaryIO) -> Iterator[RecordTable]:
     """A segment's records, many at a time."""
     payloads: list[bytes] = []
     for run in runs(file, 0, final=True):
@@ -143,7 +143,7 @@ def _strides(file: BinaryIO) -> Iterator[Recorded]:
         yield decoded(payloads)[0]
 
 
-def _kinds(records: Recorded) -> dict[tuple[str, int, int], Places]:
+def _kinds(records: RecordTable) -> dict[tuple[str, int, int], Places]:
     """The places of the records by model, day and version."""
     found: dict[tuple[str, int, int], list[int]] = {}
     versions = records.floats("version").astype(np.int64)

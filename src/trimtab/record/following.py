@@ -11,7 +11,7 @@ import numpy as np
 
 from trimtab.record.frames import HEADER_BYTES, Run, runs
 from trimtab.record.segment import abandoned
-from trimtab.recorded import Recorded, decoded, joined
+from trimtab.recordtable import RecordTable, decoded, joined
 from trimtab.types import FloatArray
 
 
@@ -44,7 +44,7 @@ class Writer:
         self._segments: list[str] = []
         self._ends: list[int] = []
         self._damages: list[Damage] = []
-        self.parts: list[Recorded] = []
+        self.parts: list[RecordTable] = []
         self.times: FloatArray = np.empty(0)
         self.done = False
 
@@ -99,7 +99,7 @@ class Writer:
         return segment, run
 
 
-def in_order(writers: Sequence[Writer], limit: int) -> tuple[Recorded, list[int]]:
+def in_order(writers: Sequence[Writer], limit: int) -> tuple[RecordTable, list[int]]:
     """Up to ``limit`` records by wall time, ties in the order of the writers; and how many of each writer's.
 
     The order depends on what was written alone, not on how much is read at once.

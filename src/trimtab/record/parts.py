@@ -25,7 +25,7 @@ from pyarrow import parquet
 from trimtab.errors import Unavailable
 from trimtab.record.arrow import columns_of
 from trimtab.record.table import FIELDS, KINDS
-from trimtab.recorded import Places, Recorded
+from trimtab.recordtable import Places, RecordTable
 from trimtab.types import PredictionRecord, Signature
 
 PARTS, SUFFIX = "parts", ".parquet"
@@ -108,7 +108,7 @@ class PartFile:
         self._waiting: list[pa.Table] = []
         self._rows = 0
 
-    def add(self, records: Recorded, places: Places) -> None:
+    def add(self, records: RecordTable, places: Places) -> None:
         """Take records more, in the order of their places in the segment."""
         self._waiting.append(columns_of(records, places, self._specs, self._schema))
         self._rows += len(records)
@@ -144,7 +144,7 @@ class PartFile:
             self._waiting, self._rows = [], 0
 
 
-def days_of(records: Recorded) -> Places:
+def days_of(records: RecordTable) -> Places:
     """The UTC day on which each record was made, counted from 1970."""
     return np.floor(records.floats("wall_time") / DAY_SECONDS).astype(np.int64)
 

@@ -18,7 +18,7 @@ from trimtab.record.following import Writer, in_order
 from trimtab.record.frames import scan
 from trimtab.record.parts import Span, part_files, read_part, stem_of
 from trimtab.record.segment import SUFFIX, abandoned
-from trimtab.recorded import NO_RECORD, Recorded
+from trimtab.recordtable import NO_RECORD, RecordTable
 from trimtab.telemetry import Metrics
 from trimtab.types import PredictionRecord
 
@@ -42,7 +42,7 @@ class SegmentReader:
         self._decoder = msgspec.msgpack.Decoder(PredictionRecord)
         self._record_bytes = 0.0
 
-    def read(self, offsets: Mapping[str, int], limit: int) -> tuple[Recorded, Mapping[str, int]]:
+    def read(self, offsets: Mapping[str, int], limit: int) -> tuple[RecordTable, Mapping[str, int]]:
         """Up to ``limit`` records behind ``offsets``, and the offsets behind them.
 
         Args:

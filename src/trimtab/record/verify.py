@@ -12,7 +12,7 @@ from trimtab.errors import Unavailable
 from trimtab.record.frames import HEADER_BYTES, scan
 from trimtab.record.parts import part_files, rows_of, stem_of
 from trimtab.record.segment import SUFFIX, abandoned
-from trimtab.recorded import NO_RECORD
+from trimtab.recordtable import NO_RECORD
 from trimtab.types import PredictionRecord, Record
 
 What = Literal["damaged", "torn_tail", "no_record"]

@@ -9,7 +9,7 @@ from typing import Any
 
 from sqlalchemy import Connection
 
-from trimtab.recorded import Facts
+from trimtab.recordtable import Facts
 from trimtab.store.tables import Json, predictions
 
 ROWS = 512

@@ -13,7 +13,7 @@ import msgspec
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, func, select, update
 
 from trimtab.errors import InvalidRequest
-from trimtab.recorded import Facts, facts_of
+from trimtab.recordtable import Facts, facts_of
 from trimtab.store.indexing import insert_new
 from trimtab.store.statements import chunks, insert
 from trimtab.store.tables import has_outcome, mature, predictions, replaced_outcomes, tallies

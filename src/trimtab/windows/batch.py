@@ -10,12 +10,12 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from trimtab.recorded import Recorded, recorded
+from trimtab.recordtable import RecordTable, table_of
 from trimtab.sketch import Binning, Coded, Column, IntArray
 from trimtab.types import Array, FeatureKind, FloatArray, PredictionRecord, Scalar
 
 
-class Batch(Recorded):
+class Batch(RecordTable):
     """The records of one tick, in the journal's order; converted to columns once for all windows.
 
     Args:
@@ -23,7 +23,7 @@ class Batch(Recorded):
     """
 
     def __init__(self, records: Iterable[PredictionRecord]) -> None:
-        known = recorded(records)
+        known = table_of(records)
         super().__init__(known.pieces, known.order)
         self._rows: dict[str, Rows] = {}
 
@@ -38,7 +38,7 @@ class Batch(Recorded):
 class Rows:
     """Some records of one model, and their columns."""
 
-    records: Recorded
+    records: RecordTable
     _versions: dict[int, VersionRows] = field(default_factory=dict)
 
     @property
@@ -65,7 +65,7 @@ class Read(NamedTuple):
 class VersionRows:
     """One version's records; ``rows`` are their places among the model's."""
 
-    records: Recorded
+    records: RecordTable
     rows: IntArray
     _read: dict[tuple[int, FeatureKind], Read] = field(default_factory=dict)
     _texts: dict[int, Array] = field(default_factory=dict)
@@ -124,7 +124,7 @@ def take(read: Read, rows: IntArray) -> tuple[Column, int]:
 _NONE_ODD: Array = np.empty(0, dtype=bool)
 
 
-def _numbers(records: Recorded, position: int) -> Read:
+def _numbers(records: RecordTable, position: int) -> Read:
     """What is no number in a numeric feature is missing, and odd."""
     numbers = records.numbers(position)
     return _odd(records.scalars(position)) if numbers is None else Read(numbers, _NONE_ODD)

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from trimtab.recorded import recorded
+from trimtab.recordtable import table_of
 from trimtab.types import FloatArray, PredictionRecord
 from trimtab.windows.batch import Rows
 
@@ -51,7 +51,7 @@ class EventClock:
         watermarks: list[float] = []
         for record in rows.records:
             self._one(record, accepted, watermarks)
-        return Admitted(Rows(recorded(accepted)), np.array(watermarks, dtype=np.float64))
+        return Admitted(Rows(table_of(accepted)), np.array(watermarks, dtype=np.float64))
 
     def _plain(self, rows: Rows) -> Admitted | None:
         """All at once, if there is no suspect among them."""

@@ -24,7 +24,7 @@ from trimtab.performance import (
     RevisingJudge,
 )
 from trimtab.protocols import Actor
-from trimtab.recorded import Facts, Recorded
+from trimtab.recordtable import Facts, RecordTable
 from trimtab.rollout.handing import Gathered, HandOver, Inbox
 from trimtab.telemetry import Metrics
 from trimtab.types import PredictionFacts, PredictionRecord, Signature, Task, Verdict, Version
@@ -75,7 +75,7 @@ class FactsKeeper:
     deployment: Deployment
     _versions: dict[tuple[str, int], _Kept] = field(default_factory=dict)
 
-    def __call__(self, records: Recorded) -> Sequence[PredictionFacts]:
+    def __call__(self, records: RecordTable) -> Sequence[PredictionFacts]:
         """The facts of predictions."""
         facts = facts_of_all(records)
         kept = {of: self._kept(*of) for of in _versions(facts)}

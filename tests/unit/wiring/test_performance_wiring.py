@@ -16,7 +16,7 @@ from trimtab.config import load
 from trimtab.errors import InvalidConfig, InvalidInput
 from trimtab.metric_files import exposition
 from trimtab.performance import Promise
-from trimtab.recorded import recorded
+from trimtab.recordtable import table_of
 from trimtab.telemetry import Metrics
 from trimtab.types import Comparison, State, Task, Verdict, Version
 from trimtab.wiring.deployment import Deployment
@@ -112,11 +112,11 @@ def test_facts_hold_what_the_models_performance_needs_and_no_more(tmp_path: Path
     )
     plain = opened(tmp_path / "plain")
     registered(plain)
-    facts = FactsKeeper(plain)(recorded([made]))[0]
+    facts = FactsKeeper(plain)(table_of([made]))[0]
     assert (None, None, None) == (facts.outputs, facts.request_id, facts.segments)
     rich = opened(tmp_path / "rich", segments=("where",), ranking_k=5)
     registered(rich, ("a", "b", "c"))
-    facts = FactsKeeper(rich)(recorded([made]))[0]
+    facts = FactsKeeper(rich)(table_of([made]))[0]
     assert ((0.25, 0.75), "r", {"where": 2}) == (facts.outputs, facts.request_id, facts.segments)
     plain.close()
     rich.close()

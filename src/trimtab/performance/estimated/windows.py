@@ -14,7 +14,7 @@ from trimtab.performance.estimated.estimator import Predicted
 from trimtab.performance.estimated.losses import Steps, places_of
 from trimtab.performance.segments import SegmentSpec
 from trimtab.protocols import StateTx
-from trimtab.recorded import Recorded, recorded, watermarks
+from trimtab.recordtable import RecordTable, table_of, watermarks
 from trimtab.types import (
     Array,
     Columns,
@@ -83,7 +83,7 @@ class EstimatedWindows:
         state: StateTx,  # noqa: ARG002 - nor has the state
     ) -> Iterable[Window]:
         """Fold new records; the windows that are now complete, oldest first."""
-        for (index, name), records in self._admitted(recorded(predictions)):
+        for (index, name), records in self._admitted(table_of(predictions)):
             part = self._open.setdefault(index, {}).setdefault(name, _Part())
             part.rows += len(records)
             if self._signature.task is Task.REGRESSION:
@@ -108,7 +108,7 @@ class EstimatedWindows:
         end = (index + 1) * self._config.window_seconds
         return self._watermark >= end + self._config.lateness_seconds
 
-    def _admitted(self, predictions: Recorded) -> Iterator[tuple[tuple[int, str], Recorded]]:
+    def _admitted(self, predictions: RecordTable) -> Iterator[tuple[tuple[int, str], RecordTable]]:
         """The records that come in time, by window and segment."""
         records = predictions.of_model(self._model)
         records = records.where(np.isfinite(records.floats("event_time")))
@@ -126,7 +126,7 @@ class EstimatedWindows:
             for name, places in self._places_of_segments(found).items():
                 yield (int(index), name), found.where(np.array(places))
 
-    def _places_of_segments(self, records: Recorded) -> Mapping[str, Sequence[int]]:
+    def _places_of_segments(self, records: RecordTable) -> Mapping[str, Sequence[int]]:
         found: dict[str, list[int]] = {}
         for place, record in enumerate(records if self._segments else ()):
             for spec, at in self._segments:
@@ -134,7 +134,7 @@ class EstimatedWindows:
                     found.setdefault(spec.name(record.values[at]), []).append(place)
         return found
 
-    def _scored(self, part: _Part, records: Recorded) -> None:
+    def _scored(self, part: _Part, records: RecordTable) -> None:
         several = self._signature.task is Task.MULTICLASS
         classes = len(self._signature.labels) if several else 2
         if not part.tables:
@@ -150,7 +150,7 @@ class EstimatedWindows:
             for place, count in zip(places.tolist(), counts.tolist(), strict=True):
                 table[place] = table.get(place, 0) + count
 
-    def _binned(self, part: _Part, records: Recorded) -> None:
+    def _binned(self, part: _Part, records: RecordTable) -> None:
         features = self._signature.features
         columns = Columns(
             features=features,
@@ -185,8 +185,8 @@ class EstimatedWindows:
         )
 
 
-def _column(kind: FeatureKind, records: Recorded, position: int) -> Array:
-    """Recorded values as a column; what is no number in a numeric feature is missing."""
+def _column(kind: FeatureKind, records: RecordTable, position: int) -> Array:
+    """RecordTable values as a column; what is no number in a numeric feature is missing."""
     if kind is FeatureKind.CATEGORICAL:
         values = records.scalars(position)
         column = np.empty(len(values), dtype=object)

@@ -10,9 +10,9 @@ from typing import Any, NamedTuple, overload
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.recorded.aligned import aligned
-from trimtab.recorded.layout import NO_RECORD, Places, decode
-from trimtab.recorded.pieces import Alike, Loose, Piece
+from trimtab.recordtable.aligned import aligned
+from trimtab.recordtable.layout import NO_RECORD, Places, decode
+from trimtab.recordtable.pieces import Alike, Loose, Piece
 from trimtab.types import FloatArray, PredictionRecord, Scalar
 
 LEAST_ALIKE = 32
@@ -30,7 +30,7 @@ class _Part(NamedTuple):
     places: Places
 
 
-class Recorded(Sequence[PredictionRecord]):
+class RecordTable(Sequence[PredictionRecord]):
     """Some records, in an order.
 
     Args:
@@ -42,7 +42,7 @@ class Recorded(Sequence[PredictionRecord]):
         self.pieces = pieces
         self._ends = np.cumsum([len(piece) for piece in pieces], dtype=np.int64)
         self.order = np.arange(sum(map(len, pieces))) if order is None else order
-        self._of_models: dict[str, Recorded] = {}
+        self._of_models: dict[str, RecordTable] = {}
         self._floats: dict[str, FloatArray] = {}
 
     def __len__(self) -> int:
@@ -51,10 +51,10 @@ class Recorded(Sequence[PredictionRecord]):
     @overload
     def __getitem__(self, at: int) -> PredictionRecord: ...
     @overload
-    def __getitem__(self, at: slice) -> Recorded: ...
-    def __getitem__(self, at: int | slice) -> PredictionRecord | Recorded:
+    def __getitem__(self, at: slice) -> RecordTable: ...
+    def __getitem__(self, at: int | slice) -> PredictionRecord | RecordTable:
         if isinstance(at, slice):
-            return Recorded(self.pieces, self.order[at])
+            return RecordTable(self.pieces, self.order[at])
         return self._record(int(self.order[at]))
 
     def __iter__(self) -> Iterator[PredictionRecord]:
@@ -65,11 +65,11 @@ class Recorded(Sequence[PredictionRecord]):
 
     __hash__ = None  # type: ignore[assignment]  # as a list's
 
-    def where(self, chosen: npt.NDArray[np.bool_] | Places) -> Recorded:
+    def where(self, chosen: npt.NDArray[np.bool_] | Places) -> RecordTable:
         """Some of them: those where ``chosen`` is true, or those at its places."""
-        return Recorded(self.pieces, self.order[chosen])
+        return RecordTable(self.pieces, self.order[chosen])
 
-    def of_model(self, model: str) -> Recorded:
+    def of_model(self, model: str) -> RecordTable:
         """Those of one model, of whatever version; the same object each time."""
         if model not in self._of_models:
             chosen = np.array([name == model for name in self.cells("model")], dtype=bool)
@@ -151,18 +151,20 @@ class Recorded(Sequence[PredictionRecord]):
         return self.pieces[at].record(row - (int(self._ends[at - 1]) if at else 0))
 
 
-def recorded(records: Iterable[PredictionRecord]) -> Recorded:
-    """Records as columns; what is :class:`Recorded` already stays as it is."""
-    return records if isinstance(records, Recorded) else _placed([], [], dict(enumerate(records)))
+def table_of(records: Iterable[PredictionRecord]) -> RecordTable:
+    """Records as columns; what is :class:`RecordTable` already stays as it is."""
+    return (
+        records if isinstance(records, RecordTable) else _placed([], [], dict(enumerate(records)))
+    )
 
 
-def watermarks(records: Recorded, before: float) -> tuple[FloatArray, float]:
+def watermarks(records: RecordTable, before: float) -> tuple[FloatArray, float]:
     """The latest event time so far at each of some records, and at the last; ``before`` is that before them."""
     reached = np.fmax.accumulate(np.append(before, records.floats("event_time")))
     return reached[1:], float(reached[-1])
 
 
-def joined(several: Sequence[Recorded]) -> Recorded:
+def joined(several: Sequence[RecordTable]) -> RecordTable:
     """Records of several, one behind the other."""
     if len(several) == 1:
         return several[0]
@@ -173,10 +175,10 @@ def joined(several: Sequence[Recorded]) -> Recorded:
         pieces += one.pieces
         places.append(one.order + start)
         start += sum(map(len, one.pieces))
-    return Recorded(pieces, np.concatenate(places) if places else None)
+    return RecordTable(pieces, np.concatenate(places) if places else None)
 
 
-def decoded(payloads: Sequence[bytes]) -> tuple[Recorded, Sequence[int]]:
+def decoded(payloads: Sequence[bytes]) -> tuple[RecordTable, Sequence[int]]:
     """The records of encoded ones, and the places of payloads that hold none."""
     pieces: list[Piece] = []
     places: list[Places] = []
@@ -221,7 +223,7 @@ def _loose(
 
 def _placed(
     pieces: list[Piece], places: list[Places], loose: dict[int, PredictionRecord]
-) -> Recorded:
+) -> RecordTable:
     """Pieces and single records, each at its place."""
     kinds: dict[tuple[str, int, int], list[int]] = {}
     for at, record in loose.items():
@@ -229,4 +231,4 @@ def _placed(
     for same in kinds.values():
         pieces.append(Loose([loose[at] for at in same]))
         places.append(np.array(same, dtype=np.int64))
-    return Recorded(pieces, np.argsort(np.concatenate(places)) if places else None)
+    return RecordTable(pieces, np.argsort(np.concatenate(places)) if places else None)

@@ -8,8 +8,8 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.recorded.columns import has_high_bytes
-from trimtab.recorded.layout import (
+from trimtab.recordtable.columns import has_high_bytes
+from trimtab.recordtable.layout import (
     HEAD_BYTES,
     KINDS,
     LONGEST_HEAD,

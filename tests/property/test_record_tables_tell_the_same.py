@@ -10,7 +10,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from trimtab.recorded import NO_RECORD, Alike, Loose, Recorded, decoded, joined, recorded
+from trimtab.recordtable import NO_RECORD, Alike, Loose, RecordTable, decoded, joined, table_of
 from trimtab.types import PredictionRecord
 
 WIDTH = 4
@@ -105,7 +105,7 @@ def test_columns_tell_what_records_say(records: list[PredictionRecord]) -> None:
 def test_a_versions_features_are_columns(
     records: list[PredictionRecord], version: int, model: str
 ) -> None:
-    for all_ in (decoded(written(records))[0], recorded(records)):
+    for all_ in (decoded(written(records))[0], table_of(records)):
         of_model = all_.of_model(model)
         found = of_model.where(of_model.of_version(version))
         chosen = [r for r in records if (r.model, r.version) == (model, version) and not r.shadow]
@@ -181,7 +181,7 @@ def usual(count: int, **fields: Any) -> list[PredictionRecord]:
     return [record(prediction_id=f"{at:04d}", event_time=float(at), values=(0.5, "ab", at, None), **always | fields) for at in range(count)]  # fmt: skip
 
 
-def kinds_of(found: Recorded) -> list[tuple[type, int]]:
+def kinds_of(found: RecordTable) -> list[tuple[type, int]]:
     return [(type(piece), len(piece)) for piece in found.pieces]
 
 
@@ -227,10 +227,10 @@ def test_records_written_before_there_were_such_fields_have_their_defaults() -> 
     assert [0.0] * 40 == found.floats("shadow").tolist()
 
 
-def test_a_recorded_is_a_sequence() -> None:
+def test_a_table_is_a_sequence() -> None:
     records = [record(values=(at,), prediction_id=f"{at}", outputs=(), positive=None, request_id=None, event_time=1.0, version=1, model="m") for at in range(3)]  # fmt: skip
-    found = recorded(records)
-    assert isinstance(found, Recorded)
-    assert recorded(found) is found
+    found = table_of(records)
+    assert isinstance(found, RecordTable)
+    assert table_of(found) is found
     assert (found == records, found[1:] == records[1:], found == records[1:]) == (True, True, False)
     assert (records[2], 3, True) == (found[2], len(found), records[1] in found)

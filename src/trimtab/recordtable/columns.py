@@ -8,7 +8,15 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from trimtab.recorded.layout import HEAD_BYTES, LAST_ASCII, Bytes, Places, Spot, heads_of, spot_of
+from trimtab.recordtable.layout import (
+    HEAD_BYTES,
+    LAST_ASCII,
+    Bytes,
+    Places,
+    Spot,
+    heads_of,
+    spot_of,
+)
 from trimtab.types import FloatArray
 
 

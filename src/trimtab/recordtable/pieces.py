@@ -11,8 +11,8 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from trimtab.recorded.columns import floats_at, values_at
-from trimtab.recorded.layout import Bytes, Places, Spot, decode
+from trimtab.recordtable.columns import floats_at, values_at
+from trimtab.recordtable.layout import Bytes, Places, Spot, decode
 from trimtab.types import FloatArray, PredictionRecord, Scalar
 
 _DEFAULTS: dict[str, Any] = {

@@ -5,11 +5,11 @@ field stands at the same place of a row, whatever is missing and however long te
 are read with a few calls, however many rows there are. What is in no table is decoded record by record.
 """
 
-from trimtab.recorded.batch import Recorded, decoded, joined, recorded, watermarks
-from trimtab.recorded.columns import bytes_at, numbers_at, values_at, variants
-from trimtab.recorded.facts import Facts, facts_of
-from trimtab.recorded.layout import NO_RECORD, Bytes, Places, Spot
-from trimtab.recorded.pieces import Alike, Loose, Piece
+from trimtab.recordtable.columns import numbers_at, values_at, variants
+from trimtab.recordtable.facts import Facts, facts_of
+from trimtab.recordtable.layout import NO_RECORD, Bytes, Places, Spot
+from trimtab.recordtable.pieces import Alike, Loose, Piece
+from trimtab.recordtable.table import RecordTable, decoded, joined, table_of, watermarks
 
 __all__ = [
     "NO_RECORD",
@@ -19,14 +19,13 @@ __all__ = [
     "Loose",
     "Piece",
     "Places",
-    "Recorded",
+    "RecordTable",
     "Spot",
-    "bytes_at",
     "decoded",
     "facts_of",
     "joined",
     "numbers_at",
-    "recorded",
+    "table_of",
     "values_at",
     "variants",
     "watermarks",
