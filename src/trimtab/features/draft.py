@@ -98,8 +98,25 @@ class Wants:
 
     def take(self, rows: Mapping[str, StoredRow], source: str) -> tuple[Wants | None, float | None]:
         """Fill the rows; what is still wanted, and the oldest stored row's age."""
-        rest, oldest = self._layout.take(self._wants, rows, source)
-        return Wants(self._layout, rest) if rest else None, oldest
+        layout = self._layout
+        rest: list[Want] = []
+        oldest: float | None = None
+        ttl = layout.ttl if source == REALTIME else None
+        for want in self._wants:
+            draft, entity, features = want
+            row = rows.get(entity)
+            if row is None:
+                rest.append(want)
+                continue
+            age = draft.event_time - row.event_time
+            age = max(age, 0.0)
+            if oldest is None or age > oldest:
+                oldest = age
+            if ttl is not None and age > ttl:
+                rest.append(want)
+            elif lacking := layout.fill(draft, features, row, source, age):
+                rest.append((draft, entity, lacking))
+        return Wants(layout, rest) if rest else None, oldest
 
 
 class Drafts:
@@ -188,34 +205,28 @@ class Layout:
                 found.append((draft, entity, missing))
         return Wants(self, found) if found else None
 
-    def take(
-        self, wants: Sequence[Want], rows: Mapping[str, StoredRow], source: str
-    ) -> tuple[list[Want], float | None]:
-        """Fill drafts from stored rows; what still lacks something, and the oldest row's age."""
-        rest: list[Want] = []
-        oldest: float | None = None
-        ttl = self.ttl if source == REALTIME else None
-        for want in wants:
-            draft, entity, features = want
-            row = rows.get(entity)
-            if row is None:
-                rest.append(want)
-                continue
-            age = max(draft.event_time - row.event_time, 0.0)
-            if oldest is None or age > oldest:
-                oldest = age
-            if ttl is not None and age > ttl:
-                rest.append(want)
-                continue
-            whole = self._whole and features is self.view.features
-            floats = self._floats(row.values) if whole else ()
-            if floats:
-                self.place(draft, floats, source, age)
-            else:
-                lacking = self._put(want, row, source, age)
-                if lacking:
-                    rest.append((draft, entity, lacking))
-        return rest, oldest
+    def fill(
+        self,
+        draft: Draft,
+        features: Sequence[PlannedFeature],
+        row: StoredRow,
+        source: str,
+        age: float,
+    ) -> Sequence[PlannedFeature]:
+        """Fill a draft from a stored row; which of the features it still lacks.
+
+        Args:
+            draft: The row that is filled.
+            features: What it lacks; ``view.features`` itself if that is all of the view.
+            row: What is stored, no older than the view's values may be.
+            source: A provenance code.
+            age: The stored row's, in seconds.
+        """
+        floats = self._floats(row.values) if self._whole and features is self.view.features else ()
+        if floats:
+            self.place(draft, floats, source, age)
+            return ()
+        return self._put(draft, features, row, source, age)
 
     def _missing(self, draft: Draft) -> Sequence[PlannedFeature]:
         """The view's features that a row lacks; ``view.features`` itself if it lacks all."""
@@ -282,7 +293,9 @@ class Layout:
             floats = tuple(map(values.get, self._names))
             if set(map(type, floats)) != _FLOATS:
                 return ()
-        return floats if floats and self._within(floats) else ()
+        if self._open:  # to any number; a sum that overflows is looked at closely
+            return floats if isfinite(sum(floats)) else ()
+        return floats if self._within(floats) else ()
 
     def _learn(self, head: Head) -> Pick:
         """How to take the view's values from a line of floats with this head; nothing if it cannot be."""
@@ -297,9 +310,15 @@ class Layout:
             self._picks[head] = pick
         return pick
 
-    def _put(self, want: Want, row: StoredRow, source: str, age: float) -> Sequence[PlannedFeature]:
+    def _put(
+        self,
+        draft: Draft,
+        features: Sequence[PlannedFeature],
+        row: StoredRow,
+        source: str,
+        age: float,
+    ) -> Sequence[PlannedFeature]:
         """Fill a draft value by value; what it still lacks."""
-        draft, _, features = want
         draft.open()
         lacking = []
         get, realtime = row.values.get, source == REALTIME
@@ -313,9 +332,7 @@ class Layout:
         return lacking
 
     def _within(self, values: Sequence[float]) -> bool:
-        """Whether all are finite and in their ranges; a sum that overflows is looked at closely."""
-        if self._open:
-            return isfinite(sum(values))
+        """Whether all are finite and in their ranges."""
         return all(map(le, self._lows, values)) and all(map(ge, self._highs, values))
 
     def _conformed(self, feature: PlannedFeature, value: object) -> Scalar:

@@ -73,12 +73,12 @@ class Attempt(Protocol):
 class Reply:
     """As a future, but whoever waits for it is told in the same turn of the loop in which it is settled."""
 
-    __slots__ = ("_cancelled", "_done", "_rows", "_told", "_wrong")
+    __slots__ = ("_cancelled", "_done", "_told", "rows", "wrong")
 
     def __init__(self) -> None:
         self._done = self._cancelled = False
-        self._rows: Rows = NO_ROWS
-        self._wrong: BaseException | None = None
+        self.rows: Rows = NO_ROWS
+        self.wrong: BaseException | None = None
         self._told: Callable[[Any], object] | None = None
 
     def done(self) -> bool:
@@ -91,11 +91,11 @@ class Reply:
 
     def result(self) -> Rows:
         """What came."""
-        return self._rows
+        return self.rows
 
     def exception(self) -> BaseException | None:
         """What went wrong."""
-        return self._wrong
+        return self.wrong
 
     def cancel(self) -> bool:
         """Be done without a word; whether it was not."""
@@ -107,14 +107,14 @@ class Reply:
 
     def set_result(self, rows: Rows) -> None:
         """Rows came."""
-        self._rows = rows
+        self.rows = rows
         self._done = True
         if self._told is not None:
             self._told(self)
 
     def set_exception(self, wrong: BaseException) -> None:
         """It failed."""
-        self._wrong = wrong
+        self.wrong = wrong
         self.set_result(NO_ROWS)
 
     def add_done_callback(self, told: Callable[[Any], object], /) -> None:
@@ -239,22 +239,28 @@ class Flight:
         if self._bells:
             self._tower.left(self)
         else:
-            self._close()
+            self.done, self.hedge_at = True, None
             self._tower.abandoned(self)
             self._drop_all()
 
     def _ended(self, attempt: Attempt) -> None:
-        # Looked at in any case, or asyncio complains that nobody did.
-        cancelled = attempt.cancelled()
-        wrong = None if cancelled else attempt.exception()
+        wrong: BaseException | None = None
+        rows: Rows | None = None
+        if type(attempt) is Reply:  # one that is cancelled tells nobody
+            wrong, rows = attempt.wrong, attempt.rows
+        elif not attempt.cancelled():
+            wrong = (
+                attempt.exception()
+            )  # looked at in any case, or asyncio complains that nobody did
+            rows = attempt.result() if wrong is None else None
         tower, attempts = self._tower, self._attempts
         if self.done or tower is None:
             return
-        if wrong is None and not cancelled:
-            self._close()
-            tower.landed(self, attempt.result(), second=attempt is not attempts[0])
+        if wrong is None and rows is not None:
+            self.done, self.hedge_at = True, None
+            tower.landed(self, rows, second=attempt is not attempts[0])
         elif all(other.done() for other in attempts):
-            self._close()
+            self.done, self.hedge_at = True, None
             tower.crashed(self, wrong)
         else:
             return
@@ -269,10 +275,6 @@ class Flight:
             if not attempt.done() and self._tower is not None:
                 self._tower.drop(attempt)
         self._attempts = []
-
-    def _close(self) -> None:
-        self.done = True
-        self.hedge_at = None
 
 
 class Flock:

@@ -94,6 +94,7 @@ class Guard:
         allowed: bool | None = None
         answers: list[Flight | Flock] = []
         new: list[Flight] = []
+        begun: list[Asked] = []
         for view, wanted in asked:
             known, entities = NO_ROWS, wanted
             if self._cache is not None:
@@ -115,9 +116,10 @@ class Guard:
             else:
                 flight = Flight(self, view, entities, now, known)
                 new.append(flight)
+                begun.append((view, entities))
             answers.append(Flock((flight, *joined), NO_ROWS) if joined else flight)
         if new:
-            self._depart(new, bell, now, linger=linger)
+            self._depart(new, self._begin(begun), bell, linger=linger)
         return answers
 
     def landed(self, flight: Flight, rows: Rows, *, second: bool) -> None:
@@ -214,9 +216,10 @@ class Guard:
             flight.join(bell)
         return tuple(joined.values()), rest
 
-    def _depart(self, flights: Sequence[Flight], bell: Bell, now: float, *, linger: bool) -> None:
-        """Begin the reads of one request, all at once, and let others join what is not over soon."""
-        attempts = self._begin([(flight.view, flight.entities) for flight in flights])
+    def _depart(
+        self, flights: Sequence[Flight], attempts: Sequence[Attempt], bell: Bell, *, linger: bool
+    ) -> None:
+        """Wait for the reads of one request, and let others join what is not over soon."""
         for at, flight in enumerate(flights):
             flight.begin(attempts[at])
         alone = self._company.alone(len(flights[0].entities))
@@ -224,9 +227,9 @@ class Guard:
             self._look()
         for flight in flights:
             if not flight.done:
-                self._await(flight, bell, now)
+                self._await(flight, bell)
 
-    def _await(self, flight: Flight, bell: Bell, now: float) -> None:
+    def _await(self, flight: Flight, bell: Bell) -> None:
         """Wait for a read with all who will ask for the same."""
         flying = self._flying.setdefault(flight.view, {})
         for entity in flight.entities:
@@ -236,7 +239,7 @@ class Guard:
         flight.join(bell)
         after = self._pace.after_seconds
         if after is not None and not self._breaker.is_open:
-            flight.hedge_at = now + after
+            flight.hedge_at = flight.started + after
 
     def _over(self, view: str, entities: Sequence[str], now: float, known: Rows) -> Flight:
         return Flight(None, view, (), now, {**self._stale(view, entities, now), **known})

@@ -47,12 +47,10 @@ class Linger:
             if self._left_out % TRIED_EVERY:
                 return
         until = self._clock() + MOST_SECONDS
-        came = come()
-        while not came and self._clock() < until:
-            came = come()
-        self._in_time += (came - self._in_time) * MEMORY
-        if came:
-            self._in_time = max(self._in_time, LEAST_IN_TIME)
+        while not (came := come()) and self._clock() < until:
+            pass
+        in_time = self._in_time + (came - self._in_time) * MEMORY
+        self._in_time = LEAST_IN_TIME if came and in_time < LEAST_IN_TIME else in_time
 
 
 class Company:

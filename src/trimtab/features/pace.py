@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import deque
+
 from trimtab.config import FeaturesConfig
 
 _SAMPLES = 256
@@ -24,13 +26,14 @@ class Pace:
     "Hedged requests".
     """
 
-    __slots__ = ("_at", "_earned", "_quantile", "_ratio", "_taken", "after_seconds")
+    __slots__ = ("_counted", "_earned", "_quantile", "_ratio", "_reads", "_taken", "after_seconds")
 
     def __init__(self, config: FeaturesConfig) -> None:
         self._quantile = config.hedge_quantile
         self._ratio = config.hedge_ratio
-        self._taken: list[float] = []
-        self._at = 0
+        self._taken: deque[float] = deque(maxlen=_SAMPLES)
+        self._reads = 0
+        self._counted = 0  # reads whose hedges are saved up already
         self._earned = 0.0
         self.after_seconds: float | None = None
 
@@ -38,19 +41,17 @@ class Pace:
         """A read came back after so long."""
         if self._ratio == 0.0:
             return
-        taken, at = self._taken, self._at
-        if len(taken) < _SAMPLES:
-            taken.append(seconds)
-        else:
-            taken[at % _SAMPLES] = seconds
-        self._at = at + 1
-        self._earned = min(_MOST_SAVED, self._earned + self._ratio)
-        if self._at % _REFRESH == 0 and len(taken) >= _LEAST_SAMPLES:
+        self._taken.append(seconds)
+        self._reads = reads = self._reads + 1
+        if reads % _REFRESH == 0 and reads >= _LEAST_SAMPLES:
+            taken = sorted(self._taken)
             place = min(len(taken) - 1, int(self._quantile * len(taken)))
-            self.after_seconds = max(_LEAST_SECONDS, sorted(taken)[place])
+            self.after_seconds = max(_LEAST_SECONDS, taken[place])
 
     def spend(self) -> bool:
         """Whether a hedge may start now; it is paid for if so."""
+        earned = self._earned + self._ratio * (self._reads - self._counted)
+        self._earned, self._counted = min(_MOST_SAVED, earned), self._reads
         if self._earned < 1.0:
             return False
         self._earned -= 1.0

@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 import math
 from collections import Counter
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import partial
 from operator import attrgetter, ne
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
 from trimtab.config import FeaturesConfig
 from trimtab.errors import InvalidRow
@@ -16,7 +16,7 @@ from trimtab.features.draft import REQUEST, Draft, Drafts, Finish, Layout
 from trimtab.features.fill import Fill, Lacking
 from trimtab.features.flight import Bell
 from trimtab.features.guard import Guard
-from trimtab.features.sheet import sheet_of
+from trimtab.features.sheet import WORTH_A_SHEET, sheet_of
 from trimtab.features.tally import Tally
 from trimtab.features.values import PlannedFeature
 from trimtab.features.views import FeaturePlan, PlannedView
@@ -111,13 +111,14 @@ class Resolver:
             sources = "".join([_MISSING if value is None else REQUEST for value in row])
         return Resolved(values=tuple(row), sources=sources, ages_seconds=ages)
 
-    def resolve(
+    async def resolve(
         self,
         rows: Sequence[Sequence[Scalar]],
         entities: Sequence[Mapping[str, str]],
         event_times: Sequence[float],
         deadline_ms: float,
-    ) -> Coroutine[Any, Any, Sequence[Resolved]]:
+        finish: Finish | None = None,
+    ) -> Sequence[Resolved]:
         """Realtime, else batch, else default, feature by feature.
 
         Args:
@@ -125,11 +126,25 @@ class Resolver:
             entities: Entity keys by name, one mapping a row.
             event_times: Unix seconds, one a row; ages are counted from them.
             deadline_ms: The most this may take; the configured deadline bounds it.
+            finish: Gives a row what no view had; None: its default, or the error below.
 
         Raises:
             InvalidRow: a feature without a default that no source has, named.
         """
-        return self._fill(rows, entities, event_times, deadline_ms, self._finish)
+        started = self._monotonic()
+        until = started + min(deadline_ms, self._most_ms) / 1e3
+        page: Page | None = None
+        if len(rows) >= WORTH_A_SHEET:
+            page = sheet_of(rows, event_times)
+        page = page or Drafts(rows, event_times)
+        if until > started:
+            await self._read(page, entities, started, until)
+        answers = page.answers(finish or self._finish)
+        if self._tallies:
+            found = _counted(answers)
+            for tally in self._tallies:
+                tally.count(found)
+        return answers
 
     async def fill(
         self,
@@ -141,7 +156,7 @@ class Resolver:
         """As ``resolve``, for rows of several requests: each may be told of what it lacks by itself."""
         lacking: dict[int, int] = {}
         finish = partial(self._finish, lacking=lacking)
-        found = await self._fill(rows, entities, event_times, deadline_ms, finish)
+        found = await self.resolve(rows, entities, event_times, deadline_ms, finish)
         return Filled(found, lacking)
 
     async def each(
@@ -158,26 +173,6 @@ class Resolver:
         refused = {row: self.unavailable(at, 0) for row, at in filled.lacking.items()}
         return [refused.get(row, found) for row, found in enumerate(filled.rows)]
 
-    async def _fill(
-        self,
-        rows: Sequence[Sequence[Scalar]],
-        entities: Sequence[Mapping[str, str]],
-        event_times: Sequence[float],
-        deadline_ms: float,
-        finish: Finish,
-    ) -> Sequence[Resolved]:
-        started = self._monotonic()
-        until = started + min(deadline_ms, self._most_ms) / 1e3
-        page = sheet_of(rows, event_times) or Drafts(rows, event_times)
-        if until > started:
-            await self._read(page, entities, started, until)
-        answers = page.answers(finish)
-        if self._tallies:
-            found = _counted(answers)
-            for tally in self._tallies:
-                tally.count(found)
-        return answers
-
     async def _read(
         self,
         page: Page,
@@ -187,11 +182,12 @@ class Resolver:
     ) -> None:
         """Read all views side by side, and put into the rows what came in time."""
         bell = Bell()
-        waiting = fills = [
-            Fill(layout.view, tally, wants, bell, started, until)
-            for layout, tally in self._views
-            if (wants := page.wants(layout, entities)) is not None
-        ]
+        fills: list[Fill] = []
+        for layout, tally in self._views:
+            wants = page.wants(layout, entities)
+            if wants is not None:
+                fills.append(Fill(layout.view, tally, wants, bell, started, until))
+        waiting: Sequence[Fill] = fills
         turns: int | None = None
         try:
             self._call(fills, bell)

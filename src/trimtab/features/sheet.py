@@ -9,7 +9,7 @@ from operator import itemgetter, ne
 from trimtab.features.draft import REALTIME, REQUEST, Draft, Finish, Layout, Wants
 from trimtab.types import Resolved, Scalar, StoredRow
 
-_WORTH_A_SHEET = 16
+WORTH_A_SHEET = 16
 """From so many rows on, a sheet takes less time than row by row."""
 
 
@@ -71,9 +71,9 @@ class Column:
             for at, (name, values) in enumerate(zip(self._names, self.values, strict=True))
             if values is None and name is not None
         ]
-        rest, other = self.layout.take(wants, rows, source)
+        rest, other = Wants(self.layout, wants).take(rows, source)
         ages = [age for age in (oldest, other) if age is not None]
-        return Wants(self.layout, rest) if rest else None, max(ages, default=None)
+        return rest, max(ages, default=None)
 
     def put(self, drafts: Mapping[int, Draft]) -> None:
         """Put into drafts what came for them as a whole."""
@@ -201,9 +201,7 @@ class Sheet:
 
 
 def sheet_of(rows: Sequence[Sequence[Scalar]], event_times: Sequence[float]) -> Sheet | None:
-    """The rows as a sheet, if they are many and all lack the same."""
-    if len(rows) < _WORTH_A_SHEET:
-        return None
+    """The rows as a sheet, if all lack the same."""
     width = len(rows[0])
     lacking = {row.count(None) for row in rows}
     if lacking == {width}:

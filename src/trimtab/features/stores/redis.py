@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from redis.asyncio import BlockingConnectionPool, Redis
 from redis.asyncio.retry import Retry
@@ -26,6 +27,7 @@ from trimtab.types import StoredRow
 _CHUNK = 500
 
 Rows = Mapping[str, StoredRow]
+_Waiting = TypeVar("_Waiting", bound=Waiting)
 
 
 class RedisOptions(Section, frozen=True):
@@ -93,13 +95,12 @@ class RedisStore:
 
     def begin_many(self, asked: Sequence[Asked]) -> Sequence[Reply]:
         """Start reads of several views; one MGET, in one round trip."""
-        replies = [Reply() for _ in asked]
-        self._ask(asked, replies)
-        return replies
+        return self._ask(asked, Reply)
 
-    def linger(self) -> None:
-        """Look for the reply to what was begun last."""
-        self._links.linger()
+    @property
+    def linger(self) -> Callable[[], None]:
+        """Looks for the reply to what was begun last."""
+        return self._links.linger
 
     async def read(self, view: str, entities: Sequence[str]) -> Rows:
         """The rows of those entities that exist, in order, in one round trip.
@@ -110,9 +111,9 @@ class RedisStore:
         if not entities:
             return {}
         with self._explained():
-            rows: asyncio.Future[Rows] = asyncio.get_running_loop().create_future()
-            self._ask([(view, entities)], [rows])
-            return await rows
+            (rows,) = self._ask([(view, entities)], asyncio.get_running_loop().create_future)
+            found: Rows = await rows
+            return found
 
     async def write(self, view: str, rows: Mapping[str, StoredRow]) -> int:
         """Keep rows unless a newer event is there already; how many were kept.
@@ -145,16 +146,20 @@ class RedisStore:
         await self._links.close()
         await self._client.aclose()
 
-    def _ask(self, asked: Sequence[Asked], waiting: Sequence[Waiting]) -> None:
+    def _ask(self, asked: Sequence[Asked], waiting: Callable[[], _Waiting]) -> list[_Waiting]:
         command = ["MGET"]
         for view, entities in asked:
             command += self._keys.of(view, entities)
         total, start = len(command) - 1, 0
+        replies: list[_Waiting] = []
         parts: list[Part] = []
-        for at, (_, entities) in enumerate(asked):
-            parts.append((waiting[at], partial(_rows, entities, start, total)))
+        for _, entities in asked:
+            reply = waiting()
+            replies.append(reply)
+            parts.append((reply, partial(_rows, entities, start, total)))
             start += len(entities)
         self._links.post(tuple(command), parts)
+        return replies
 
     @contextmanager
     def _explained(self) -> Iterator[None]:

@@ -242,10 +242,7 @@ class Link(asyncio.Protocol):
             for _ in range(_AT_ONCE):
                 if self._transport is None or (got := self._parser.gets()) is False:
                     return
-                parts, _ = self._waiting.popleft()
-                for reply, take in parts:
-                    if not reply.done():
-                        _settle(reply, got, take)
+                _settle(self._waiting.popleft()[0], got)
         except (hiredis.ProtocolError, IndexError) as wrong:
             self.drop(f"the reply is not what Redis says: {wrong}")
             return
@@ -267,16 +264,19 @@ def _fail(parts: Sequence[Part], wrong: BaseException) -> None:
             reply.set_exception(wrong)
 
 
-def _settle(reply: Waiting, got: object, take: Take) -> None:
+def _settle(parts: Sequence[Part], got: object) -> None:
     if isinstance(got, hiredis.ReplyError):
-        reply.set_exception(ResponseError(str(got)))
+        _fail(parts, ResponseError(str(got)))
         return
-    try:
-        taken = take(got)
-    except ResponseError as wrong:
-        reply.set_exception(wrong)
-    else:
-        reply.set_result(taken)
+    for reply, take in parts:
+        if reply.done():
+            continue
+        try:
+            taken = take(got)
+        except ResponseError as wrong:
+            reply.set_exception(wrong)
+        else:
+            reply.set_result(taken)
 
 
 class Links:
