@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from trimtab.config import FeaturesConfig, ViewConfig, ViewFeature, ViewTransform
 from trimtab.errors import InvalidConfig
 from trimtab.features.values import conform
-from trimtab.types import FeatureKind, Scalar
+from trimtab.types import NAME_HINT, FeatureKind, Scalar, is_name
 
 Declared = ViewFeature | ViewTransform
 
@@ -19,7 +19,7 @@ def check_view(config: FeaturesConfig, name: str) -> None:
 
     Raises:
         InvalidConfig: the view or one of its stores does not exist, it has features and no key, a
-            name stands in it twice, or a default, a bound or an allowed value does not fit.
+            name stands in it twice or cannot be one, or a default, a bound or an allowed value does not fit.
     """
     path = f"features.views.{name}"
     view = config.views.get(name)
@@ -29,6 +29,10 @@ def check_view(config: FeaturesConfig, name: str) -> None:
             code="unknown_view",
             path=path,
             hint=f"Views: {', '.join(sorted(config.views)) or 'none'}.",
+        )
+    if not is_name(name):
+        raise InvalidConfig(
+            f"{name!r} is no name for a view.", code="invalid_name", path=path, hint=NAME_HINT
         )
     _check_stores(config, view, path)
     _check_keys(view, name, path)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from trimtab.models.guard import Guarded, opened
 from trimtab.models.trust import Sealer, Trust, untrusted
 from trimtab.protocols import BlobStore, Clock, ModelFormat, Predictor, StateStore, StateTx
 from trimtab.types import (
+    NAME_HINT,
     Alias,
     Array,
     Certificate,
@@ -30,11 +30,10 @@ from trimtab.types import (
     Seal,
     Signature,
     Version,
+    is_name,
 )
 
 log = logging.getLogger(__name__)
-
-_NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}", re.IGNORECASE)
 
 
 class LoadedModel(Record, frozen=True):
@@ -468,10 +467,10 @@ def _of_form(version: Version) -> str:
 
 
 def _check_name(name: str, what: str) -> None:
-    if not _NAME.fullmatch(name):
+    if not is_name(name):
         raise InvalidInput(
             f"{name!r} is no name for {'an' if what == 'alias' else 'a'} {what}.",
-            hint="Take letters, digits, '_' and '-', at most 63, a letter or digit first.",
+            hint=NAME_HINT,
             code="invalid_name",
             path=what,
         )

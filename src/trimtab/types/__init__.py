@@ -23,6 +23,7 @@ from trimtab.types.models import (
     Task,
     Version,
 )
+from trimtab.types.naming import NAME_HINT, is_name
 from trimtab.types.optimizing import Certificate, Footprint, MetricChange, SegmentChange
 from trimtab.types.planning import Ground, ModelFile, Rows
 from trimtab.types.predictions import (
@@ -61,6 +62,7 @@ from trimtab.types.watching import Comparison, State, Verdict, Window
 
 __all__ = [
     "EVERY_CHANNEL",
+    "NAME_HINT",
     "PROCESS_EXIT",
     "Alert",
     "Alias",
@@ -122,4 +124,5 @@ __all__ = [
     "Verdict",
     "Version",
     "Window",
+    "is_name",
 ]

@@ -6,8 +6,9 @@ from collections.abc import Mapping, Sequence
 
 from msgspec.structs import replace
 
+from trimtab import plugins
 from trimtab.config import FeaturesConfig, ViewConfig
-from trimtab.errors import Conflict, TrimtabError
+from trimtab.errors import Conflict, InvalidConfig, TrimtabError
 from trimtab.features.definitions import check_view
 from trimtab.features.live import breaks
 from trimtab.features.steps import check_circles
@@ -144,8 +145,23 @@ def _checked(config: FeaturesConfig, views: Mapping[str, ViewConfig]) -> dict[st
     together = replace(config, views=dict(views))
     for name, view in views.items():
         check_view(together, name)
+        _check_kinds(config, view)
         check_circles({name: view})
     return {name: _defined(name, view) for name, view in views.items()}
+
+
+def _check_kinds(config: FeaturesConfig, view: ViewConfig) -> None:
+    """Refuse a view whose stores nobody could open: pushing to it would fail, and every model that reads it."""
+    known = plugins.names("trimtab.stores")
+    for store in filter(None, (view.realtime, view.batch)):
+        kind = config.stores[store].kind
+        if kind not in known:
+            raise InvalidConfig(
+                f"There is no feature store of the kind {kind!r}.",
+                code="unknown_store_kind",
+                path=f"features.stores.{store}.kind",
+                hint=f"Known: {', '.join(known)}.",
+            )
 
 
 def _defined(name: str, view: ViewConfig) -> _Defined:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +103,48 @@ def test_what_cannot_be_applied_is_refused_with_its_path(config: Path, tmp_path:
     assert found["path"] == "features.views.customer.ttl_seconds"
     (tmp_path / "broken.py").write_text("def")
     assert run(config, "apply", "no_such_module", "--reason", "x", status=2)["error"]["hint"]
+
+
+def test_a_view_whose_stores_are_of_no_known_kind_is_refused(config: Path) -> None:
+    config.write_text(config.read_text().replace('"sqlite"', '"sqlight"'))
+    found = run(config, "apply", "--reason", "First.", status=2)["error"]
+    assert ("unknown_store_kind", "features.stores.online.kind") == (found["code"], found["path"])
+    assert "sqlite" in found["hint"]
+    assert run(config, "list")["customer"]["version"] is None
+
+
+@pytest.mark.parametrize("name", ["a/b", "", "über", "a" * 64, "a b"])
+def test_a_view_is_named_as_a_model_is(config: Path, name: str) -> None:
+    text = config.read_text().replace("views.customer]", f"views.{json.dumps(name)}]")
+    config.write_text(text)
+    found = run(config, "apply", "--reason", "First.", status=2)["error"]
+    assert ("invalid_name", f"features.views.{name}") == (found["code"], found["path"])
+
+
+WITHOUT = """\
+import sys
+sys.modules[sys.argv[1]] = None
+from trimtab.cli.main import cli
+cli(sys.argv[2:])
+"""
+
+
+@pytest.mark.parametrize(
+    ("scheme", "package", "extra"),
+    [("redis", "redis", "redis"), ("kafka", "confluent_kafka", "kafka")],
+)
+def test_a_stream_whose_package_is_missing_names_its_extra(
+    config: Path, scheme: str, package: str, extra: str
+) -> None:
+    asked = ["consume", "customer", "--url", f"{scheme}://127.0.0.1:1", "--stream", "events"]
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT, package, "features", *asked, "--config", config, "--json"],
+        check=False,
+        capture_output=True,
+    )
+    found = json.loads(done.stdout)["error"]
+    assert (2, "--url") == (done.returncode, found["path"])
+    assert f"Install it: pip install 'trimtab[{extra}]'." == found["hint"]
 
 
 def test_an_unknown_view_is_not_shown(config: Path) -> None:

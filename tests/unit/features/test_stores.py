@@ -6,6 +6,7 @@ import sqlite3
 from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
+from types import ModuleType
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -13,7 +14,7 @@ import pytest
 
 from trimtab.config import StoreConfig
 from trimtab.errors import InvalidConfig, Refused, Unavailable
-from trimtab.features.stores import parquet, redis, sqlite
+from trimtab.features.stores import lmdb, parquet, redis, sqlite
 from trimtab.features.stores.packed import pack, unpack
 from trimtab.testing import FakeClock
 from trimtab.types import Scalar, StoredRow
@@ -88,10 +89,12 @@ async def test_sqlite_omits_a_row_that_is_garbled(tmp_path: Path) -> None:
     await store.close()
 
 
-def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path) -> None:
+@pytest.mark.parametrize("kind", [sqlite, lmdb])
+def test_a_folder_that_cannot_be_made_is_said(tmp_path: Path, kind: ModuleType) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(Unavailable, match=r"f\.sqlite") as caught:
-        sqlite.SqliteStore(tmp_path / "file" / "f.sqlite")
+    config = StoreConfig(kind="embedded", url=str(tmp_path / "file" / "f.rows"))
+    with pytest.raises(Unavailable, match=r"f\.rows") as caught:
+        kind.create(config, tmp_path, FakeClock())
     assert "store_unavailable" == caught.value.code
 
 
