@@ -190,7 +190,8 @@ def opened(
         clock=deployment.clock, metrics=metrics, turnstile=turnstile, known=serving.board.knows,
         in_thread=None,  # type: ignore[arg-type]  # outcomes are not asked
     )  # fmt: skip
-    line = Line(turnstile, turns, soon=lambda _: None)
+    due: list[Callable[[], None]] = []
+    line = Line(turnstile, turns, soon=due.append)
     connections = Connections(config, time.monotonic, metrics, lambda *_: None)
     http = lane(plane, config.max_body_bytes, connections, turns, line)
     near, far = joined(http, together)
@@ -205,8 +206,8 @@ def opened(
         began = time.perf_counter()
         for protocol, connection in near:
             protocol.data_received(connection.recv(65_536))
-        while line.waits:
-            line.serve()
+        while due:
+            due.pop()()
         turns.finish()
         seconds = time.perf_counter() - began
         for client in far:

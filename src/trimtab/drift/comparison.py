@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from msgspec.structs import replace
 
@@ -31,6 +32,7 @@ WITHHELD = "withheld from the journal"
 """What is said of a feature none of whose values are in a window that has rows."""
 
 
+@dataclass(frozen=True, slots=True)
 class FeatureComparer:
     """Compares the features of a window, one comparison each, and their correlations, one in all.
 
@@ -41,36 +43,31 @@ class FeatureComparer:
         statistics: What each feature is compared by; see :func:`compare_feature`.
     """
 
-    def __init__(
-        self,
-        profile: ReferenceProfile,
-        statistics: Sequence[DriftStatistic] = STATISTICS,
-    ) -> None:
-        self._profile = profile
-        self._statistics = tuple(statistics)
+    profile: ReferenceProfile
+    statistics: Sequence[DriftStatistic] = STATISTICS
 
     def compare(self, window: Window) -> Sequence[Comparison]:
         """One comparison a feature, in the signature's order, then ``correlation``."""
         table: TableSketch = window.content
-        slot = slot_of(self._profile, window)
+        slot = slot_of(self.profile, window)
         found = [
-            compare_feature(profile, current, self._statistics, slot)
+            compare_feature(profile, current, self.statistics, slot)
             if current.rows or not table.rows
             else _nothing(profile, WITHHELD)
-            for profile, current in zip(self._profile.features, table.features, strict=True)
+            for profile, current in zip(self.profile.features, table.features, strict=True)
         ]
         pairs = self._compare_pairs(table, slot)
         return [*found, pairs] if pairs is not None else found
 
     def _compare_pairs(self, table: TableSketch, slot: int | None) -> Comparison | None:
-        pairs = self._profile.pairs
+        pairs = self.profile.pairs
         if pairs is None or table.pairs is None:
             return None
         change = largest_change(pairs.reference, correlated(table.pairs), pairs.variances)
         if change is None:
             return None
         first, second = (
-            self._profile.features[pairs.positions[at]].feature.name for at in change.pair
+            self.profile.features[pairs.positions[at]].feature.name for at in change.pair
         )
         comparison = Comparison(
             name=CORRELATION,
@@ -86,27 +83,23 @@ class FeatureComparer:
         return _calibrated(comparison, pairs.dispersion, change.size, slot)
 
 
+@dataclass(frozen=True, slots=True)
 class ScoreComparer:
     """Compares the model's scores with those it gave on the reference.
 
     Implements :class:`trimtab.protocols.Comparer` for windows of ``profile.score_sketcher()``.
     """
 
-    def __init__(
-        self,
-        profile: ReferenceProfile,
-        statistics: Sequence[DriftStatistic] = STATISTICS,
-    ) -> None:
-        self._profile = profile
-        self._statistics = tuple(statistics)
+    profile: ReferenceProfile
+    statistics: Sequence[DriftStatistic] = STATISTICS
 
     def compare(self, window: Window) -> Sequence[Comparison]:
         """One comparison, named ``score``; none if the profile or the window has no scores."""
         table: TableSketch = window.content
-        if self._profile.score is None or table.score is None:
+        if self.profile.score is None or table.score is None:
             return []
-        slot = slot_of(self._profile, window)
-        return [compare_feature(self._profile.score, table.score, self._statistics, slot)]
+        slot = slot_of(self.profile, window)
+        return [compare_feature(self.profile.score, table.score, self.statistics, slot)]
 
 
 def slot_of(profile: ReferenceProfile, window: Window) -> int | None:

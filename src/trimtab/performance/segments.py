@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from trimtab.types import Array, FeatureKind, FeatureSpec, Record, Scalar
+from trimtab.types import (
+    Array,
+    FeatureKind,
+    FeatureSpec,
+    PredictionRecord,
+    Record,
+    Scalar,
+    Signature,
+)
 
 MOST_VALUES = 12
 MISSING, OTHER = "missing", "other"
@@ -62,6 +70,27 @@ def segment_spec(feature: FeatureSpec, column: Array) -> SegmentSpec:
         zip(names.tolist(), counts.tolist(), strict=True), key=lambda one: (-one[1], one[0])
     )
     return SegmentSpec(feature=feature.name, values=tuple(name for name, _ in often[:MOST_VALUES]))
+
+
+class Segments:
+    """The segments that a version's predictions fall into.
+
+    Args:
+        specs: How values part the rows; those of features that the version does not have are left out.
+        signature: The version's.
+    """
+
+    def __init__(self, specs: Sequence[SegmentSpec], signature: Signature) -> None:
+        self.specs = tuple(spec for spec in specs if spec.feature in signature.names)
+        self._places = [signature.names.index(spec.feature) for spec in self.specs]
+
+    def of(self, record: PredictionRecord) -> tuple[str, ...]:
+        """A prediction's; none by a feature whose value was withheld."""
+        return tuple(
+            spec.name(record.values[at])
+            for spec, at in zip(self.specs, self._places, strict=True)
+            if at not in record.withheld
+        )
 
 
 def names_of(

@@ -15,7 +15,8 @@ import numpy as np
 from trimtab.config import WatchConfig
 from trimtab.log_events import tell_unreadable
 from trimtab.performance.bins import coarse_place, coarse_places
-from trimtab.performance.segments import SegmentSpec, names_of
+from trimtab.performance.segments import Segments, SegmentSpec, names_of
+from trimtab.performance.spans import spans
 from trimtab.performance.tally import Counted, Item, Requests, Tally
 from trimtab.protocols import StateTx
 from trimtab.recordtable import RecordTable, table_of, watermarks
@@ -92,8 +93,7 @@ class PerformanceWindows:
         self._version = version.version
         self._signature = version.signature
         self._config = config
-        names = version.signature.names
-        self._segments = tuple((s, names.index(s.feature)) for s in segments if s.feature in names)
+        self._segments = Segments(segments, version.signature)
         self._ranking = ranking
         self._prefix = f"{version.model}/{version.version}/{SUBJECT}/closed"
         self._watermark = -math.inf
@@ -143,17 +143,15 @@ class PerformanceWindows:
         """Count a model's records into their windows; those that come too late one by one."""
         reached, self._watermark = watermarks(records, self._watermark)
         own = np.flatnonzero(records.floats("version") == self._version)
-        indices = np.floor(records.floats("event_time")[own] / self._config.window_seconds)
-        ends = (indices + 1) * self._config.window_seconds
-        in_time = reached[own] < ends + self._config.lateness_seconds
-        for index in np.unique(indices[in_time]).tolist():
-            window = self._open.setdefault(int(index), _Window(int(index)))
-            self._on_time(window, records.where(own[in_time & (indices == index)]))
-        for place in own[~in_time].tolist():
+        in_time, late = spans(records, own, reached, self._config)
+        for index, places in in_time:
+            window = self._open.setdefault(index, _Window(index))
+            self._on_time(window, records.where(places))
+        for place in late.tolist():
             self._late(records[place], closed)
 
     def _on_time(self, window: _Window, records: RecordTable) -> None:
-        if self._segments or self._ranking:
+        if self._segments.specs or self._ranking:
             for record in records:
                 self._predicted(window, self._counts(record))
             return
@@ -176,11 +174,7 @@ class PerformanceWindows:
         return _Made(
             prediction_id=record.prediction_id,
             score=record.score,
-            segments=tuple(
-                spec.name(record.values[at])
-                for spec, at in self._segments
-                if at not in record.withheld
-            ),
+            segments=self._segments.of(record),
             request_id=record.request_id if self._ranking else None,
         )
 
@@ -211,7 +205,7 @@ class PerformanceWindows:
 
     def _known(self, window: _Window, matured: Matured) -> None:
         facts = matured.facts
-        names = names_of(tuple(spec for spec, _ in self._segments), facts.segments)
+        names = names_of(self._segments.specs, facts.segments)
         for tally in (window.whole, *(window.segments.setdefault(n, Tally()) for n in names)):
             if matured.previous is None:
                 tally.outcomes += 1

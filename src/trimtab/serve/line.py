@@ -83,11 +83,6 @@ class Line:
         self._waiting.append(request)
         self._serve_soon()
 
-    @property
-    def waits(self) -> bool:
-        """Whether anybody does."""
-        return bool(self._waiting)
-
     def serve(self) -> None:
         """Answer a slice; the loop does this by itself."""
         self._called = False

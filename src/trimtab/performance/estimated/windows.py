@@ -12,7 +12,8 @@ from trimtab.config import WatchConfig
 from trimtab.performance.bins import score_places
 from trimtab.performance.estimated.estimator import Predicted
 from trimtab.performance.estimated.losses import Steps, places_of
-from trimtab.performance.segments import SegmentSpec
+from trimtab.performance.segments import Segments, SegmentSpec
+from trimtab.performance.spans import spans
 from trimtab.protocols import StateTx
 from trimtab.recordtable import RecordTable, table_of, watermarks
 from trimtab.types import (
@@ -69,8 +70,7 @@ class EstimatedWindows:
         self._version = version.version
         self._signature = version.signature
         self._config = config
-        names = version.signature.names
-        self._segments = tuple((s, names.index(s.feature)) for s in segments if s.feature in names)
+        self._segments = Segments(segments, version.signature)
         self._steps = steps
         self._watermark = -math.inf
         self._open: dict[int, dict[str, _Part]] = {}
@@ -114,24 +114,23 @@ class EstimatedWindows:
         records = records.where(np.isfinite(records.floats("event_time")))
         reached, self._watermark = watermarks(records, self._watermark)
         own = records.of_version(self._version)
-        indices = np.floor(records.floats("event_time")[own] / self._config.window_seconds)
-        ends = (indices + 1) * self._config.window_seconds
-        in_time = reached[own] < ends + self._config.lateness_seconds
-        self.late += int(np.count_nonzero(~in_time))
-        if self._signature.task is Task.REGRESSION:  # its error is estimated from all features
-            in_time &= np.array([not places for places in records.where(own).cells("withheld")])
-        for index in np.unique(indices[in_time]).tolist():
-            found = records.where(own[in_time & (indices == index)])
-            yield (int(index), WHOLE), found
-            for name, places in self._places_of_segments(found).items():
-                yield (int(index), name), found.where(np.array(places))
+        in_time, late = spans(records, own, reached, self._config)
+        self.late += len(late)
+        for index, places in in_time:
+            found = records.where(places)
+            if self._signature.task is Task.REGRESSION:  # its error is estimated from all features
+                found = found.where(np.array([not kept for kept in found.cells("withheld")]))
+            if not len(found):
+                continue
+            yield (index, WHOLE), found
+            for name, inside in self._places_of_segments(found).items():
+                yield (index, name), found.where(np.array(inside))
 
     def _places_of_segments(self, records: RecordTable) -> Mapping[str, Sequence[int]]:
         found: dict[str, list[int]] = {}
-        for place, record in enumerate(records if self._segments else ()):
-            for spec, at in self._segments:
-                if at not in record.withheld:
-                    found.setdefault(spec.name(record.values[at]), []).append(place)
+        for place, record in enumerate(records if self._segments.specs else ()):
+            for name in self._segments.of(record):
+                found.setdefault(name, []).append(place)
         return found
 
     def _scored(self, part: _Part, records: RecordTable) -> None:
