@@ -6,8 +6,10 @@ import asyncio
 import json
 import random
 import shutil
+import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -194,3 +196,30 @@ def test_many_writers_at_once_keep_the_order_of_events(
     newest = {entity: max(at for e, at in events if e == entity) for entity in entities}
     assert {entity: row.event_time for entity, row in found.items()} == newest
     assert all(row.values == {"wind": row.event_time} for row in found.values())
+
+
+def test_the_command_says_what_it_reads_and_what_it_refuses_until_it_is_stopped(
+    url: str, client: Redis, tmp_path: Path
+) -> None:
+    (tmp_path / "trimtab.toml").write_text(
+        '[features.stores.online]\nkind = "sqlite"\n'
+        '[features.views.weather]\nentity = "origin"\nrealtime = "online"\n'
+        'features = [{ name = "wind" }]\n'
+    )
+    add(client, "JFK", 5.0, 7.5)
+    client.xadd(STREAM, {"row": '{"origin": "JFK", "wi'})
+    asked = ("weather", "--url", url, "--stream", STREAM, "--consumer", "one", "--json")
+    running = subprocess.Popen(
+        [sys.executable, "-m", "trimtab.cli", "features", "consume", *asked],
+        cwd=tmp_path,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    assert running.stderr is not None
+    begun, refused = running.stderr.readline(), running.stderr.readline()
+    running.send_signal(signal.SIGINT)
+    told, _ = running.communicate()
+    assert f"note: reading {STREAM} as one of the group trimtab  (Ctrl-C stops)\n" == begun
+    assert refused.startswith("note: refused: The row is no JSON object")
+    assert (0, 2, 1) == (running.returncode, *(json.loads(told)[n] for n in ("rows", "kept")))

@@ -38,6 +38,13 @@ def check_view(config: FeaturesConfig, name: str) -> None:
     _check_keys(view, name, path)
     seen: set[str] = set()
     for at, feature in declared(view, path):
+        if not feature.name:
+            raise InvalidConfig(
+                f"A feature of the view {name!r} has no name.",
+                code="invalid_name",
+                path=f"{at}.name",
+                hint="Give it the name that a model has for it.",
+            )
         if feature.name in seen:
             raise InvalidConfig(
                 f"The view {name!r} has {feature.name!r} twice.",

@@ -42,9 +42,14 @@ class Written(Record, frozen=True):
 
 
 class Tally:
-    """Counts what becomes of rows."""
+    """Counts what becomes of rows.
 
-    def __init__(self) -> None:
+    Args:
+        told: Called with each of the first few refusals, as it happens.
+    """
+
+    def __init__(self, told: Callable[[str], None] = lambda example: None) -> None:  # noqa: ARG005 - nobody listens
+        self._told = told
         self.rows = 0
         self.kept = 0
         self.refused = 0
@@ -74,6 +79,7 @@ class Tally:
     def _example(self, text: str) -> None:
         if len(self._examples) < _EXAMPLES:
             self._examples.append(text)
+            self._told(text)
 
 
 class RowReader:
@@ -251,10 +257,10 @@ def _key(value: object, path: str) -> str:
     if is_text(value) and value:
         return value
     raise InvalidRow(
-        f"The key {_short(value)} is no text and no integer, or is empty.",
+        f"The key {_short(value)} is none that a store can have.",
         code="wrong_key",
         path=path,
-        hint="A key is not empty, and a string or a 64-bit integer.",
+        hint="A key is a 64-bit integer, or Unicode text of 1 to 10,000 characters.",
     )
 
 

@@ -81,8 +81,11 @@ async def consume_stream(
     stop: asyncio.Event,
     *,
     until_empty: bool,
+    told: Callable[[str], None] = lambda refusal: None,  # noqa: ARG005 - nobody listens
 ) -> Written:
     """Write a stream's events to a view's realtime store until ``stop``, or until nothing waits.
+
+    ``told`` is called with each of the first few refusals, as it happens.
 
     Raises:
         InvalidConfig: the view has no realtime store, or the stream's URL is of no known kind.
@@ -105,7 +108,7 @@ async def consume_stream(
             hint=f"Install it: pip install 'trimtab[{'kafka' if scheme == 'kafka' else 'redis'}]'.",
         ) from missing
     found = served_features(deployment).views[view]
-    tally = Tally()
+    tally = Tally(told)
     store = open_store(deployment, writable(found, view))
     reader = RowReader(found, deployment.clock, asked.time_column)
     stream = kind(asked, Intake(view, reader, store, tally))

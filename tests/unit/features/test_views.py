@@ -146,6 +146,11 @@ def test_a_feature_twice_in_one_view_is_refused() -> None:
     )
 
 
+def test_a_feature_without_a_name_is_refused() -> None:
+    views = {"weather": weather(ViewFeature(name="wind"), ViewFeature(name=""))}
+    assert refused(views, "weather") == ("invalid_name", "features.views.weather.features[1].name")
+
+
 @pytest.mark.parametrize(("name", "kind"), [("wind", "categorical"), ("gates", "numeric")])
 def test_another_kind_than_the_model_takes_is_refused(name: str, kind: str) -> None:
     views = {"weather": weather(ViewFeature(name=name, kind=kind))}  # type: ignore[arg-type]

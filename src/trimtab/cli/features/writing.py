@@ -139,7 +139,11 @@ def consume(
     )
     with session.deployment() as deployment:
         found = find_view(deployment, view)
-        written = asyncio.run(_consume(deployment, view, asked, until_empty=until_empty))
+        if not until_empty:
+            session.note(
+                f"reading {stream} as {asked.consumer} of the group {group}  (Ctrl-C stops)"
+            )
+        written = asyncio.run(_consume(session, deployment, view, asked, until_empty=until_empty))
     _emit(session, written, f"from the stream to {found.realtime}", time.monotonic() - began)
 
 
@@ -252,13 +256,17 @@ async def _read(store: FeatureStore, view: str, entity: str) -> StoredRow | None
 
 
 async def _consume(
-    deployment: Deployment, view: str, asked: StreamOptions, *, until_empty: bool
+    session: Session, deployment: Deployment, view: str, asked: StreamOptions, *, until_empty: bool
 ) -> Written:
+    def told(refusal: str) -> None:
+        if not until_empty:  # else the end is near, and tells it
+            session.note(f"refused: {refusal}")
+
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
-    return await consume_stream(deployment, view, asked, stop, until_empty=until_empty)
+    return await consume_stream(deployment, view, asked, stop, until_empty=until_empty, told=told)
 
 
 def _emit(session: Session, written: Written, where: str, seconds: float) -> None:
