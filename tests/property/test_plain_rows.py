@@ -100,18 +100,18 @@ def usual(body: bytes) -> tuple[list[Any], str | None] | None:
 @settings(deadline=None, max_examples=600)
 @given(bodies())
 def test_a_plain_body_is_read_as_all_bodies_are(body: bytes) -> None:
-    found = PlainBodies(SPECS)(body)
+    found = PlainBodies(SPECS)(body, 1.0)
     if found is not None:
         expected = usual(body)
         assert expected is not None
-        assert repr((list(found[0]), found[1])) == repr(expected)
+        assert repr((list(found.values), found.key)) == repr(expected)
 
 
 @settings(deadline=None)
 @given(st.fixed_dictionaries({spec.name: USUAL[spec.kind] for spec in SPECS}), st.text(min_size=1))
 def test_usual_bodies_are_plain(row: dict[str, Any], key: str) -> None:
     body = json.dumps({"features": row, "key": key}, ensure_ascii=False).encode(errors="replace")
-    found = PlainBodies(SPECS)(body)
+    found = PlainBodies(SPECS)(body, 1.0)
     assert (found is None) == (b"\\" in body or not 0 < len(key) <= 512)
 
 

@@ -47,8 +47,8 @@ Predict = Callable[[FloatArray], FloatArray]
 class Model(NamedTuple):
     """An estimator as functions of a matrix, and how many outputs it has.
 
-    ``apart`` answers each row as if it were alone, ``alone`` the only one, which is given as shape ``(width,)``:
-    to the last bit they say the same.
+    ``apart`` answers each row as if it were alone, ``alone`` the only one, which is given as shape ``(width,)``
+    and checked too: to the last bit they say the same.
     """
 
     predict: Predict
@@ -96,16 +96,9 @@ class Binder:
         """The same function of one row of values; None for nodes of several parts."""
         if not isinstance(node, Leaf):
             return None
-        rows, check = self._rows(node.program), _CHECKS[node.check]
-        predict = self._model(node, rows.width).alone
-        make = rows.one
-
-        def answer(values: Sequence[Scalar]) -> Sequence[float]:
-            row = make(values)
-            check(row)
-            return predict(row)
-
-        return answer
+        rows = self._rows(node.program)
+        make, predict = rows.one, self._model(node, rows.width).alone
+        return lambda values: predict(make(values))
 
     def many(self, node: Node) -> Many | None:
         """The same function of several rows, each of which is answered as if it were alone."""
@@ -143,10 +136,10 @@ class Binder:
 
     def _model(self, leaf: Leaf, width: int) -> Model:
         if not isinstance(leaf.model, Trees):
-            return _linear(leaf.model, width)
+            return _linear(leaf.model, width, leaf.check)
         if not 0 <= leaf.model.section < len(self._forests):
             raise _malformed("a forest's number")
-        return _trees(leaf.model, self._forests[leaf.model.section], width)
+        return _trees(leaf.model, self._forests[leaf.model.section], width, leaf.check)
 
     def _stack(self, stack: Stack, depth: int) -> tuple[Answer, int]:
         parts = [self.bind(part, depth + 1) for part in stack.parts]
@@ -213,25 +206,28 @@ _CHECKS: dict[str, Callable[[FloatArray], None]] = {
 }
 
 
-def _trees(model: Trees, forest: Forest, width: int) -> Model:
+def _trees(model: Trees, forest: Forest, width: int, check: str) -> Model:
     outputs = forest.columns if model.raw else forest.outputs
     if forest.features != width or outputs != model.outputs:
         raise _malformed("the columns of a forest")
     predict = forest.raw if model.raw else forest.predict
-    return Model(predict, outputs, predict, _only(predict))
+    return Model(predict, outputs, predict, _only(predict, _CHECKS[check]))
 
 
-def _only(predict: Predict) -> Callable[[FloatArray], Sequence[float]]:
+def _only(
+    predict: Predict, check: Callable[[FloatArray], None]
+) -> Callable[[FloatArray], Sequence[float]]:
     """A function of a matrix as one of its only row."""
 
     def alone(row: FloatArray) -> Sequence[float]:
+        check(row)
         outputs: list[float] = predict(row[None])[0].tolist()
         return outputs
 
     return alone
 
 
-def _linear(model: Linear, width: int) -> Model:
+def _linear(model: Linear, width: int, check: str) -> Model:
     slopes, shift = read_numbers(model.coefficients), read_numbers(model.intercepts)
     outputs = max(model.outputs, 1)
     if len(slopes) != outputs * width or len(shift) not in {1, outputs}:
@@ -272,7 +268,7 @@ def _linear(model: Linear, width: int) -> Model:
 
     width_out = classes if outputs == 1 else outputs
     predict = _linked(link, score)
-    alone = _one_score(model, slopes, shift, predict)
+    alone = _one_score(model, slopes, shift, check) or _only(predict, _CHECKS[check])
     return Model(predict, width_out, _linked(link, apart), alone)
 
 
@@ -281,16 +277,23 @@ def _linked(link: Predict, score: Predict) -> Predict:
 
 
 def _one_score(
-    model: Linear, slopes: FloatArray, shift: FloatArray, predict: Predict
-) -> Callable[[FloatArray], Sequence[float]]:
-    """A row alone; with no array around its score where that is one, which is all that the link asks for.
+    model: Linear, slopes: FloatArray, shift: FloatArray, check: str
+) -> Callable[[FloatArray], Sequence[float]] | None:
+    """A row alone with no array around its score; None where that is not one, or not all that is asked for.
 
     The product of two vectors is what that of a matrix of one row with a column comes down to, to the last bit.
     """
     link, base = _LINKS_OF_ONE.get(model.link), float(shift[0])
-    if link is None or model.outputs > 1 or model.in_order:
-        return _only(predict)
-    return lambda row: link(float(row.dot(slopes)) + base)
+    if link is None or model.outputs > 1 or model.in_order or check != "finite":
+        return None
+
+    def alone(row: FloatArray) -> Sequence[float]:
+        score = float(row.dot(slopes)) + base
+        if not math.isfinite(score):  # as it is wherever a number of the row is not
+            _finite(row)
+        return link(score)
+
+    return alone
 
 
 def _identity(scores: FloatArray) -> FloatArray:

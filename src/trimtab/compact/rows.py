@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -111,8 +110,8 @@ class Rows:
         """
         if self._in_place is not None:
             numbers = self._numbers((values,))
-            for change in self._in_place:
-                change(numbers)
+            for change, given in self._in_place:
+                change(numbers, given)
             return numbers
         registers = np.empty(self._registers)
         slots: Slots = [None] * self._slots
@@ -134,8 +133,8 @@ class Rows:
         numbers = self._numbers(rows).reshape(len(rows), -1)
         if self._in_place is None:
             return self.matrix(numbers.T, len(rows))
-        for change in self._in_place:
-            change(numbers)
+        for change, given in self._in_place:
+            change(numbers, given)
         return numbers
 
     def _numbers(self, rows: Sequence[Sequence[Scalar]]) -> FloatArray:
@@ -148,7 +147,7 @@ class Rows:
 
     def _changes(
         self, operations: Sequence[Operation], columns: int
-    ) -> Sequence[Callable[[FloatArray], None]] | None:
+    ) -> Sequence[tuple[Change, Sequence[Array]]] | None:
         """What makes whole rows, or one, the output in place; None where there is more to do.
 
         Only arithmetic of single numbers is done so: it has the same bits however the numbers lie.
@@ -168,12 +167,8 @@ class Rows:
             if (step.first, step.last) != (0, columns):
                 return None
             given = [read_numbers(data) for data in step.parameters]
-            found.append(partial(_changed, STEPS[step.name][1], given))
+            found.append((STEPS[step.name][1], given))
         return found
-
-
-def _changed(change: Change, given: Sequence[Array], numbers: FloatArray) -> None:
-    change(numbers, given)
 
 
 class _Order:

@@ -8,7 +8,16 @@ from typing import Protocol
 
 from trimtab.errors import InvalidRow
 from trimtab.protocols.extensions import Predictor
-from trimtab.types import Columns, PredictionRecord, Resolved, Route, RowRequest, Scalar, Signature
+from trimtab.types import (
+    Columns,
+    PlainRow,
+    PredictionRecord,
+    Resolved,
+    Route,
+    RowRequest,
+    Scalar,
+    Signature,
+)
 
 Gathered = Callable[[Sequence[Scalar], float | None], Awaitable[Sequence[float]]]
 """Scores one row of values together with those of other requests, within a deadline in ms."""
@@ -135,8 +144,8 @@ class LiveArm:
     one row of values in the arm's own order, None for missing, as ``predictor`` would; None where
     there is no short way. ``together`` does so with other requests' rows in one call, given the
     request's deadline in milliseconds; None where rows are not gathered. ``many`` scores several rows
-    at once, each as ``one`` would to the last bit. ``read`` reads a JSON body of one row, its values in
-    order, its routing key and its request's id, where nothing about it is unusual.
+    at once, each as ``one`` would to the last bit. ``read`` reads a JSON body of one row, which was there at a
+    time in monotonic seconds, where nothing about it is unusual.
     """
 
     version: int
@@ -148,7 +157,7 @@ class LiveArm:
     one: Callable[[Sequence[Scalar]], Sequence[float]] | None = None
     together: Gathered | None = None
     many: Callable[[Sequence[Sequence[Scalar]]], Sequence[Sequence[float]]] | None = None
-    read: Callable[[bytes], tuple[tuple[Scalar, ...], str | None, str | None] | None] | None = None
+    read: Callable[[bytes, float], PlainRow | None] | None = None
 
 
 @dataclass(frozen=True, slots=True)

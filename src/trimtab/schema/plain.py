@@ -9,7 +9,7 @@ import msgspec
 from msgspec import Meta
 
 from trimtab.schema.values import MAX_EXACT, MAX_TEXT
-from trimtab.types import FeatureKind, FeatureSpec, Scalar
+from trimtab.types import FeatureKind, FeatureSpec, PlainRow, Scalar
 
 MAX_KEY = 512
 Key = Annotated[str, Meta(min_length=1, max_length=MAX_KEY)]
@@ -67,8 +67,8 @@ class PlainBodies:
             at for at, spec in enumerate(specs) if spec.kind is FeatureKind.CATEGORICAL
         )
 
-    def __call__(self, body: bytes) -> tuple[tuple[Scalar, ...], str | None, None] | None:
-        """A row's values in order, None for missing, its routing key, and no id of the request."""
+    def __call__(self, body: bytes, arrived: float) -> PlainRow | None:
+        """The row, None for its missing values; the body was there at that time in monotonic seconds."""
         try:
             found: Any = self._decode(body)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -84,4 +84,4 @@ class PlainBodies:
                 colons += text.count(":")  # type: ignore[union-attr]  # it is text
         if body.count(b":") != colons or _BACKSLASH in body:
             return None
-        return values, key, None
+        return PlainRow(values, key, arrived)

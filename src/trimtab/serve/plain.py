@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import Generic, Protocol, TypeVar
 
 import msgspec
@@ -15,7 +14,7 @@ from trimtab.protocols import Clock, LiveModel
 from trimtab.serve.meters import Meters
 from trimtab.serve.overload import Turnstile
 from trimtab.serve.reply import Reply, failure
-from trimtab.types import PlainRow, PredictAnswer, Scalar
+from trimtab.types import PlainRow, PredictAnswer
 
 _encode = msgspec.json.Encoder().encode
 R = TypeVar("R")
@@ -29,10 +28,6 @@ class Alone(msgspec.Struct, frozen=True):
 
 
 _ALONE = Alone()
-
-
-Row = tuple[tuple[Scalar, ...], str | None, str | None]
-"""A row's values in order, its routing key, and its request's id."""
 
 
 Read = Callable[[bytes, float], PlainRow | None]
@@ -60,8 +55,7 @@ class JsonForm:
 
     def reader(self, live: LiveModel) -> Read | None:
         """What the signature was compiled to."""
-        read = live.champion.read
-        return None if read is None else partial(_row, read)
+        return live.champion.read
 
     def told(self, _: LiveModel, __: PlainRow, answer: PredictAnswer) -> Reply:
         """The answer as it is."""
@@ -189,11 +183,3 @@ class PlainPredictions(RowsTogether[PlainRow]):
         if took:
             self._meters.told(model, *took)
         return replies
-
-
-def _row(read: Callable[[bytes], Row | None], body: bytes, arrived: float) -> PlainRow | None:
-    found = read(body)
-    if found is None:
-        return None
-    values, key, request_id = found
-    return PlainRow(values=values, key=key, began=arrived, request_id=request_id)

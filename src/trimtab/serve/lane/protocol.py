@@ -118,12 +118,12 @@ class Turn:
 
     def end(self, reply: Reply | Broken) -> None:
         """Give the answer."""
-        if reply is Broken.CANCELLED:
-            self.connection.transport.close()
+        if isinstance(reply, Reply):
+            self.connection.answer(self, reply)
         elif reply is Broken.RAISED:
             self.connection.answer(self, _CRASHED, closes=True)  # as uvicorn does
         else:
-            self.connection.answer(self, reply)
+            self.connection.transport.close()
 
 
 class LaneProtocol(HttpToolsProtocol):
