@@ -2,7 +2,8 @@
 
 A worker that wakes for a request waits until whoever runs on its core has had its slice, which is
 milliseconds. Threads of the idle policy are preempted at once instead, but get next to nothing of a core that is always
-wanted. So they have that policy only until the work is ten seconds short of a twentieth of the time in which it could run.
+wanted. So they have that policy only until the work is ten seconds short of a twentieth of the time in which it could run. The work itself
+looks whether it is, between two of its pieces: a thread that did so beside it would take the core from a worker each time.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
-from trimtab.wiring.giving_way import spent_by
+from trimtab.serve.pieces import Pieces, in_pieces
 
 LEAST_RATIO = 0.05
 """Of the time in which the work runs or waits for a core; the usual policy gives twice as much on a core that is always wanted."""
@@ -21,12 +22,10 @@ MOST_DEBT_SECONDS = 0.5
 """What the work may be short of that: ten seconds of waiting. Then it has the usual policy until it has got all of it."""
 
 LOOK_SECONDS = 0.1
+"""Of the time in which the work could run: how often it is looked."""
 
 Schedule = Callable[[int, bool], None]
 """Gives a thread, by its number, the idle policy or the usual one."""
-
-Spent = Callable[[], tuple[float, float]]
-"""For how many seconds a thread has run so far, and for how many it waited for a core."""
 
 
 class Calm:
@@ -35,52 +34,48 @@ class Calm:
     Args:
         schedule: Sets the policy of a thread.
         threads: The numbers of the threads now.
-        spent: Of the thread that does the work.
     """
 
-    def __init__(
-        self,
-        schedule: Schedule,
-        threads: Callable[[], set[int]],
-        spent: Spent,
-    ) -> None:
+    def __init__(self, schedule: Schedule, threads: Callable[[], set[int]]) -> None:
         self._schedule = schedule
         self._threads = threads
-        self._spent = spent
-        self._before = spent()
+        self._before: tuple[float, float] | None = None
         self._debt = 0.0
         self._calm = True
         self._known: dict[int, bool] = {}
 
-    def look(self) -> None:
-        """Give each thread the policy that is right now."""
-        calm, threads = self._gets_enough(), self._threads()
+    def look(self, ran: float, waited: float) -> None:
+        """Give each thread the policy that is right now, if it is time to look.
+
+        Args:
+            ran: Seconds for which the work has run so far.
+            waited: Seconds for which it could have run besides.
+        """
+        before = self._before or (ran, waited)
+        if self._before is not None and ran + waited - sum(before) < LOOK_SECONDS:
+            return
+        self._before = ran, waited
+        calm, threads = self._gets_enough(ran - before[0], waited - before[1]), self._threads()
         for thread in threads:
             if self._known.get(thread) != calm:
                 self._schedule(thread, calm)
         self._known = dict.fromkeys(threads, calm)
 
-    def run(self, stop: threading.Event) -> None:
-        """Look again and again, in a thread that keeps its own policy, until told to stop."""
-        while not stop.wait(LOOK_SECONDS):
-            self.look()
-
-    def _gets_enough(self) -> bool:
-        spent = self._spent()
-        ran, waited = (now - before for now, before in zip(spent, self._before, strict=True))
-        debt = self._debt + LEAST_RATIO * (ran + waited) - ran
-        self._before = spent
-        self._debt = min(max(debt, 0.0), MOST_DEBT_SECONDS)
-        self._calm = self._debt < MOST_DEBT_SECONDS if self._calm else not self._debt
+    def _gets_enough(self, ran: float, waited: float) -> bool:
+        debt = max(self._debt + LEAST_RATIO * (ran + waited) - ran, 0.0)
+        if not self._calm:  # the usual policy may not give that either
+            debt = min(debt, max(self._debt, MOST_DEBT_SECONDS))
+        self._debt = debt
+        self._calm = debt < MOST_DEBT_SECONDS if self._calm else not debt
         return self._calm
 
 
-def keep_calm(stop: threading.Event) -> None:
-    """Keep this process calm, whose work this thread does, where the system knows the policy and lets go of it again."""
+def calm_pieces() -> Pieces | None:
+    """Cuts this thread's work, and keeps the process calm where the system knows the idle policy and lets go of it again."""
     told = Path(f"/proc/self/task/{threading.get_native_id()}/schedstat")
-    if told.exists() and may_return():
-        calm = Calm(set_policy, other_threads, lambda: spent_by(told))
-        threading.Thread(target=calm.run, args=(stop,), name="calm", daemon=True).start()
+    if not may_return():
+        return in_pieces(told)
+    return in_pieces(told, Calm(set_policy, threads_now).look)
 
 
 def may_return() -> bool:
@@ -111,8 +106,6 @@ def set_policy(thread: int, idle: bool) -> None:
         return
 
 
-def other_threads() -> set[int]:
-    """This process's threads but the one that asks."""
-    return {int(task.name) for task in Path("/proc/self/task").iterdir()} - {
-        threading.get_native_id()
-    }
+def threads_now() -> set[int]:
+    """This process's threads."""
+    return {int(task.name) for task in Path("/proc/self/task").iterdir()}

@@ -8,12 +8,13 @@ import logging
 import os
 import threading
 import time
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 
 from trimtab.errors import Conflict, TrimtabError
 from trimtab.log_events import Event
-from trimtab.serve.calm import keep_calm
+from trimtab.serve.calm import calm_pieces
 from trimtab.serve.child import Child, run
 from trimtab.serve.memory import resident_bytes
 from trimtab.serve.portion import Portion
@@ -70,7 +71,6 @@ def watch(
     and at most 2 s: more is read at once then, and what a tick costs whatever it reads counts for less. A
     backlog is read without, in portions that take a moment. A thread compacts and trims the journal meanwhile.
     """
-    keep_calm(stop)
     with kept_up(deployment, metrics, stop):
         _tick_until(stop, deployment, metrics, shadow)
 
@@ -87,19 +87,21 @@ def _tick_until(
     led = replace(deployment, state=LedState(deployment.state, leadership))
     portion = Portion(deployment.config.watch.batch_rows)
     watching, failures, told, records = None, 0, False, 0
+    pieces = calm_pieces()
     show_memory = metrics.setter("ml_worker_resident_bytes")
     while not stop.is_set():
         show_memory(resident_bytes(os.getpid()))
         began = time.monotonic()
         try:
-            leads = leadership.lead()
-            if leads or shared:
-                watching = watching or (
-                    Watching.open(deployment, metrics, leadership.holds)
-                    if shared
-                    else Watching.open(led, metrics)
-                )
-                records = _work(watching, shadow, portion.rows, deliver=leads)
+            with nullcontext() if pieces is None else pieces.cut():
+                leads = leadership.lead()
+                if leads or shared:
+                    watching = watching or (
+                        Watching.open(deployment, metrics, leadership.holds)
+                        if shared
+                        else Watching.open(led, metrics)
+                    )
+                    records = _work(watching, shadow, portion.rows, deliver=leads)
             if not (leads or shared):
                 told = told or _tell_not_counted()
                 watching = None

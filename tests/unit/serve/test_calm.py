@@ -10,9 +10,10 @@ from trimtab.serve.calm import (
     LEAST_RATIO,
     MOST_DEBT_SECONDS,
     Calm,
+    calm_pieces,
     may_return,
-    other_threads,
     set_policy,
+    threads_now,
 )
 from trimtab.wiring.giving_way import spent_by
 
@@ -30,9 +31,6 @@ class Work:
         self._calm = calm
         self.policies: list[bool] = []
 
-    def spent(self) -> tuple[float, float]:
-        return self.ran, self.waited
-
     def schedule(self, _: int, idle: bool) -> None:
         self.policies.append(idle)
         self.given = self._calm if idle else 2 * LEAST_RATIO
@@ -44,50 +42,83 @@ class Work:
 
 def test_on_a_core_that_is_always_wanted_the_work_gets_its_twentieth() -> None:
     work = Work(calm=0.003)
-    calm = Calm(work.schedule, lambda: {1}, work.spent)
+    calm = Calm(work.schedule, lambda: {1})
     for _ in range(10_000):
         work.wanted(0.1)
-        calm.look()
+        calm.look(work.ran, work.waited)
     assert abs(work.ran - 1_000 * LEAST_RATIO) <= 2 * MOST_DEBT_SECONDS
+
+
+def test_it_gets_that_too_if_it_looks_seldom() -> None:
+    work = Work(calm=0.003)
+    calm = Calm(work.schedule, lambda: {1})
+    for _ in range(1_000):
+        work.wanted(3.0)  # until it has run for a few of its pieces
+        calm.look(work.ran, work.waited)
+    assert work.ran >= 3_000 * LEAST_RATIO - 2 * MOST_DEBT_SECONDS
+
+
+def test_what_even_the_usual_policy_does_not_give_is_not_owed_for_ever() -> None:
+    work = Work(calm=0.003)
+    calm = Calm(work.schedule, lambda: {1})
+    for given in [0.01] * 10_000 + [2 * LEAST_RATIO] * 150:
+        work.given = given
+        work.wanted(0.1)
+        calm.look(work.ran, work.waited)
+    assert work.policies == [True, False, True]
+
+
+def test_it_looks_ten_times_in_a_second_in_which_it_could_run() -> None:
+    looks: list[int] = []
+
+    def threads() -> set[int]:
+        looks.append(1)
+        return {1}
+
+    calm = Calm(lambda _thread, _idle: None, threads)
+    for n in range(1_025):
+        calm.look(n / 2_048, n / 2_048)
+    assert 10 == len(looks)
 
 
 def test_it_stays_calm_through_a_peak_and_catches_up_behind_it() -> None:
     work = Work(calm=0.003)
-    calm = Calm(work.schedule, lambda: {1}, work.spent)
+    calm = Calm(work.schedule, lambda: {1})
     for given in (0.003, 2 * LEAST_RATIO) * 10:
         work.given = given
         for _ in range(90):
             work.wanted(0.1)
-            calm.look()
+            calm.look(work.ran, work.waited)
     assert work.policies == [True]
 
 
 def test_as_soon_as_it_gets_that_without_it_is_calm_again_however_long_it_takes() -> None:
     work = Work(calm=0.003)
-    calm = Calm(work.schedule, lambda: {1}, work.spent)
+    calm = Calm(work.schedule, lambda: {1})
     for _ in range(110):
         work.wanted(0.1)
-        calm.look()
+        calm.look(work.ran, work.waited)
     assert work.policies == [True, False]
     work._calm = 2 * LEAST_RATIO
     work.policies.clear()
     for _ in range(1_000):
         work.wanted(0.1)
-        calm.look()
+        calm.look(work.ran, work.waited)
     assert work.policies == [True]
 
 
 def test_each_new_thread_gets_the_policy_that_is_right_now() -> None:
     threads, told = {1}, list[tuple[int, bool]]()
     work = Work(calm=0.0)
-    calm = Calm(lambda thread, idle: told.append((thread, idle)), lambda: threads, work.spent)
-    calm.look()
+    calm = Calm(lambda thread, idle: told.append((thread, idle)), lambda: threads)
+    calm.look(work.ran, work.waited)
     threads.add(2)
-    calm.look()
+    work.wanted(0.1)
+    calm.look(work.ran, work.waited)
     assert told == [(1, True), (2, True)]
     work.wanted(MOST_DEBT_SECONDS / LEAST_RATIO)
     threads.add(3)
-    calm.look()
+    calm.look(work.ran, work.waited)
     assert sorted(told[2:]) == [(1, False), (2, False), (3, False)]
 
 
@@ -118,7 +149,7 @@ def test_a_threads_policy_is_set_and_taken_back_where_that_is_allowed() -> None:
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
 
 
-def test_other_threads_are_all_but_the_one_that_asks() -> None:
+def test_the_threads_now_are_all_of_the_process() -> None:
     done, numbers = threading.Event(), list[int]()
 
     def wait() -> None:
@@ -127,9 +158,16 @@ def test_other_threads_are_all_but_the_one_that_asks() -> None:
 
     thread = threading.Thread(target=wait)
     thread.start()
-    found = other_threads()
+    found = threads_now()
     done.set()
     thread.join()
-    assert numbers[0] in found
-    assert threading.get_native_id() not in found
+    assert {numbers[0], threading.get_native_id()} <= found
     set_policy(numbers[0], True)  # it has ended, which is nobody's fault
+
+
+def test_a_thread_that_hears_no_signals_is_not_cut() -> None:
+    found: list[object] = []
+    thread = threading.Thread(target=lambda: found.append(calm_pieces()))
+    thread.start()
+    thread.join()
+    assert [None] == found
