@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from inspect import iscoroutinefunction
 from math import isfinite
-from typing import Any
+from typing import Any, Protocol
 
 from trimtab.config import FeaturesConfig
 from trimtab.features.breaker import Breaker
@@ -24,6 +24,19 @@ _MAX_ABANDONED = 64
 _FAIR_RATIO = 0.25
 _AT_ONCE = 128
 _MOST_JOINED = 8
+
+
+class Asker(Protocol):
+    """Who asks for rows of one view."""
+
+    @property
+    def asked(self) -> Asked:
+        """What is asked."""
+        ...
+
+    def board(self, flight: Flight | Flock) -> None:
+        """Take the read that answers it, which may be over already."""
+        ...
 
 
 class Guard:
@@ -76,29 +89,24 @@ class Guard:
         self._look: Callable[[], None] | None = _beside_read(store, "linger")
         self._company = Company()
 
-    def start(
-        self, asked: Sequence[Asked], bell: Bell, *, linger: bool = False
-    ) -> list[Flight | Flock]:
+    def start(self, askers: Sequence[Asker], bell: Bell, *, linger: bool = False) -> None:
         """Start reads, or join those under way; what can have no answer now is over already.
 
         Args:
-            asked: What is asked of each view.
+            askers: What is asked of each view; each is given its read.
             bell: Rung when a read is done that is not over yet.
             linger: Whether there is nothing to do until the replies come. Then the reply is looked for, if
                 one row is asked for and rows come one by one.
-
-        Returns:
-            A flight for each view, in order.
         """
         now = self._monotonic()
         allowed: bool | None = None
-        answers: list[Flight | Flock] = []
         new: list[Flight] = []
         begun: list[Asked] = []
-        for view, wanted in asked:
-            known, entities = NO_ROWS, wanted
+        for asker in askers:
+            view, entities = asker.asked
+            known = NO_ROWS
             if self._cache is not None:
-                known, entities = self._fresh(self._cache, view, wanted, now)
+                known, entities = self._fresh(self._cache, view, entities, now)
             joined: Sequence[Flight] = ()
             if self._flying.get(view):
                 joined, entities = self._join(view, entities, now, bell)
@@ -117,10 +125,9 @@ class Guard:
                 flight = Flight(self, view, entities, now, known)
                 new.append(flight)
                 begun.append((view, entities))
-            answers.append(Flock((flight, *joined), NO_ROWS) if joined else flight)
+            asker.board(Flock((flight, *joined), NO_ROWS) if joined else flight)
         if new:
             self._depart(new, self._begin(begun), bell, linger=linger)
-        return answers
 
     def landed(self, flight: Flight, rows: Rows, *, second: bool) -> None:
         """A read came back, by its second attempt or its first."""

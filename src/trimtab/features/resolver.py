@@ -27,7 +27,6 @@ from trimtab.types import FeatureKind, Provenance, Resolved, Scalar, Signature
 _DEFAULT = Provenance.DEFAULT.code
 _MISSING = Provenance.MISSING.code
 
-_asked = attrgetter("asked")
 _sources = attrgetter("sources")
 
 _LAST_TURNS = 2
@@ -217,10 +216,7 @@ class Resolver:
             if fill.calls:
                 callers.setdefault(fill.calls, []).append(fill)
         for name, group in callers.items():
-            asked = [*map(_asked, group)]
-            flights = self._stores[name].start(asked, bell, linger=len(callers) == 1)
-            for at, fill in enumerate(group):
-                fill.board(flights[at])
+            self._stores[name].start(group, bell, linger=len(callers) == 1)
         return bool(callers)
 
     def _finish(self, draft: Draft, index: int, lacking: dict[int, int] | None = None) -> Resolved:

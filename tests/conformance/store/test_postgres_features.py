@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ import pytest
 
 from trimtab.config import FeaturesConfig, StoreConfig
 from trimtab.errors import InvalidConfig, Unavailable
-from trimtab.features.flight import Bell
+from trimtab.features.flight import Bell, Flight, Flock
 from trimtab.features.guard import Guard
 from trimtab.features.stores import postgres
 from trimtab.features.threads import DaemonPool
@@ -34,6 +34,17 @@ class CountingPool(DaemonPool):
         return super().submit(call, *args)
 
 
+class Asker:
+    """Asks for rows of one view, and keeps its read."""
+
+    def __init__(self, view: str, entities: Sequence[str]) -> None:
+        self.asked = (view, entities)
+        self.flights: list[Flight | Flock] = []
+
+    def board(self, flight: Flight | Flock) -> None:
+        self.flights.append(flight)
+
+
 @pytest.mark.anyio
 async def test_what_several_views_want_is_one_statement(postgresql: str) -> None:
     pool = CountingPool("postgres", lambda _: None, threads=1)
@@ -44,7 +55,9 @@ async def test_what_several_views_want_is_one_statement(postgresql: str) -> None
         await store.write(view, rows)
     guard = Guard("online", store, Metrics(), FakeClock(), FeaturesConfig())
     bell, before = Bell(), pool.calls
-    flights = guard.start([("one", ["e", "nobody"]), ("two", ["f"])], bell)
+    askers = [Asker("one", ["e", "nobody"]), Asker("two", ["f"])]
+    guard.start(askers, bell)
+    flights = [asker.flights[0] for asker in askers]
     while not all(flight.done for flight in flights):
         await bell.wait(1.0)
     assert [dict(flight.rows) for flight in flights] == [{"e": rows["e"]}, {"f": rows["f"]}]

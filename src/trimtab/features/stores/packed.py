@@ -24,6 +24,8 @@ from trimtab.types import Record, Scalar, StoredRow
 
 _TIME = struct.Struct(">d")
 _LEAD = struct.Struct(">dBBHQ")
+_KIND = slice(8, 20)
+"""Of a lead, what all rows with one head have in common."""
 _MARK = 0xC1  # no value in MessagePack begins with this byte
 _DOUBLES, _MIXED = 0, 1
 _MOST_HEADS = 4_096
@@ -34,7 +36,7 @@ _WORTH_A_TABLE = 16
 
 
 class Form(Record, frozen=True):
-    """How rows with one head are read: where values begin, and for doubles how one row and many are."""
+    """How rows with one head are read: where values begin, and for doubles how one row, its time first, and many are."""
 
     head: Head
     start: int
@@ -47,7 +49,7 @@ _decode = msgspec.msgpack.Decoder(dict[str, Scalar]).decode
 _decode_names = msgspec.msgpack.Decoder(tuple[str, ...]).decode
 _decode_row = msgspec.msgpack.Decoder(tuple[Scalar, ...]).decode
 
-_known: dict[int, Form] = {}
+_known: dict[bytes, Form] = {}
 _written: dict[tuple[str, ...], tuple[bytes, int, int, struct.Struct]] = {}
 
 
@@ -73,16 +75,19 @@ def time_of(blob: bytes) -> float:
 def unpack(blob: bytes) -> StoredRow | None:
     """The row that ``pack`` made, or None if these bytes are no such row."""
     try:
-        event_time, mark, kind, length, digest = _LEAD.unpack_from(blob)
-        if mark != _MARK:
+        form = _known.get(blob[_KIND]) or _learn(blob)
+        if form is None:
             return _unpack_plain(blob)
-        form = _known.get(digest) or _learn(blob, kind, length, digest)
-        row = (
-            _decode_row(memoryview(blob)[form.start :])
-            if form.doubles is None
-            else form.doubles.unpack(blob[form.start :])
-        )
-        if len(row) != len(form.head.names) or not isfinite(event_time):
+        row: tuple[Scalar, ...]
+        if form.doubles is not None:
+            floats = form.doubles.unpack(blob)
+            event_time, row = floats[0], floats[1:]
+        else:
+            (event_time,) = _TIME.unpack_from(blob)
+            row = _decode_row(memoryview(blob)[form.start :])
+            if len(row) != len(form.head.names):
+                return None
+        if not isfinite(event_time):
             return None
         return StoredRow(values=Line(form.head, row), event_time=event_time)  # type: ignore[arg-type]  # registered as a mapping
     except struct.error:
@@ -113,8 +118,7 @@ def _table(entities: Sequence[str], blobs: Sequence[bytes | None]) -> Block | No
     first = blobs[0] if blobs else None
     if type(first) is not bytes or len(first) < _LEAD.size:
         return None
-    _, mark, _, _, digest = _LEAD.unpack_from(first)
-    form = _known.get(digest) if mark == _MARK else None
+    form = _known.get(first[_KIND])
     if form is None or form.table is None:
         return None
     try:
@@ -143,12 +147,16 @@ def _learn_to_write(names: tuple[str, ...]) -> tuple[bytes, int, int, struct.Str
     return found
 
 
-def _learn(blob: bytes, kind: int, length: int, digest: int) -> Form:
-    """How to read rows with the head of this one; remembered.
+def _learn(blob: bytes) -> Form | None:
+    """How to read rows with the head of this one, remembered; None if it has none.
 
     Raises:
-        DecodeError: these bytes are none.
+        DecodeError: these bytes are no row.
+        error: they are shorter than a lead.
     """
+    _, mark, kind, length, digest = _LEAD.unpack_from(blob)
+    if mark != _MARK:
+        return None
     start = _LEAD.size + length
     packed = blob[_LEAD.size : start]
     names = _decode_names(packed)
@@ -159,7 +167,7 @@ def _learn(blob: bytes, kind: int, length: int, digest: int) -> Form:
     head = Head(names, floats=kind == _DOUBLES)
     form = _form_of_doubles(head, start) if head.floats else Form(head, start)
     if len(_known) < _MOST_HEADS:
-        _known[digest] = form
+        _known[blob[_KIND]] = form
     return form
 
 
@@ -173,7 +181,8 @@ def _form_of_doubles(head: Head, start: int) -> Form:
             "itemsize": start + 8 * width,
         }
     )
-    return Form(head, start, struct.Struct(f">{width}d"), table)
+    one = struct.Struct(f">d{start - _TIME.size}x{width}d")
+    return Form(head, start, one, table)
 
 
 def _unpack_plain(blob: bytes) -> StoredRow | None:

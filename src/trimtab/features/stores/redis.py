@@ -148,17 +148,14 @@ class RedisStore:
 
     def _ask(self, asked: Sequence[Asked], waiting: Callable[[], _Waiting]) -> list[_Waiting]:
         command = ["MGET"]
-        for view, entities in asked:
-            command += self._keys.of(view, entities)
-        total, start = len(command) - 1, 0
         replies: list[_Waiting] = []
         parts: list[Part] = []
-        for _, entities in asked:
+        for view, entities in asked:
             reply = waiting()
             replies.append(reply)
-            parts.append((reply, partial(_rows, entities, start, total)))
-            start += len(entities)
-        self._links.post(tuple(command), parts)
+            parts.append((reply, partial(_rows, command, len(command) - 1, entities)))
+            command += self._keys.of(view, entities)
+        self._links.post(command, parts)
         return replies
 
     @contextmanager
@@ -178,14 +175,15 @@ class RedisStore:
         )
 
 
-def _rows(entities: Sequence[str], start: int, total: int, blobs: object) -> Rows:
-    """The rows of one view in a reply to MGET, from ``start`` on.
+def _rows(command: Sequence[str], start: int, entities: Sequence[str], blobs: object) -> Rows:
+    """The rows of one view in a reply to the whole command, from ``start`` on.
 
     Raises:
         ResponseError: it is no such reply.
     """
-    if not isinstance(blobs, list) or len(blobs) != total:
+    if not isinstance(blobs, list) or len(blobs) != len(command) - 1:
         message = "the reply is none to MGET"
         raise ResponseError(message)
-    mine = blobs if len(entities) == total else blobs[start : start + len(entities)]
-    return unpack_all(entities, mine)
+    if len(entities) < len(blobs):
+        blobs = blobs[start : start + len(entities)]
+    return unpack_all(entities, blobs)

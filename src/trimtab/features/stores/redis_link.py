@@ -156,19 +156,19 @@ class Link(asyncio.Protocol):
         """Replies not yet come."""
         return len(self._waiting)
 
-    def send(self, command: tuple[str, ...]) -> asyncio.Future[Any]:
+    def send(self, command: Sequence[str]) -> asyncio.Future[Any]:
         """Write a command; its reply."""
         reply: asyncio.Future[Any] = self._loop.create_future()
         self.post(command, ((reply, _as_it_is),))
         return reply
 
-    def post(self, command: tuple[str, ...], parts: Sequence[Part]) -> None:
+    def post(self, command: Sequence[str], parts: Sequence[Part]) -> None:
         """Write a command whose reply is for several."""
         transport = self._transport
         if transport is None:
             _fail(parts, ConnectionError("the connection is closed"))
             return
-        packed = hiredis.pack_command(command)  # type: ignore[arg-type]  # text is taken too
+        packed = hiredis.pack_command(tuple(command))  # type: ignore[arg-type]  # text is taken too
         if not self._waiting and self._file >= 0:
             packed = self._unsent(packed, transport)
         self._waiting.append((parts, self._loop.time()))
@@ -300,7 +300,7 @@ class Links:
         self._linger = Linger()
         self._connecting: asyncio.Task[Link] | None = None
 
-    def post(self, command: tuple[str, ...], parts: Sequence[Part]) -> None:
+    def post(self, command: Sequence[str], parts: Sequence[Part]) -> None:
         """Write a command on the best connection, or on one that is made first."""
         loop, link = asyncio.get_running_loop(), self._posted
         if link is None or not link.idle(loop) or len(self._links) < self._wanted:
@@ -368,7 +368,7 @@ class Links:
 
 
 def _post_when_made(
-    command: tuple[str, ...], parts: Sequence[Part], made: asyncio.Task[Link]
+    command: Sequence[str], parts: Sequence[Part], made: asyncio.Task[Link]
 ) -> None:
     if made.cancelled():
         _fail(parts, ConnectionError("the connections were closed"))
