@@ -57,6 +57,7 @@ class ServeConfig(Section, frozen=True):
     ``max_future_seconds`` is how far an event time may lie ahead of the server's clock. ``http``
     ``lane`` answers predictions, plain ones and those of the Open Inference Protocol, inside the connection; ``asgi`` sends all through the application.
     With a ``grpc_port`` the Open Inference Protocol is also spoken over gRPC there; 0 takes any free one.
+    With ``exemplars`` buckets of latency name a prediction each, for those who scrape OpenMetrics.
     """
 
     host: str = "127.0.0.1"
@@ -75,6 +76,7 @@ class ServeConfig(Section, frozen=True):
     max_future_seconds: NonNegative = 300.0
     http: Literal["asgi", "lane"] = "lane"
     grpc_port: Annotated[int, Meta(ge=0, le=65_535)] | None = None
+    exemplars: bool = False
 
 
 Sensitivity = Literal["public", "internal", "personal", "secret"]

@@ -3,30 +3,40 @@
 from __future__ import annotations
 
 import fcntl
+import math
 import os
+from bisect import bisect_left
 from collections import Counter as Counts
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, cast
 
+import numpy as np
 from prometheus_client import CollectorRegistry, Metric
 from prometheus_client.core import GaugeMetricFamily
 from prometheus_client.exposition import generate_latest
 from prometheus_client.mmap_dict import MmapedDict, mmap_key
 from prometheus_client.multiprocess import MultiProcessCollector, mark_process_dead
+from prometheus_client.openmetrics import exposition as openmetrics
+from prometheus_client.samples import Exemplar
 
 from trimtab.errors import Unavailable
-from trimtab.telemetry import ALL, UNKNOWN
+from trimtab.recordtable import RecordTable
+from trimtab.telemetry import ALL, LATENCY_BUCKETS, UNKNOWN
 
 RESERVED_BYTES = 262_144
 """Of each file of metrics, of which a process has five: some 1,500 values."""
+
+MOST_NAMED = 128 - len("prediction_id")
+"""OpenMetrics allows an exemplar so many characters."""
 
 
 def exposition(
     registry: CollectorRegistry,
     directory: Path | None = None,
     target: Callable[[str], float] | None = None,
+    answers: RecordTable | None = None,
 ) -> bytes:
     """The text that Prometheus scrapes.
 
@@ -34,18 +44,22 @@ def exposition(
         registry: The process's own metrics, used when there is no ``directory``.
         directory: Where several processes keep theirs; then they are merged.
         target: A model's promised availability; with it availability and error budget are told.
+        answers: The latest answers; with them the text is OpenMetrics, and names one for each bucket of latency.
     """
     if directory is None:
         families = list(registry.collect())
     else:
         with _alone(directory, fcntl.LOCK_SH):
             families = list(MultiProcessCollector(None, path=str(directory)).collect())  # type: ignore[no-untyped-call]  # has no types
-    if target is None:
-        return generate_latest(cast("CollectorRegistry", _Collected(families)))
-    told = _availability(families, target)
+    told = [] if target is None else _availability(families, target)
     named = {family.name for family in told}
     told += [family for family in families if family.name not in named]
-    return generate_latest(cast("CollectorRegistry", _Collected(told)))
+    collected = cast("CollectorRegistry", _Collected(told))
+    if answers is None:
+        return generate_latest(collected)
+    _name_answers(told, answers)
+    text: bytes = openmetrics.generate_latest(collected)  # type: ignore[no-untyped-call]  # has no types
+    return text
 
 
 class _Collected:
@@ -80,6 +94,28 @@ def _availability(families: Iterable[Metric], target: Callable[[str], float]) ->
         ratio.add_metric((model,), 1 - share)
         budget.add_metric((model,), 1 - share / (1 - target(model)))
     return [ratio, budget]
+
+
+def _name_answers(families: Iterable[Metric], answers: RecordTable) -> None:
+    """Let each bucket of latency name the latest answer in it, by its prediction id."""
+    found: dict[tuple[str, float], Exemplar] = {}
+    names, models = answers.cells("prediction_id"), answers.cells("model")
+    seconds = (answers.floats("latency_ms") / 1e3).tolist()
+    times, shadowed = answers.floats("wall_time"), answers.shadowed
+    for at in np.argsort(times).tolist():
+        if not shadowed[at] and len(names[at]) <= MOST_NAMED:
+            place = bisect_left(LATENCY_BUCKETS, seconds[at])
+            bucket = (*LATENCY_BUCKETS, math.inf)[place]
+            label = {"prediction_id": names[at]}
+            found[models[at], bucket] = Exemplar(label, seconds[at], float(times[at]))
+    for family in families:
+        if family.name == "ml_prediction_duration_seconds":
+            family.samples = [
+                sample._replace(exemplar=found.get((sample.labels["model"], float(le))))
+                if (le := sample.labels.get("le"))
+                else sample
+                for sample in family.samples
+            ]
 
 
 def reserve(pid: int, directory: Path) -> None:

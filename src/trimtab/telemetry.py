@@ -21,10 +21,12 @@ from prometheus_client import (
     values,
 )
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
+from prometheus_client.openmetrics.exposition import CONTENT_TYPE_LATEST as OPEN_METRICS
 
 __all__ = [
     "ALL",
     "CONTENT_TYPE_LATEST",
+    "OPEN_METRICS",
     "UNKNOWN",
     "MetricSpec",
     "Metrics",

@@ -38,7 +38,9 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runni
     program = shutil.which("prometheus")
     assert program is not None, "scripts/system-packages.sh installs prometheus"
     folder: Path = tmp_path_factory.mktemp("prometheus")
-    server = start_server(registered(folder / "server", workers=2))
+    config = registered(folder / "server", workers=2)
+    config.write_text(config.read_text().replace("[serve]", "[serve]\nexemplars = true"))
+    server = start_server(config)
     (folder / "prometheus.yml").write_text(SCRAPE.format(target=server.url.removeprefix("http://")))
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -50,6 +52,7 @@ def prometheus(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Runni
                 f"--config.file={folder / 'prometheus.yml'}",
                 f"--storage.tsdb.path={folder / 'data'}",
                 f"--web.listen-address={address}",
+                "--enable-feature=exemplar-storage",
             ],
             stdout=log,
             stderr=log,
@@ -86,14 +89,29 @@ def value(client: httpx.Client, expression: str) -> float | None:
     return found[0]["value"] if found else None
 
 
+def exemplars(client: httpx.Client) -> set[str]:
+    """The predictions that buckets of latency name."""
+    bounds = {"start": 0, "end": 4e9}
+    name = "ml_prediction_duration_seconds_bucket"
+    reply = client.get("/api/v1/query_exemplars", params={"query": name, **bounds})
+    assert 200 == reply.status_code, reply.text
+    return {
+        one["labels"]["prediction_id"]
+        for series in reply.json()["data"]
+        for one in series["exemplars"]
+    }
+
+
 def test_prometheus_sees_what_was_sent(prometheus: tuple[Running, httpx.Client]) -> None:
     server, client = prometheus
     eventually(lambda: value(client, "up"), lambda seen: seen == 1)
 
     traffic = Traffic(server, now=1.7e9 // HOUR * HOUR)
+    ids = set()
     for hour in range(3):
         data = frame(100, seed=20 + hour)
-        traffic.send(data, [f"{hour}-{i}" for i in range(100)], seconds=HOUR)
+        made = traffic.send(data, [f"{hour}-{i}" for i in range(100)], seconds=HOUR)
+        ids |= {one["prediction_id"] for one in made}
 
     sent = float(traffic.predictions)
     eventually(lambda: value(client, "sum(ml_predictions_total)"), lambda seen: seen == sent)
@@ -111,3 +129,6 @@ def test_prometheus_sees_what_was_sent(prometheus: tuple[Running, httpx.Client])
     assert drift is not None
     assert 0.0 <= drift < 0.3
     assert 1 == value(client, "up")
+
+    found = eventually(lambda: exemplars(client), bool)
+    assert found <= ids

@@ -17,7 +17,7 @@ from trimtab.serve.dataplane import DataPlane
 from trimtab.serve.refusals import refusals
 from trimtab.serve.reply import JSON, Reply
 from trimtab.serve.wire import DEADLINE
-from trimtab.telemetry import CONTENT_TYPE_LATEST
+from trimtab.telemetry import CONTENT_TYPE_LATEST, OPEN_METRICS
 
 Lifespan = Callable[[Starlette], AbstractAsyncContextManager[None]]
 Handler = Callable[[str, bytes, str, str], Awaitable[Reply]]
@@ -32,6 +32,7 @@ def build_app(
     max_body_bytes: int,
     lifespan: Lifespan,
     settle: Callable[[], None] = lambda: None,
+    exemplars: Callable[[], bytes] | None = None,
 ) -> Starlette:
     """Put the routes together.
 
@@ -43,6 +44,7 @@ def build_app(
         max_body_bytes: A larger body is refused before it is read whole.
         lifespan: Opens and drains what the worker holds.
         settle: Called before a scrape: this worker's values that were put off are counted.
+        exemplars: The text as OpenMetrics, with exemplars, for those who ask for this format; None for nobody.
     """
 
     def posted(handle: Handler) -> Callable[[Request], Awaitable[Response]]:
@@ -66,8 +68,11 @@ def build_app(
             return Response(b'{"ready":true}', media_type=JSON)
         return Response(b'{"ready":false}', status_code=503, media_type=JSON)
 
-    async def scrape(_: Request) -> Response:
+    async def scrape(request: Request) -> Response:
         settle()
+        media = OPEN_METRICS.partition(";")[0]
+        if exemplars is not None and media in request.headers.get("accept", ""):
+            return Response(await run_in_threadpool(exemplars), media_type=OPEN_METRICS)
         return Response(await run_in_threadpool(metrics), media_type=CONTENT_TYPE_LATEST)
 
     return Starlette(

@@ -21,6 +21,7 @@ from starlette.applications import Starlette
 from trimtab.config import ModelConfig, ServeConfig
 from trimtab.errors import InvalidConfig
 from trimtab.metric_files import exposition
+from trimtab.record.latest import latest
 from trimtab.serve.app import build_app
 from trimtab.serve.child import FAILED_STATUS, Child, run
 from trimtab.serve.connections import Connections
@@ -80,6 +81,10 @@ def build(
     def promised(model: str) -> float:
         return child.config.models.get(model, ModelConfig()).availability_target
 
+    def exemplars() -> bytes:
+        return scraped(answers=latest(deployment.journal_dir))
+
+    scraped = partial(exposition, metrics.registry, child.metrics_dir, promised)
     repository = Repository(deployment, serving.board.models, serving.board.refresh)
     max_body_bytes = child.config.serve.max_body_bytes
     data_plane = DataPlane(
@@ -96,7 +101,7 @@ def build(
     app = build_app(
         data_plane=data_plane,
         ready=serving.ready,
-        metrics=partial(exposition, metrics.registry, child.metrics_dir, promised),
+        metrics=scraped,
         routes=[
             *inference_routes(data_plane, serving.board.live, max_body_bytes),
             *repository_routes(repository, max_body_bytes),
@@ -109,6 +114,7 @@ def build(
         max_body_bytes=max_body_bytes,
         lifespan=lifespan,
         settle=tally.settle,
+        exemplars=exemplars if child.config.serve.exemplars else None,
     )
     return app, data_plane
 
