@@ -67,6 +67,18 @@ for number in range(int(sys.argv[2])):
     if forest.features == 3:
         forest.raw(X); forest.raw(X[:7]); forest.paths(X)
     counts["answered"] += 1
+for width in range(1, 40):
+    numbers = rng.normal(size=(5, width))
+    row = kernel.packing(width, list(zip(("subtract", "add", "multiply", "divide", "fill_nan"), numbers)))
+    values = rng.normal(size=width).tolist()
+    values[width // 2] = None
+    assert len(row(*values)) == 8 * width
+    for wrong in ([], values[1:], [*values, 1.0], [*values[1:], "x"]):
+        try:
+            row(*wrong)
+        except TypeError:
+            continue
+        raise SystemExit("a row of another width was packed")
 print(counts["refused"], counts["answered"])
 """
 

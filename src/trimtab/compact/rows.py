@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from trimtab.compact.kernel import COMPILED, packing
 from trimtab.compact.program import (
     REFUSED,
     Codes,
@@ -45,19 +46,21 @@ class Rows:
     Args:
         program: The operations.
         text: For each source column, whether it holds text (``object``) or numbers.
+        compiled: Whether C is to be used where it can.
 
     Raises:
         Refused: an operation names a register, column or code that does not exist.
     """
 
-    def __init__(self, program: Program, text: Sequence[bool]) -> None:
+    def __init__(
+        self, program: Program, text: Sequence[bool], *, compiled: bool = COMPILED
+    ) -> None:
         self._registers = _within(program.registers, MAX_REGISTERS + 1)
         slots = {op.slot: _codes_of(op) for op in program.operations if isinstance(op, Codes)}
         self._slots = len(slots)
         if set(slots) != set(range(self._slots)):
             raise _malformed("code slots")
         self._texts = any(text)
-        self._pack = struct.Struct(f"{len(text)}d").pack
         order = _Order(tuple(text), slots)
         bound = [order.bind(op, self._registers) for op in program.operations]
         self._many = tuple(many for _, many in bound)
@@ -66,7 +69,8 @@ class Rows:
         self._chunk = min(CHUNK_ROWS, max(1, CHUNK_NUMBERS // max(1, self._registers)))
         self.width = len(self._output)
         self._plain = bool((self._output == np.arange(self._registers)[: self.width]).all())
-        self._in_place = self._changes(program.operations, len(text))
+        steps = self._changes(program.operations, len(text))
+        self._pack, self._in_place = _packing(len(text), steps, compiled=compiled)
 
     def matrix(self, sources: Sources, rows: int) -> FloatArray:
         """The program's output for columns of equal length.
@@ -147,8 +151,8 @@ class Rows:
 
     def _changes(
         self, operations: Sequence[Operation], columns: int
-    ) -> Sequence[tuple[Change, Sequence[Array]]] | None:
-        """What makes whole rows, or one, the output in place; None where there is more to do.
+    ) -> Sequence[tuple[str, Sequence[Array]]] | None:
+        """The steps that make whole rows, or one, the output in place; None where there is more to do.
 
         Only arithmetic of single numbers is done so: it has the same bits however the numbers lie.
         """
@@ -167,8 +171,22 @@ class Rows:
             if (step.first, step.last) != (0, columns):
                 return None
             given = [read_numbers(data) for data in step.parameters]
-            found.append((STEPS[step.name][1], given))
+            found.append((step.name, given))
         return found
+
+
+def _packing(
+    columns: int, steps: Sequence[tuple[str, Sequence[Array]]] | None, *, compiled: bool
+) -> tuple[Callable[..., bytes | bytearray], Sequence[tuple[Change, Sequence[Array]]] | None]:
+    """What packs a row's numbers, and what is left to do to them then; None where that is more than steps."""
+    pack = struct.Struct(f"{columns}d").pack
+    if steps is None:
+        return pack, None
+    each = [(name, given[0]) for name, given in steps if len(given) == 1]
+    made = packing(columns, each, compiled=compiled) if len(each) == len(steps) else None
+    if made is not None:
+        return made, ()
+    return pack, [(STEPS[name][1], given) for name, given in steps]
 
 
 class _Order:

@@ -6,6 +6,7 @@ outside it: see :class:`trimtab.compact.kernel.plain.PlainKernel` for the list.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Protocol
 
 import numpy as np
@@ -48,6 +49,28 @@ _SECTIONS = (
     "byte_table",
     "heap_leaves",
 )
+
+
+_CHANGES = ("subtract", "add", "multiply", "divide", "fill_nan")
+"""Steps that C can do, in its order."""
+
+
+def packing(
+    width: int, steps: Sequence[tuple[str, FloatArray]], *, compiled: bool = COMPILED
+) -> Callable[..., bytearray] | None:
+    """What packs a row's numbers as ``struct`` does, but None as NaN, and changes them step by step; None where C cannot.
+
+    Args:
+        width: How many numbers a row has.
+        steps: Names of :data:`trimtab.compact.steps.STEPS`, each with a number for each of the row's.
+        compiled: Whether to use C.
+    """
+    row = getattr(_walk, "Row", None) if compiled else None  # an older build has none
+    if row is None or any(name not in _CHANGES for name, _ in steps):
+        return None
+    changes = bytes([_CHANGES.index(name) for name, _ in steps])
+    made: Callable[..., bytearray] = row(width, changes, b"".join(n.tobytes() for _, n in steps))
+    return made
 
 
 class Kernel(Protocol):

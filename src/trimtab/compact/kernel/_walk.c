@@ -353,6 +353,7 @@ static inline uint32_t below(const uint32_t *codes, uint32_t count, uint32_t min
 #define BITS 64
 #include "_marks.h"
 #include "_bytes.h"
+#include "_row.h"
 
 static void answer(const Forest *forest, const double *rows, size_t count, double *sums, void *scratch)
 {
@@ -794,16 +795,20 @@ static PyType_Spec forest_spec = {
     "trimtab.compact.kernel._walk.Forest", sizeof(Forest), 0, Py_TPFLAGS_DEFAULT, forest_slots,
 };
 
+static int add_type(PyObject *module, const char *name, PyType_Spec *spec)
+{
+    PyObject *type = PyType_FromSpec(spec);
+    int failed = !type || PyModule_AddObjectRef(module, name, type);
+    Py_XDECREF(type);
+    return failed;
+}
+
 static int fill(PyObject *module)
 {
-    PyObject *type = PyType_FromSpec(&forest_spec);
-    int failed;
-    if (!type)
-        return -1;
-    failed = PyModule_AddObjectRef(module, "Forest", type) ||
-             PyModule_AddIntConstant(module, "INTERFACE", INTERFACE);
-    Py_DECREF(type);
-    return failed ? -1 : 0;
+    return add_type(module, "Forest", &forest_spec) || add_type(module, "Row", &row_spec) ||
+                   PyModule_AddIntConstant(module, "INTERFACE", INTERFACE)
+               ? -1
+               : 0;
 }
 
 static PyModuleDef_Slot module_slots[] = {{Py_mod_exec, fill}, {0, NULL}};

@@ -5,6 +5,10 @@ import numpy.typing as npt
 
 INTERFACE: int
 
+class Row:
+    def __new__(cls, width: int, changes: bytes, given: bytes) -> Self: ...
+    def __call__(self, *values: float | str | None) -> bytearray: ...
+
 class Forest:
     def __new__(
         cls, numbers: tuple[int, ...], sections: tuple[npt.NDArray[np.uint8], ...]
