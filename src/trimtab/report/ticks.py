@@ -35,7 +35,8 @@ def time_ticks(start: float, end: float, most: int = 6) -> list[tuple[float, str
     """
     length = max(end - start, 1.0)
     for step in _STEPS:
-        if length / step <= most:
+        room = most if step >= _MINUTE else most - 2  # seconds make labels longer
+        if length / step <= room:
             first = math.ceil(start / step)
             moments = [i * step for i in range(first, math.floor(end / step) + 1)]
             return _named(moments, "%H:%M:%S" if step < _MINUTE else "%H:%M", step)

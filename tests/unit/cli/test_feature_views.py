@@ -177,3 +177,27 @@ def test_a_registration_without_views_names_those_that_have_the_models_features(
     read = CliRunner().invoke(cli, [*command.split(), "--view", "customer"])
     assert (0, False) == (read.exit_code, "requests may leave out" in read.stderr)
     assert "m v2" in read.stdout
+
+
+def test_a_history_without_news_says_how_to_fill_a_store_that_was_emptied(
+    config: Path, tmp_path: Path
+) -> None:
+    rows = pa.table({"customer_id": ["ann"], "event_time": [1.0], "mean_amount": [2.0]})
+    pq.write_table(rows, tmp_path / "past.parquet")
+    named = f'realtime = "online"\nhistory = "{tmp_path / "past.parquet"}"'
+    config.write_text(config.read_text().replace('realtime = "online"', named))
+    command = ["features", "materialise", "customer", "--config", str(config)]
+    first, second, third = (
+        CliRunner().invoke(cli, [*command, *more]) for more in ((), (), ("--again",))
+    )
+    assert ("", "") == (first.stderr, third.stderr)
+    assert "--again fills a store that was emptied" in second.stderr
+    assert third.stdout.startswith("1 row sent from the history to online")
+
+
+def test_a_training_frame_is_not_named_as_what_it_is_not(config: Path, tmp_path: Path) -> None:
+    pq.write_table(pa.table({"customer_id": ["ann"]}), tmp_path / "events.parquet")
+    found = run(config, "training-frame", f"{tmp_path}/events.parquet", "--out", "t.csv", status=2)[
+        "error"
+    ]
+    assert (found["code"], found["path"]) == ("unknown_format", "--out")

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from itertools import pairwise
 from xml.etree import ElementTree
 
 import pytest
@@ -169,6 +170,16 @@ def test_time_is_marked_a_few_times_and_within_the_span(days: float) -> None:
     ticks = [at for at, _ in time_ticks(start, end)]
     assert 1 <= len(ticks) <= 8
     assert start <= min(ticks) <= max(ticks) <= end
+
+
+@pytest.mark.parametrize("seconds", [6, 30, 100, 180, 300, 900, 5_400, 86_400, 604_800])
+def test_moments_do_not_run_into_each_other(seconds: float) -> None:
+    start = 1_356_998_400.0  # a midnight, so that the last moment stands at the edge
+    line = Line(name="a", points=tuple(Point(at=start + i * seconds, value=1.0) for i in (0, 1)))
+    labels = drawn(line_chart([line], title="A", description="")).findall("text[@class='x']")
+    spans = [(float(one.attrib["x"]), len(str(one.text)) * 6.2 / 2) for one in labels]
+    for (at, half), (then, other) in pairwise(spans):
+        assert at + half + 6.2 <= then - other
 
 
 @pytest.mark.parametrize(("low", "high"), [(0.0, 1e-6), (-3.0, 7.0), (0.71, 0.745), (0.0, 9e7)])

@@ -10,6 +10,7 @@ from rich.console import Console
 
 from trimtab.cli.progress import counted
 from trimtab.cli.session import Session, command
+from trimtab.errors import InvalidInput
 from trimtab.wiring.training import CHUNK_ROWS, TrainingOptions, write_training_frame
 
 
@@ -40,6 +41,13 @@ def training_frame(
     EVENTS (Parquet, CSV or JSON lines) has a column for each key of the views and one of times. All
     of its columns are kept, in order. Freshness limits, ranges and transforms are those of serving.
     """
+    if out.suffix.lower() not in {".parquet", ".pq"}:
+        raise InvalidInput(
+            f"{str(out)!r} is no name for a Parquet file.",
+            code="unknown_format",
+            path="--out",
+            hint="Let it end in .parquet.",
+        )
     began = time.monotonic()
     asked = TrainingOptions(
         views=views,

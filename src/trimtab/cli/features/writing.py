@@ -86,6 +86,8 @@ def materialise(session: Session, view: str, again: bool) -> None:
             written = asyncio.run(
                 materialise_view(deployment, view, again=again, progress=progress)
             )
+    if not written.rows:
+        session.note("nothing is new; --again fills a store that was emptied since.")
     _emit(session, written, f"from the history to {found.realtime}", time.monotonic() - began)
 
 
