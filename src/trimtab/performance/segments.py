@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Mapping, Sequence
 
 import numpy as np
 
+from trimtab.recordtable import RecordTable
 from trimtab.types import (
     Array,
     FeatureKind,
@@ -42,12 +44,18 @@ class SegmentSpec(Record, frozen=True):
             said = _text(value)
             return f"{self.feature} = {said if said in self.values else OTHER}"
         number = float(value) if isinstance(value, int | float) else math.nan
-        place = int(np.searchsorted(self.edges, number, side="right"))
+        place = bisect_right(self.edges, number)
         if place == 0:
             return f"{self.feature} below {self.edges[0]:g}"
         if place == len(self.edges):
             return f"{self.feature} from {self.edges[-1]:g}"
         return f"{self.feature} from {self.edges[place - 1]:g} to {self.edges[place]:g}"
+
+    def names(self, values: Sequence[Scalar]) -> list[str]:
+        """The segments that values fall into."""
+        texts = {value for value in values if isinstance(value, str)}
+        named = {text: self.name(text) for text in texts}
+        return [named[v] if isinstance(v, str) else self.name(v) for v in values]
 
 
 def segment_spec(feature: FeatureSpec, column: Array) -> SegmentSpec:
@@ -83,6 +91,17 @@ class Segments:
     def __init__(self, specs: Sequence[SegmentSpec], signature: Signature) -> None:
         self.specs = tuple(spec for spec in specs if spec.feature in signature.names)
         self._places = [signature.names.index(spec.feature) for spec in self.specs]
+
+    def places(self, records: RecordTable) -> Mapping[str, Sequence[int]]:
+        """The places of predictions by segment."""
+        found: dict[str, list[int]] = {}
+        withheld = records.cells("withheld") if self.specs else ()
+        for spec, at in zip(self.specs, self._places, strict=True):
+            names = spec.names(records.scalars(at))
+            for place, (name, gone) in enumerate(zip(names, withheld, strict=True)):
+                if at not in gone:
+                    found.setdefault(name, []).append(place)
+        return found
 
     def of(self, record: PredictionRecord) -> tuple[str, ...]:
         """A prediction's; none by a feature whose value was withheld."""

@@ -151,11 +151,13 @@ class PerformanceWindows:
             self._late(records[place], closed)
 
     def _on_time(self, window: _Window, records: RecordTable) -> None:
-        if self._segments.specs or self._ranking:
+        if self._ranking:
             for record in records:
                 self._predicted(window, self._counts(record))
             return
         window.whole.predictions += len(records)
+        for name, inside in self._segments.places(records).items():
+            window.segments.setdefault(name, Tally()).predictions += len(inside)
         places, counts = np.unique(coarse_places(records.floats("score")), return_counts=True)
         for place, count in zip(places.tolist(), counts.tolist(), strict=True):
             predictions, known = window.scores.get(place, (0, 0))

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from dataclasses import replace as replaced
 from functools import partial
+from typing import Any
 
 import msgspec
+import numpy as np
 
 from trimtab.config import ModelConfig, PerformanceConfig, WatchConfig
 from trimtab.errors import InvalidConfig
@@ -78,13 +80,14 @@ class FactsKeeper:
     def __call__(self, records: RecordTable) -> Sequence[PredictionFacts]:
         """The facts of predictions."""
         facts = facts_of_all(records)
-        kept = {of: self._kept(*of) for of in _versions(facts)}
-        if all(one.plain for one in kept.values()):
-            return facts
-        return [
-            _with(fact, record, kept[fact.model, fact.version])
-            for fact, record in zip(facts, records, strict=True)
-        ]
+        of = list(zip(facts.columns["model"], facts.columns["version"], strict=True))
+        kept = {version: self._kept(*version) for version in set(of)}
+        more = {name: [None] * len(facts) for name in ("outputs", "request_id", "segments")}
+        for version, one in kept.items():
+            if not one.plain:
+                places = [at for at, each in enumerate(of) if each == version]
+                _fill(more, places, one.columns(records.where(np.array(places))))
+        return Facts({**facts.columns, **more})
 
     def _kept(self, model: str, version: int) -> _Kept:
         known = self._versions.get((model, version))
@@ -114,24 +117,30 @@ class _Kept:
     def plain(self) -> bool:
         return not (self.outputs or self.requests or self.segments)
 
+    def columns(self, records: RecordTable) -> dict[str, Sequence[Any]]:
+        """What is kept of one version's predictions beside what is kept of all."""
+        found: dict[str, Sequence[Any]] = {}
+        if self.outputs:
+            found["outputs"] = records.cells("outputs")
+        if self.requests:
+            found["request_id"] = records.cells("request_id")
+        if self.segments:
+            values = zip(*(records.scalars(at) for _, at in self.segments), strict=True)
+            found["segments"] = [
+                {n: v for (n, at), v in zip(self.segments, row, strict=True) if at not in gone}
+                or None
+                for row, gone in zip(values, records.cells("withheld"), strict=True)
+            ]
+        return found
 
-def _versions(facts: Facts) -> set[tuple[str, int]]:
-    return set(zip(facts.columns["model"], facts.columns["version"], strict=True))
 
-
-def _with(fact: PredictionFacts, record: PredictionRecord, kept: _Kept) -> PredictionFacts:
-    """A prediction's facts, and what else is to be kept of it."""
-    if kept.plain:
-        return fact
-    return msgspec.structs.replace(
-        fact,
-        outputs=record.outputs if kept.outputs else None,
-        request_id=record.request_id if kept.requests else None,
-        segments={
-            name: record.values[at] for name, at in kept.segments if at not in record.withheld
-        }
-        or None,
-    )
+def _fill(
+    columns: Mapping[str, list[Any]], places: Sequence[int], some: Mapping[str, Sequence[Any]]
+) -> None:
+    """Put cells of some rows into columns."""
+    for name, cells in some.items():
+        for place, cell in zip(places, cells, strict=True):
+            columns[name][place] = cell
 
 
 def performance_subjects(

@@ -6,6 +6,8 @@ import math
 
 import msgspec
 import numpy as np
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from tests.unit.performance.recorded import matured, new_state, prediction, version
 
 from trimtab.config import PerformanceConfig, WatchConfig
@@ -19,7 +21,17 @@ from trimtab.performance import (
     make_promise,
     segment_spec,
 )
-from trimtab.types import Columns, FeatureKind, FeatureSpec, FloatArray, Scalar
+from trimtab.performance.segments import Segments
+from trimtab.recordtable import table_of
+from trimtab.types import (
+    Columns,
+    FeatureKind,
+    FeatureSpec,
+    FloatArray,
+    Scalar,
+    Signature,
+    Task,
+)
 
 COUNTRY = FeatureSpec(name="country", kind=FeatureKind.CATEGORICAL)
 AMOUNT = FeatureSpec(name="amount", kind=FeatureKind.NUMERIC)
@@ -49,6 +61,29 @@ def test_numbers_are_parted_at_their_quartiles_and_few_values_are_their_own() ->
 
 def test_what_no_feature_gave_before_has_a_segment() -> None:
     assert SegmentSpec(feature="amount", edges=(1.0,)).name("text") == "amount from 1"
+
+
+VALUES = st.sampled_from(["de", "fr", "x", "", None, 3, 2.5, True, math.nan, 40.0])
+
+
+@settings(deadline=None)
+@given(st.lists(st.tuples(VALUES, VALUES, st.sampled_from([(), (0,), (1,), (0, 1)]))))
+def test_segments_of_many_are_those_of_each(
+    rows: list[tuple[Scalar, Scalar, tuple[int, ...]]],
+) -> None:
+    specs = (
+        SegmentSpec(feature="amount", edges=(3.0, 30.0)),
+        SegmentSpec(feature="nothing", values=("a",)),
+        SegmentSpec(feature="country", values=("de", "3")),
+    )
+    known = Segments(specs, Signature(features=(COUNTRY, AMOUNT), task=Task.BINARY))
+    records = [
+        msgspec.structs.replace(prediction("p", 1.0), values=(one, other), withheld=withheld)
+        for one, other, withheld in rows
+    ]
+    places = known.places(table_of(records))
+    for at, record in enumerate(records):
+        assert set(known.of(record)) == {name for name, inside in places.items() if at in inside}
 
 
 def rows(count: int, seed: int, bad: str = "") -> tuple[list[str], FloatArray, FloatArray]:

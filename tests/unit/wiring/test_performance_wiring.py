@@ -122,6 +122,25 @@ def test_facts_hold_what_the_models_performance_needs_and_no_more(tmp_path: Path
     rich.close()
 
 
+def test_facts_of_many_are_those_of_each(tmp_path: Path) -> None:
+    deployment = opened(tmp_path, segments=("where", "x"))
+    registered(deployment, ("a", "b", "c"))
+    made = [
+        msgspec.structs.replace(
+            prediction(f"{at}", 1.0), model="mn"[at % 7 == 0], version=1 + at % 3, values=(at / 2, at),
+            outputs=(0.25, at / 100), withheld=((), (1,), (0, 1))[at % 5 // 2],
+        )
+        for at in range(60)
+    ]  # fmt: skip
+    keeper = FactsKeeper(deployment)
+    assert [keeper(table_of([one]))[0] for one in made] == list(keeper(table_of(made)))
+    own, other, another = (keeper(table_of(made))[at] for at in (15, 16, 21))
+    assert ((0.25, 0.15), {"where": 15, "x": 7.5}) == (own.outputs, own.segments)
+    assert (2, None, None) == (other.version, other.outputs, other.segments)
+    assert ("n", 1, None) == (another.model, another.version, another.outputs)
+    deployment.close()
+
+
 def test_a_column_of_requests_is_no_feature_and_gives_rankings_their_figures(
     tmp_path: Path,
 ) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import msgspec
 import numpy as np
@@ -123,15 +123,8 @@ class EstimatedWindows:
             if not len(found):
                 continue
             yield (index, WHOLE), found
-            for name, inside in self._places_of_segments(found).items():
+            for name, inside in self._segments.places(found).items():
                 yield (index, name), found.where(np.array(inside))
-
-    def _places_of_segments(self, records: RecordTable) -> Mapping[str, Sequence[int]]:
-        found: dict[str, list[int]] = {}
-        for place, record in enumerate(records if self._segments.specs else ()):
-            for name in self._segments.of(record):
-                found.setdefault(name, []).append(place)
-        return found
 
     def _scored(self, part: _Part, records: RecordTable) -> None:
         several = self._signature.task is Task.MULTICLASS
