@@ -16,7 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 PIECE_SECONDS = 0.25e-3
-REST_SECONDS = 1e-3
+
+MOST_REST_SECONDS = 1e-3
+"""Behind a piece the work rests as long as it had to wait, and no longer than this: to leave the core is what counts."""
 
 FREE_SECONDS = 2e-3
 """The length of a piece on a core that nobody else wants, behind which there is no rest."""
@@ -78,9 +80,11 @@ class Pieces:
             self._later(max(left, LEAST_SECONDS))
             return
         self._look(ran, waited + self._rested)
-        if waited - self._waited > WANTED_SECONDS:
-            self._rested += REST_SECONDS
-            self._rest(REST_SECONDS)
+        wanted = waited - self._waited
+        if wanted > WANTED_SECONDS:
+            rest = min(wanted, MOST_REST_SECONDS)
+            self._rested += rest
+            self._rest(rest)
         self._begin(ran, waited)
 
     def _begin(self, ran: float, waited: float) -> None:

@@ -13,8 +13,8 @@ import pytest
 from trimtab.serve.pieces import (
     FREE_SECONDS,
     LEAST_SECONDS,
+    MOST_REST_SECONDS,
     PIECE_SECONDS,
-    REST_SECONDS,
     Pieces,
     in_pieces,
 )
@@ -53,17 +53,17 @@ def test_on_a_core_that_nobody_wants_it_never_rests_and_is_seldom_interrupted() 
     assert [] == core.rests
 
 
-def test_on_one_that_is_wanted_it_rests_behind_each_short_piece() -> None:
+def test_on_one_that_is_wanted_it_rests_behind_each_short_piece_as_long_as_it_had_to_wait() -> None:
     core = Core()
     with core.pieces.cut():
-        core.work(FREE_SECONDS, waited=1e-3)
-        for _ in range(4):
+        core.work(FREE_SECONDS, waited=2e-3)
+        for waited in (0.3e-3, 5e-3):
             assert PIECE_SECONDS == core.timer
-            core.work(PIECE_SECONDS, waited=1e-3)
-        assert [REST_SECONDS] * 5 == core.rests
+            core.work(PIECE_SECONDS, waited)
+        assert [MOST_REST_SECONDS, 0.3e-3, MOST_REST_SECONDS] == pytest.approx(core.rests)
         core.work(PIECE_SECONDS)
         assert FREE_SECONDS == core.timer
-    assert [REST_SECONDS] * 5 == core.rests
+    assert 3 == len(core.rests)
 
 
 def test_who_waited_for_the_core_before_the_work_begins_with_a_short_piece() -> None:
@@ -85,7 +85,7 @@ def test_a_piece_is_over_when_the_work_has_run_for_so_long_itself() -> None:
         assert LEAST_SECONDS == core.timer
         assert [] == core.rests
         core.work(0.02 * PIECE_SECONDS)
-        assert [REST_SECONDS] == core.rests
+        assert [MOST_REST_SECONDS] == core.rests
 
 
 def test_rests_count_as_time_in_which_it_could_have_run() -> None:
@@ -95,7 +95,7 @@ def test_rests_count_as_time_in_which_it_could_have_run() -> None:
         core.work(PIECE_SECONDS, waited=1e-3)
     first, second = core.looks
     assert (FREE_SECONDS, 1e-3) == first
-    assert (FREE_SECONDS + PIECE_SECONDS, 2e-3 + REST_SECONDS) == pytest.approx(second)
+    assert (FREE_SECONDS + PIECE_SECONDS, 2e-3 + MOST_REST_SECONDS) == pytest.approx(second)
 
 
 def test_a_signal_that_was_on_its_way_when_the_work_ended_changes_nothing() -> None:
