@@ -40,3 +40,5 @@ def test_any_ensemble_packed_decides_and_sums_as_its_own_record(drawn: Any, comp
     few = [forest.raw(X[at : at + 5]) for at in range(0, len(X), 5)]
     assert ensemble.raw(X).tobytes() == np.concatenate(few).tobytes()
     assert ensemble.predict(X).tobytes() == forest.predict(X).tobytes()
+    alone = np.array([forest.one(row) for row in X.astype(np.float64)])
+    assert alone.tobytes() == forest.predict(X).tobytes()

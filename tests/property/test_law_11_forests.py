@@ -109,3 +109,5 @@ def test_a_forest_packed_is_the_forest(
         forest = Forest(data, compiled=compiled)
         assert (np.stack(taken, 1) == forest.paths(rows)).all()
         assert answers(model, rows).tobytes() == forest.predict(rows).tobytes()
+        alone = np.array([forest.one(row) for row in np.asarray(rows, np.float64)])
+        assert alone.tobytes() == forest.predict(np.asarray(rows, np.float64)).tobytes()

@@ -10,6 +10,7 @@ import numpy as np
 from scipy.special import expit
 
 from trimtab.compact.forest import Forest
+from trimtab.compact.links import logistic_of_one
 from trimtab.compact.nodes import (
     Calibrated,
     Calibration,
@@ -210,8 +211,15 @@ def _trees(model: Trees, forest: Forest, width: int, check: str) -> Model:
     outputs = forest.columns if model.raw else forest.outputs
     if forest.features != width or outputs != model.outputs:
         raise _malformed("the columns of a forest")
-    predict = forest.raw if model.raw else forest.predict
-    return Model(predict, outputs, predict, _only(predict, _CHECKS[check]))
+    refuse = _CHECKS[check]
+    if model.raw:
+        return Model(forest.raw, outputs, forest.raw, _only(forest.raw, refuse))
+
+    def alone(row: FloatArray) -> Sequence[float]:
+        refuse(row)
+        return forest.one(row)
+
+    return Model(forest.predict, outputs, forest.predict, alone)
 
 
 def _only(
@@ -307,11 +315,6 @@ def _logistic(scores: FloatArray) -> FloatArray:
     return both
 
 
-def _logistic_of_one(score: float) -> Sequence[float]:
-    high = float(expit(score))
-    return 1.0 - high, high
-
-
 def _softmax(scores: FloatArray) -> FloatArray:
     raised = np.exp(scores - scores.max(axis=1)[:, None])
     return np.asarray(raised / raised.sum(axis=1)[:, None])
@@ -342,7 +345,7 @@ _LINKS: dict[str, Callable[[FloatArray], FloatArray]] = {
 
 _LINKS_OF_ONE: dict[str, Callable[[float], Sequence[float]]] = {
     "identity": lambda score: (score,),
-    "logistic": _logistic_of_one,
+    "logistic": logistic_of_one,
 }
 """What these make of one score."""
 

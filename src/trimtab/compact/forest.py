@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import mmap
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ import numpy.typing as npt
 from trimtab.compact.ensemble import as_rows
 from trimtab.compact.kernel import COMPILED, kernel
 from trimtab.compact.layout import read
-from trimtab.compact.links import Link, linked
+from trimtab.compact.links import Link, linked, logistic_of_one
 from trimtab.errors import NotFound, Refused
 from trimtab.types import Array, FloatArray
 
@@ -81,6 +82,14 @@ class Forest:
         """
         header = self._header
         return linked(self.link, self.raw(X), header.link_scale, float32=header.float32_sums)
+
+    def one(self, row: FloatArray) -> Sequence[float]:
+        """The same for one row of shape ``(features,)``."""
+        sums, header = self.raw(row[None]), self._header
+        if self.link is Link.BINARY and not header.float32_sums:
+            return logistic_of_one(header.link_scale * float(sums[0, 0]))
+        outputs = linked(self.link, sums, header.link_scale, float32=header.float32_sums)
+        return outputs[0].tolist()  # type: ignore[no-any-return]  # of float64
 
     def raw(self, X: Array) -> FloatArray:
         """The sums before the link, shape ``(rows, columns)``."""

@@ -44,6 +44,12 @@ def linked(
     return _in_float32(link, sums) if float32 else _in_float64(link, sums, scale)
 
 
+def logistic_of_one(score: float) -> tuple[float, float]:
+    """``1 - p`` and ``p`` of one score, to the last bit those of an array of scores."""
+    high = float(expit(score))
+    return 1.0 - high, high
+
+
 def _in_float64(link: Link, sums: FloatArray, scale: float) -> FloatArray:
     if link is Link.LOGISTIC:
         return np.asarray(expit(sums if scale == 1.0 else scale * sums))
