@@ -77,7 +77,8 @@ class Reply:
 
     def __init__(self) -> None:
         self._done = self._cancelled = False
-        self.rows: Rows = NO_ROWS
+        self.rows: Rows | None = None
+        """What came; None before, and if it failed."""
         self.wrong: BaseException | None = None
         self._told: Callable[[Any], object] | None = None
 
@@ -91,7 +92,7 @@ class Reply:
 
     def result(self) -> Rows:
         """What came."""
-        return self.rows
+        return NO_ROWS if self.rows is None else self.rows
 
     def exception(self) -> BaseException | None:
         """What went wrong."""
@@ -105,8 +106,8 @@ class Reply:
         self._told = None
         return True
 
-    def set_result(self, rows: Rows) -> None:
-        """Rows came."""
+    def set_result(self, rows: Rows | None) -> None:
+        """Rows came; None: none will."""
         self.rows = rows
         self._done = True
         if self._told is not None:
@@ -115,7 +116,7 @@ class Reply:
     def set_exception(self, wrong: BaseException) -> None:
         """It failed."""
         self.wrong = wrong
-        self.set_result(NO_ROWS)
+        self.set_result(None)
 
     def add_done_callback(self, told: Callable[[Any], object], /) -> None:
         """Who is told, one only; at once if it is done already."""
@@ -244,24 +245,17 @@ class Flight:
             self._drop_all()
 
     def _ended(self, attempt: Attempt) -> None:
-        wrong: BaseException | None = None
-        rows: Rows | None = None
-        if type(attempt) is Reply:  # one that is cancelled tells nobody
-            wrong, rows = attempt.wrong, attempt.rows
-        elif not attempt.cancelled():
-            wrong = (
-                attempt.exception()
-            )  # looked at in any case, or asyncio complains that nobody did
-            rows = attempt.result() if wrong is None else None
-        tower, attempts = self._tower, self._attempts
-        if self.done or tower is None:
+        # A reply that is cancelled tells nobody.
+        rows, wrong = (attempt.rows, attempt.wrong) if type(attempt) is Reply else _outcome(attempt)
+        if self.done or self._tower is None:
             return
-        if wrong is None and rows is not None:
+        attempts = self._attempts
+        if rows is not None:
             self.done, self.hedge_at = True, None
-            tower.landed(self, rows, second=attempt is not attempts[0])
+            self._tower.landed(self, rows, second=attempt is not attempts[0])
         elif all(other.done() for other in attempts):
             self.done, self.hedge_at = True, None
-            tower.crashed(self, wrong)
+            self._tower.crashed(self, wrong)
         else:
             return
         if len(attempts) > 1:
@@ -275,6 +269,14 @@ class Flight:
             if not attempt.done() and self._tower is not None:
                 self._tower.drop(attempt)
         self._attempts = []
+
+
+def _outcome(attempt: Attempt) -> tuple[Rows | None, BaseException | None]:
+    """What came of a future. It is looked at in any case, or asyncio complains that nobody did."""
+    if attempt.cancelled():
+        return None, None
+    wrong = attempt.exception()
+    return attempt.result() if wrong is None else None, wrong
 
 
 class Flock:

@@ -24,7 +24,8 @@ from trimtab.features.linger import Linger
 from trimtab.features.threads import DaemonPool
 
 _GIVEN_UP_RATIO = 0.2
-_MOST_BYTES = 16_384
+_MOST_BYTES = 4_096
+"""A row is far shorter; room for more takes longer to get than the reply takes to read."""
 _AT_ONCE = 16
 """Replies that a server sends at once after a pause would hold up all else: so many are taken in one turn."""
 
