@@ -12,6 +12,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from trimtab.errors import Unavailable
 from trimtab.features.history import History
 from trimtab.features.values import join_keys
 from trimtab.features.views import PlannedView
@@ -51,9 +52,12 @@ class HistoryLookup:
         """As of each time, at or before it: the newest row of the entity.
 
         Raises:
-            ArrowException: a file cannot be read, or lacks a column.
+            Unavailable: a file lacks a key or the time.
+            ArrowException: a file cannot be read.
         """
         history = self._histories[view.name]
+        for file in history.files:
+            _check(file, (*history.keys, history.time_column))
         reach = _reach(history)
         rows = self._rows(history, view, {ask.entity for ask in asks})
         answers = []
@@ -90,6 +94,17 @@ class HistoryLookup:
             held.sort(key=lambda one: one[0])
             answers[entity] = ([at for at, _ in held], [row for _, row in held])
         return answers
+
+
+def _check(file: str, columns: Sequence[str]) -> None:
+    names = pq.read_schema(file).names
+    for column in columns:
+        if column not in names:
+            raise Unavailable(
+                f"The history file {file!r} has no column {column!r}.",
+                code="history_unreadable",
+                hint=f"Its columns: {', '.join(names)}.",
+            )
 
 
 def _reach(history: History) -> float:

@@ -222,7 +222,7 @@ class SkewComparer:
             pairs = [
                 (values[feature.name], _conformed(feature, one.row))
                 for values, one in zip(served, known, strict=True)
-                if one.covered and feature.name in values
+                if one.covered and feature.name in values and _knows(one.row, feature.name)
             ]
             if pairs:
                 found.append(self._comparison(feature, pairs))
@@ -252,6 +252,11 @@ class SkewComparer:
         if isinstance(online, int | float) and isinstance(held, int | float):
             return isclose(online, held, rel_tol=self._tolerance, abs_tol=0.0)
         return online == held
+
+
+def _knows(row: Mapping[str, Any] | None, feature: str) -> bool:
+    """Whether the file of a row has the feature at all; one from before it was declared has not."""
+    return row is None or feature in row
 
 
 def _conformed(feature: PlannedFeature, row: Mapping[str, Any] | None) -> Scalar:

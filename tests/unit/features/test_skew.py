@@ -256,3 +256,19 @@ def test_windows_are_compared_with_the_files_and_views_of_their_time(
     history(tmp_path, [("JFK", 600.0, 2.0)])
     assert compared_at(600.0) == {"wind": 0.0}
     deployment.close()
+
+
+def test_files_from_before_a_feature_was_declared_are_no_skew_and_end_no_watcher(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    file = tmp_path / "history.parquet"
+    (window,) = folded(windows(), [record(0, 5.0), record(1, 5.0), record(-1, 900.0)])
+    of = History(view="weather", files=(str(file),), keys=("origin",), time_column="at")
+    comparer = SkewComparer(PLAN.views, HistoryLookup({"weather": of}), CONFIG)
+    pq.write_table(pa.table({"origin": ["JFK"], "at": [5.0], "sky": ["grey"]}), file)
+    assert comparer.compare(window) == []
+    assert caplog.records == []
+    pq.write_table(pa.table({"origin": ["JFK"], "wind": [2.0]}), file)
+    assert comparer.compare(window) == []
+    (said,) = caplog.records
+    assert "has no column 'at'" in said.__dict__["reason"]
