@@ -359,6 +359,54 @@ def test_one_row_from_one_store_is_looked_for_before_anybody_waits() -> None:
     run_virtually(main)
 
 
+class FarStore(NearStore):
+    """Has no answer yet for who looks for it."""
+
+    def __init__(self, x: float) -> None:
+        super().__init__(x)
+        self.begun = 0
+
+    async def read(self, view: str, entities: Sequence[str]) -> Mapping[str, StoredRow]:
+        return await super().read(view, entities)
+
+    def begin_many(self, asked: Sequence[tuple[str, Sequence[str]]]) -> list[Reply]:  # type: ignore[override]  # as a store of ours
+        self.begun += 1
+        return super().begin_many(asked)
+
+    def linger(self) -> None:
+        self.looks += 1
+
+    def answer(self) -> None:
+        super().linger()
+
+
+def test_a_read_that_was_looked_for_in_vain_can_be_joined_and_one_that_is_over_cannot() -> None:
+    async def main(clock: FakeClock) -> None:
+        online = FarStore(1.0)
+        plan = compile_plan(CONFIG, SIGNATURE, ("weather",))
+        guards = {"online": Guard("online", online, Metrics(), clock, CONFIG)}
+        resolver = Resolver(plan, SIGNATURE, guards, Metrics(), clock, CONFIG)
+
+        async def ask() -> str:
+            row: list[Scalar] = [1.0, None, 2.0]
+            (answer,) = await resolver.resolve([row], [{"origin": "JFK"}], [7.0], 100.0)
+            return answer.sources
+
+        both = [asyncio.ensure_future(ask()) for _ in range(2)]
+        await asyncio.sleep(0)
+        assert (1, 1) == (online.begun, online.looks)
+        online.answer()
+        assert ["qrq", "qrq"] == await asyncio.gather(*both)
+        third = asyncio.ensure_future(ask())
+        await asyncio.sleep(0)
+        assert 2 == online.begun
+        online.answer()
+        assert "qrq" == await third
+        assert 0.0 == clock.monotonic()  # nobody waited for a deadline
+
+    run_virtually(main)
+
+
 def test_several_rows_and_several_stores_are_not_looked_for() -> None:
     async def main(clock: FakeClock) -> None:
         airline = replace(CONFIG.views["airline"], realtime="nightly")
