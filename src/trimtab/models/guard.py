@@ -122,7 +122,7 @@ class Guarded:
 
         def score(values: Sequence[Scalar]) -> Sequence[float]:
             outputs = self._asked(take, values)
-            if not (isinstance(outputs, list | tuple) and len(outputs) == self._width):
+            if not (isinstance(outputs, (list, tuple)) and len(outputs) == self._width):
                 raise self._nonsense(f"{outputs!r:.80} where {self._width} numbers were due")
             if not self._sound(outputs) and (wrong := self._wrong(np.array([outputs]), 1)):
                 raise self._nonsense(wrong)

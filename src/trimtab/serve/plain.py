@@ -158,11 +158,8 @@ class PlainPredictions(RowsTogether[PlainRow]):
     async def _answers(
         self, live: LiveModel, rows: Sequence[PlainRow], began: float
     ) -> Sequence[Reply | Alone]:
-        model, told, status = (
-            live.route.model,
-            self._form.told,
-            500,
-        )  # if what is raised is not ours
+        model, told = live.route.model, self._form.told
+        status = 500  # if what is raised is not ours
         try:
             answers = await self._flow.plain(live, rows, began)
             status = 200
@@ -173,7 +170,9 @@ class PlainPredictions(RowsTogether[PlainRow]):
         finally:
             if status != 200:
                 self._meters.answered(model, status, len(rows))
-        now, replies, took = self._clock.monotonic(), list[Reply | Alone](), list[float]()
+        now = self._clock.monotonic()
+        replies: list[Reply | Alone] = []
+        took: list[float] = []
         for row, answer in zip(rows, answers, strict=True):
             if isinstance(answer, str):
                 replies.append(Alone(answer))
