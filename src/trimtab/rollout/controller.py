@@ -15,8 +15,10 @@ from trimtab.rollout.change import CHALLENGER, CHAMPION, PREVIOUS, Change
 from trimtab.rollout.plan import (
     APPROVING_ROLES,
     SIGNATURE_DIFFERS,
+    VIEWS_DIFFER,
     check_plan,
     check_signatures,
+    check_views,
 )
 from trimtab.types import Rollout, RolloutPlan, RolloutState, Route
 
@@ -75,10 +77,12 @@ def start(
             hint="Promote it or roll it back first.",
         )
     _check_versions(model, route.champion, (first, *rivals))
-    if SIGNATURE_DIFFERS not in force:
-        champion = finding.version(change.state, model, route.champion)
-        for version in versions:
+    champion = finding.version(change.state, model, route.champion)
+    for version in versions:
+        if SIGNATURE_DIFFERS not in force:
             check_signatures(champion.signature, version.signature, plan)
+        if VIEWS_DIFFER not in force:
+            check_views(champion.views, version.views)
     before = change.state.control.rollouts(model)
     name = f"{model}-{len(before) + 1:04d}"
     rollout = Rollout(

@@ -28,9 +28,10 @@ from trimtab.types import (
 
 STEP_TOO_SHORT = "step_shorter_than_delay"
 SIGNATURE_DIFFERS = "signature_differs"
+VIEWS_DIFFER = "views_differ"
 APPROVING_ROLES = ("operator", "admin")
 SHADOWED = frozenset({UnitEvent.ERROR, UnitEvent.SLOW, UnitEvent.PREDICTION_DRIFT})
-FORCEABLE = frozenset({STEP_TOO_SHORT, SIGNATURE_DIFFERS})
+FORCEABLE = frozenset({STEP_TOO_SHORT, SIGNATURE_DIFFERS, VIEWS_DIFFER})
 
 
 def check_plan(
@@ -97,6 +98,24 @@ def check_signatures(control: Signature, candidate: Signature, plan: RolloutPlan
                 path=f"guardrails[{i}].event",
                 hint="Guard positive_outcome, outcome_value, error or slow.",
             )
+
+
+def check_views(control: Collection[str], candidate: Collection[str]) -> None:
+    """Refuse a candidate that reads other feature views: a request's features are looked up once, for the champion.
+
+    Raises:
+        InvalidPlan: the views differ.
+    """
+    if set(control) == set(candidate):
+        return
+    theirs, own = (", ".join(sorted(views)) or "none" for views in (control, candidate))
+    raise InvalidPlan(
+        f"Control reads the feature views {theirs}, the candidate {own}; it would be judged on control's.",
+        code=VIEWS_DIFFER,
+        path="candidate",
+        hint="Register it with control's views, deploy it as a model of its own, or force"
+        f" {VIEWS_DIFFER}: its own are read once it is promoted.",
+    )
 
 
 def _check_strategy(plan: RolloutPlan) -> None:

@@ -246,6 +246,19 @@ def test_a_signature_that_differs_must_be_forced_by_name(
     assert ["signature_differs"] == state.log[-1].detail["forced"]
 
 
+def test_other_feature_views_must_be_forced_by_name(
+    state: Any, plan: RolloutPlan, who: Any
+) -> None:
+    controller.deploy_first(Change(state, **who), "flights", 1)
+    version = state.version("flights", 2)
+    state.kept_versions["flights", 2] = replace(version, views=("weather",))
+    with pytest.raises(InvalidPlan, match="the feature views none, the candidate weather") as found:
+        controller.start(Change(state, **who), "flights", plan, 2)
+    assert ("views_differ", "candidate") == (found.value.code, found.value.path)
+    controller.start(Change(state, **who), "flights", plan, 2, force=("views_differ",))
+    assert ["views_differ"] == state.log[-1].detail["forced"]
+
+
 def test_each_rollout_has_a_salt_of_its_own(running: Any, plan: RolloutPlan, who: Any) -> None:
     controller.roll_back(Change(running, **who), "flights")
     controller.start(Change(running, **who), "flights", plan, 2)
