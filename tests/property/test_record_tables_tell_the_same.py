@@ -163,13 +163,30 @@ def test_whatever_bytes_there_are_the_decoder_is_right(
     for payload in payloads[:: data.draw(st.integers(1, 9))]:
         at = data.draw(st.integers(0, len(payload) - 1))
         payload[at] = data.draw(st.sampled_from([payload[at] ^ 1, 0xC0, 0xA3, 0xFF, 0xD9, 0x93]))
+    agrees([bytes(payload) for payload in payloads])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data())
+def test_whatever_a_field_is_the_decoder_is_right(data: st.DataObject) -> None:
+    fields = [msgspec.to_builtins(one) for one in usual(40)]
+    odd = st.sampled_from(
+        [None, "text", 1.5, 7, True, [], [1.5], ["text"], [None, 2], {}, {"a": 1}]
+    )
+    for one in fields[:: data.draw(st.integers(1, 20))]:
+        one[data.draw(st.integers(0, len(one) - 1))] = data.draw(odd)
+    agrees([msgspec.msgpack.encode(one) for one in fields])
+
+
+def agrees(payloads: list[bytes]) -> None:
+    """Whether records are what the decoder says, and their columns too."""
     expected, holding_none = [], []
     for at, payload in enumerate(payloads):
         try:
             expected.append(msgspec.msgpack.decode(payload, type=PredictionRecord))
         except NO_RECORD:
             holding_none.append(at)
-    found, bad = decoded([bytes(payload) for payload in payloads])
+    found, bad = decoded(payloads)
     assert holding_none == list(bad)
     assert exactly(expected) == exactly(list(found))
     for name in PredictionRecord.__struct_fields__:
