@@ -213,6 +213,14 @@ def test_records_that_are_built_alike_are_a_table() -> None:
         assert [one.values[1] for one in mixed] == found.scalars(1)
 
 
+def test_models_whose_rows_miss_nothing_are_looked_at_one_by_one() -> None:
+    one, other = usual(300, values=(0.5, "ab", 7, None)), usual(200, model="other", values=(0.5,))
+    mixed = [*one[:100], *other, *one[100:]]
+    found, _ = decoded(written(mixed))
+    assert [(Alike, 300), (Alike, 200)] == kinds_of(found)
+    assert mixed == list(found)
+
+
 def test_what_is_built_otherwise_is_a_table_of_its_own_or_none() -> None:
     alike, shadows = usual(100), usual(40, answered=(0.5, 1.0))
     mixed = [one for pair in zip(alike[:40], shadows, strict=True) for one in pair] + alike[40:]

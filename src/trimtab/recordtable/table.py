@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple, overload
@@ -20,6 +19,9 @@ LEAST_ALIKE = 32
 
 _TRIALS = 4
 """So often it is tried in vain."""
+
+_MANY = 128
+"""Records of each length on average: fewer are looked at together with those of other lengths."""
 
 
 class _Part(NamedTuple):
@@ -182,29 +184,34 @@ def decoded(payloads: Sequence[bytes]) -> tuple[RecordTable, Sequence[int]]:
     """The records of encoded ones, and the places of payloads that hold none."""
     pieces: list[Piece] = []
     places: list[Places] = []
-    left, rest, trials = np.arange(len(payloads)), [], _TRIALS
-    while trials and len(left) >= LEAST_ALIKE:
-        some = [payloads[at] for at in left.tolist()]
-        like = _usual(some)
-        found = aligned(some, like, LEAST_ALIKE)
+    lengths = np.fromiter(map(len, payloads), np.int64, len(payloads))
+    left, loose = np.ones(len(payloads), dtype=bool), np.ones(len(payloads), dtype=bool)
+    trials = _TRIALS
+    while trials and np.count_nonzero(left) >= LEAST_ALIKE:
+        some, like = _together(np.flatnonzero(left), lengths)
+        found = aligned([payloads[at] for at in some.tolist()], like, LEAST_ALIKE)
         if found is None:
             trials -= 1
-            rest.append(int(left[like]))
-            left = np.delete(left, like)
+            left[some[like]] = False
             continue
-        whole = len(found.rows) == len(some)
-        own = some if whole else [some[row] for row in found.rows.tolist()]
-        pieces.append(Alike(own, found.table, found.fields))
-        places.append(left[found.rows])
-        left = np.delete(left, found.rows)
-    records, bad = _loose(payloads, sorted(rest + left.tolist()))
+        own = some[found.rows]
+        left[own] = loose[own] = False
+        pieces.append(Alike([payloads[at] for at in own.tolist()], found.table, found.fields))
+        places.append(own)
+    records, bad = _loose(payloads, np.flatnonzero(loose).tolist())
     return _placed(pieces, places, records), bad
 
 
-def _usual(payloads: Sequence[bytes]) -> int:
-    """The place of one that is as long as most: seldom one that is built as no other is."""
-    lengths = list(map(len, payloads))
-    return lengths.index(Counter(lengths).most_common(1)[0][0])
+def _together(left: Places, lengths: Places) -> tuple[Places, int]:
+    """Which records are looked at together, and which of them has the usual length: seldom one that is built as no other is.
+
+    Those of one length are, where there are few lengths: then there are several models whose rows miss nothing.
+    """
+    found, counts = np.unique(lengths[left], return_counts=True)
+    usual = lengths[left] == found[counts.argmax()]
+    if len(found) * _MANY <= len(left):
+        return left[usual], 0
+    return left, int(usual.argmax())
 
 
 def _loose(
