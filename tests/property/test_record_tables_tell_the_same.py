@@ -194,8 +194,13 @@ def agrees(payloads: list[bytes]) -> None:
 
 
 def usual(count: int, **fields: Any) -> list[PredictionRecord]:
-    always: dict[str, Any] = {"outputs": (), "positive": None, "request_id": None, "version": 1, "model": "m"}  # fmt: skip
-    return [record(prediction_id=f"{at:04d}", event_time=float(at), values=(0.5, "ab", at, None), **always | fields) for at in range(count)]  # fmt: skip
+    always: dict[str, Any] = {
+        "outputs": (), "positive": None, "request_id": None, "version": 1, "model": "m",
+    }  # fmt: skip
+    return [
+        record(prediction_id=f"{at:04d}", event_time=float(at), **{**always, "values": (0.5, "ab", at, None), **fields})
+        for at in range(count)
+    ]  # fmt: skip
 
 
 def kinds_of(found: RecordTable) -> list[tuple[type, int]]:
