@@ -17,11 +17,11 @@ LEAST_IN_TIME = 0.5
 TRIED_EVERY = 256
 """So often looks are made although they did not pay, to see whether they do now."""
 
-MANY = 4
-"""Reads of more entities count as of so many: one table among rows that come one by one is no crowd."""
+WEIGHT = 8
+"""A read of several rows counts for so many of one: they come together then, and others have work while one lingers."""
 
-MOST_USUAL = 1.25
-"""If reads are of more entities on average, requests come together, and others have work while one lingers."""
+MOST_WEIGHT = 6 * WEIGHT
+"""However many reads of several there were, so many of one make up for them."""
 
 
 class Linger:
@@ -54,12 +54,16 @@ class Linger:
 
 
 class Company:
-    """Whether rows come one by one lately: by a running mean of the entities that a read asks for."""
+    """Whether rows come one by one lately: fewer than one read in nine is of several."""
 
     def __init__(self) -> None:
-        self._usual = 1.0
+        self._weight = 0
 
     def alone(self, entities: int) -> bool:
         """Whether a read of so many entities is of one alone, and those before it usually were."""
-        self._usual += (min(entities, MANY) - self._usual) * MEMORY
-        return entities == 1 and self._usual < MOST_USUAL
+        if entities > 1:
+            self._weight = min(self._weight + WEIGHT, MOST_WEIGHT)
+            return False
+        if self._weight:
+            self._weight -= 1
+        return self._weight < WEIGHT
