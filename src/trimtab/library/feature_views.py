@@ -12,7 +12,7 @@ import narwhals as nw
 import pyarrow as pa
 
 from trimtab.config import load
-from trimtab.errors import NotFound
+from trimtab.errors import InvalidInput, NotFound
 from trimtab.features.batches import rows_of
 from trimtab.features.writing import RowReader, Tally, Written, writable, write_rows
 from trimtab.wiring.deployment import Deployment
@@ -47,7 +47,7 @@ class FeatureViews:
 
         Raises:
             NotFound: there is no such view.
-            InvalidInput: a column is missing.
+            InvalidInput: it is no frame, a column is missing, or has values of several types.
             Unavailable: the store cannot be reached.
         """
         views = served_features(self._deployment).views
@@ -108,4 +108,12 @@ class FeatureViews:
 
 
 def _arrow(frame: Any) -> pa.Table:
-    return nw.from_native(frame, eager_only=True).to_arrow()
+    try:
+        return nw.from_native(frame, eager_only=True).to_arrow()
+    except (TypeError, pa.ArrowException) as wrong:
+        said = "; ".join(map(str, wrong.args))
+        raise InvalidInput(
+            f"These rows are no frame that can be read: {said}",
+            code="unreadable_frame",
+            hint="Give a pandas, polars or Arrow frame whose columns are of one type each.",
+        ) from wrong

@@ -72,6 +72,7 @@ async def test_a_server_that_is_not_there_is_unavailable(tmp_path: Path) -> None
     with pytest.raises(Unavailable) as caught:
         await store.read("v", ["e"])
     assert caught.value.code == "store_unavailable"
+    assert caught.value.message.endswith("Connection refused.")
     await store.close()
 
 

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pytest
 
 from trimtab import FeatureViews
-from trimtab.errors import InvalidRow, NotFound
+from trimtab.errors import InvalidInput, InvalidRow, NotFound
 
 ROWS = {"customer": ["ann", "bob"], "mean": [2.0, 3.0], "event_time": [10, 20]}
 CONFIG = """\
@@ -59,5 +59,9 @@ def test_pushing_works_where_a_loop_runs_already(views: FeatureViews) -> None:
 def test_what_is_not_there_is_an_error_that_names_it(views: FeatureViews) -> None:
     with pytest.raises(NotFound, match="customers"):
         views.push("nothing", pd.DataFrame(ROWS))
+    mixed = pd.DataFrame({"customer": ["ann", 3], "mean": [1.0, 2.0]})
+    for strange in (mixed, [1, 2]):
+        with pytest.raises(InvalidInput, match="columns are of one type each"):
+            views.push("customers", strange)
     with pytest.raises(InvalidRow, match="'mean'"):
         views.push("customers", pd.DataFrame({"customer": ["ann"]}))

@@ -185,7 +185,7 @@ class PostgresStore:
                 raise
         except psycopg.Error as wrong:
             raise Unavailable(
-                f"The feature store in PostgreSQL does not work: {str(wrong).strip()}.",
+                f"The feature store in PostgreSQL does not work: {_said(wrong)}.",
                 code="store_unavailable",
                 hint="Is the server up, and may this user create the table trimtab_features?",
             ) from wrong
@@ -213,3 +213,8 @@ class PostgresStore:
         connection.close()
         with self._lock:
             self._open.discard(connection)
+
+
+def _said(wrong: psycopg.Error) -> str:
+    """The first line of what went wrong; libpq asks questions in the others."""
+    return (str(wrong).strip() or type(wrong).__name__).splitlines()[0].rstrip(".")
