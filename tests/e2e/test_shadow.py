@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 import pytest
@@ -58,6 +60,16 @@ def begin(config: Path, function: str) -> None:
         deployment.deploy_or_roll_out("risk", 2, actor="test", reason="shadow")
 
 
+def shadows(config: Path) -> list[int]:
+    """The shadow processes that were started."""
+    lines = map(json.loads, (config.parent / "server.log").read_text().splitlines())
+    return [
+        int(line["child_pid"])
+        for line in lines
+        if line["event"] == "worker_started" and line["child"] == "trimtab.serve.shadow"
+    ]
+
+
 def test_a_shadow_answers_beside_the_champion_and_nobody_gets_it(
     serve: Start, shadowed: Path
 ) -> None:
@@ -67,6 +79,7 @@ def test_a_shadow_answers_beside_the_champion_and_nobody_gets_it(
         made = eventually(
             lambda: [r for r in journal(shadowed) if r.shadow], lambda found: len(found) > 50
         )
+        assert [os.SCHED_OTHER] == [os.sched_getscheduler(pid) for pid in shadows(shadowed)]
     assert {200} == set(load.statuses)
     assert {1} == {answer["version"] for answer in load.acknowledged}
     assert {(2, 0.5, None)} == {(r.version, r.score, r.failed) for r in made}

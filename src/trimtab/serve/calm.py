@@ -11,6 +11,7 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 
 from trimtab.serve.pieces import Pieces, in_pieces
@@ -104,6 +105,13 @@ def set_policy(thread: int, idle: bool) -> None:
         os.sched_setscheduler(thread, os.SCHED_IDLE if idle else os.SCHED_OTHER, os.sched_param(0))
     except ProcessLookupError:
         return
+
+
+def be_as_usual() -> None:
+    """Give this thread the usual policy, where one that is calm has started its process and nobody would look whether it starves."""
+    if hasattr(os, "SCHED_IDLE") and os.sched_getscheduler(0) == os.SCHED_IDLE:
+        with suppress(PermissionError):
+            set_policy(0, False)
 
 
 def threads_now() -> set[int]:

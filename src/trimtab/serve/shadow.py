@@ -13,6 +13,7 @@ from pathlib import Path
 from trimtab.errors import Unavailable
 from trimtab.log_events import Event
 from trimtab.record.reader import SegmentReader
+from trimtab.serve.calm import be_as_usual
 from trimtab.serve.child import Child, run
 from trimtab.serve.memory import resident_bytes
 from trimtab.telemetry import Metrics
@@ -98,6 +99,7 @@ class ShadowKeeper:
 def serve(child: Child, metrics: Metrics) -> None:
     """Score until told to stop."""
     stop = child.told_to_stop()
+    be_as_usual()
     os.nice(NICE)  # workers come first
     deployment = Deployment.open(child.config)
     writer = open_writer(deployment, metrics)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 import threading
 from pathlib import Path
 
@@ -147,6 +149,23 @@ def test_a_threads_policy_is_set_and_taken_back_where_that_is_allowed() -> None:
     thread.join()
     assert found in ([os.SCHED_IDLE], [os.SCHED_IDLE, os.SCHED_OTHER])
     assert os.sched_getscheduler(0) == os.SCHED_OTHER
+
+
+def test_what_a_calm_thread_has_started_may_be_as_usual() -> None:
+    found: list[str] = []
+
+    def started() -> None:
+        set_policy(0, True)
+        told = "import os; from trimtab.serve.calm import be_as_usual; be_as_usual(); print(os.sched_getscheduler(0))"
+        ran = subprocess.run(
+            [sys.executable, "-c", told], capture_output=True, text=True, check=True
+        )
+        found.append(ran.stdout)
+
+    thread = threading.Thread(target=started)
+    thread.start()
+    thread.join()
+    assert [f"{os.SCHED_OTHER if may_return() else os.SCHED_IDLE}\n"] == found
 
 
 def test_the_threads_now_are_all_of_the_process() -> None:
