@@ -30,6 +30,9 @@ from trimtab.types import Array, FloatArray, Scalar
 
 MAX_DEPTH = 16
 
+MODERATE = 1e76
+"""A sum of squares below it is one of numbers below 1e38; float32 goes up to 3.4e38."""
+
 FEW = 4_096
 """So few numbers are squared on one core, in less time than it takes to look at each."""
 
@@ -179,8 +182,13 @@ def _finite(matrix: Array) -> None:
         )
 
 
+def _moderate(matrix: FloatArray) -> bool:
+    """Whether it is sure without a look at each that all of a few numbers are finite, as float32 too."""
+    return matrix.size <= FEW and bool(np.vdot(matrix, matrix) < MODERATE)
+
+
 def _not_infinite(matrix: Array) -> None:
-    if np.isinf(matrix).any():
+    if not _moderate(matrix) and np.isinf(matrix).any():
         raise InvalidInput("A value became infinite in the preprocessing.", code="not_finite")
 
 
@@ -189,13 +197,15 @@ def _anything(_: FloatArray) -> None:
 
 
 def _float32(matrix: FloatArray) -> None:
-    with np.errstate(over="ignore"):
-        _finite(matrix.astype(np.float32))
+    if not _moderate(matrix):
+        with np.errstate(over="ignore"):
+            _finite(matrix.astype(np.float32))
 
 
 def _float32_or_nan(matrix: FloatArray) -> None:
-    with np.errstate(over="ignore"):
-        _not_infinite(matrix.astype(np.float32))
+    if not _moderate(matrix):
+        with np.errstate(over="ignore"):
+            _not_infinite(matrix.astype(np.float32))
 
 
 _CHECKS: dict[str, Callable[[FloatArray], None]] = {
