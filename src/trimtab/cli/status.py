@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 import click
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from trimtab.cli import words
@@ -14,11 +15,13 @@ from trimtab.report.performance import MetricFinding, metric_findings
 from trimtab.report.stories import RolloutStory, rollout_stories
 from trimtab.rollout import audit
 from trimtab.rollout.readings import evidence_words
-from trimtab.types import Comparison
+from trimtab.types import Comparison, Verdict
 from trimtab.wiring.overview import WATCHED, Health, ModelOverview, faults, overview
 
 COLOURS = {Health.HEALTHY: "green", Health.WATCH: "yellow", Health.ACT: "red"}
 SHOWN_METRICS = 3
+SHOWN_NAMES = 3
+DAY = 86_400.0
 
 
 @command()
@@ -73,11 +76,7 @@ def show_overview(console: Console, one: ModelOverview) -> None:
     for subject in WATCHED:
         verdict = one.latest(subject)
         if verdict is not None:
-            facts.add_row(
-                f"  {subject.replace('_', ' ')}",
-                f"{verdict.state.value}, score {verdict.score:.2f}, "
-                f"window to {words.day(verdict.end)}, {verdict.rows:,} rows",
-            )
+            facts.add_row(f"  {subject.replace('_', ' ')}", _verdict(verdict))
     for found in metric_findings(one)[:SHOWN_METRICS]:
         facts.add_row(f"  {found.words}", _metric(found))
     for view in one.versions:
@@ -87,6 +86,18 @@ def show_overview(console: Console, one: ModelOverview) -> None:
             + (f"  ({', '.join(view.aliases)})" if view.aliases else ""),
         )
     console.print(facts)
+
+
+def _verdict(verdict: Verdict) -> str:
+    """What came of the newest window, and the first few names that stand out in it."""
+    end = words.day if verdict.end - verdict.start >= DAY else words.moment
+    names = escape(", ".join(verdict.flagged[:SHOWN_NAMES]))
+    more = f" and {len(verdict.flagged) - SHOWN_NAMES} more" * (len(verdict.flagged) > SHOWN_NAMES)
+    return (
+        f"{verdict.state.value.replace('_', ' ')}, score {verdict.score:.2f}, "
+        f"window to {end(verdict.end)}, {verdict.rows:,} rows"
+        + (f": {names}{more}" if names else "")
+    )
 
 
 def _story(one: ModelOverview) -> RolloutStory | None:
