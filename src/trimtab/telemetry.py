@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import os
-from bisect import bisect_left
-from collections import Counter as Counts
-from collections.abc import Callable, Sequence
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from itertools import chain
+from itertools import chain, pairwise
+from operator import sub
 from struct import Struct
 from threading import Lock
 from typing import Any, Literal, TypeVar
@@ -240,29 +240,22 @@ class _Counter(Counter):
 
 
 class _Histogram(Histogram):
-    """A histogram that searches its buckets by halves, and takes several values for little more than one."""
+    """A histogram that takes many values for little more than one."""
 
     def observe(self, amount: float, exemplar: dict[str, str] | None = None) -> None:
         """Put a value in."""
         del exemplar
-        self.observe_all(amount)
+        self.observe_all((amount,))
 
-    def observe_all(self, *values: float) -> None:
-        """Put values in; one alone at a quarter of what counting them takes."""
-        if len(values) == 1:
-            self._sum.inc(values[0])
-            self._buckets[bisect_left(self._upper_bounds, values[0])].inc(1)
-            return
-        self.observe_times([(value, 1) for value in values])
-
-    def observe_times(self, values: Sequence[tuple[float, int]]) -> None:
-        """Put values in, each so many times."""
-        self._sum.inc(sum(value * times for value, times in values))
-        counts: Counts[int] = Counts()
-        for value, times in values:
-            counts[bisect_left(self._upper_bounds, value)] += times
-        for place, count in counts.items():
-            self._buckets[place].inc(count)
+    def observe_all(self, values: Iterable[float], times: int = 1) -> None:
+        """Put values in, each so many times: sorted, so that a bucket's are found by its bounds and counted at once."""
+        ordered, bounds, at = sorted(values), self._upper_bounds, 0
+        self._sum.inc(sum(ordered) * times)
+        while at < len(ordered):
+            place = bisect_left(bounds, ordered[at])
+            end = bisect_right(ordered, bounds[place], at)
+            self._buckets[place].inc((end - at) * times)
+            at = end
 
 
 class Metrics:
@@ -334,8 +327,8 @@ class Metrics:
         """What puts values into one histogram, looked up once."""
         observe = self._of(name, _Histogram, labels).observe_all
         if self._later is None:
-            return observe
-        return _Later(lambda values: observe(*chain.from_iterable(values)), self._later)
+            return lambda *values: observe(values)
+        return _Later(lambda values: observe(chain.from_iterable(values)), self._later)
 
     def stages(self, model: str) -> Callable[[int, Sequence[float]], None]:
         """What takes when a model's :data:`STAGES` began and the last of them ended, behind the number of requests."""
@@ -343,8 +336,14 @@ class Metrics:
         histograms = [self._of(name, _Histogram, {"model": model, "stage": s}) for s in STAGES]
 
         def take(laps: list[tuple[int, Sequence[float]]]) -> None:
-            for at, histogram in enumerate(histograms):
-                histogram.observe_times([(ends[at + 1] - ends[at], n) for n, ends in laps])
+            alike: dict[int, list[Sequence[float]]] = {}
+            for requests, ends in laps:
+                alike.setdefault(requests, []).append(ends)
+            for requests, moments in alike.items():
+                for histogram, (began, ended) in zip(
+                    histograms, pairwise(zip(*moments, strict=True)), strict=True
+                ):
+                    histogram.observe_all(map(sub, ended, began), requests)
 
         if self._later is None:
             return lambda requests, ends: take([(requests, ends)])

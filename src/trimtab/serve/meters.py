@@ -12,7 +12,7 @@ Call = Callable[[], None]
 SHED_STATUS = 503
 """Refusals are made in thousands when there is no time, and counted when there is."""
 
-TALLY_SECONDS = 0.02
+TALLY_SECONDS = 0.01
 """How long a value may wait to be shown: all that a killed worker's histograms can lack."""
 
 

@@ -3,10 +3,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import pytest
-from prometheus_client import generate_latest
+from prometheus_client import CollectorRegistry, Histogram, generate_latest
 
 from trimtab.serve.meters import Meters, Tally
-from trimtab.telemetry import LATENCY_BUCKETS, Metrics
+from trimtab.telemetry import LATENCY_BUCKETS, STAGE_BUCKETS, STAGES, Metrics
 
 
 def told(metrics: Metrics) -> set[str]:
@@ -78,3 +78,39 @@ def test_calls_are_put_off_once_for_all_and_made_at_once_where_asked() -> None:
 def values(metrics: Metrics) -> dict[str, float]:
     lines = [line.rpartition(" ") for line in told(metrics) if line[0] != "#"]
     return {name: float(value) for name, _, value in lines if "_created" not in name}
+
+
+def test_many_values_at_once_fall_into_the_buckets_that_the_library_puts_them_in() -> None:
+    metrics, library = Metrics(), CollectorRegistry()
+    name, values = "ml_prediction_duration_seconds", [99.0, *LATENCY_BUCKETS, 0.0, 0.0007, 0.3, 0.3]
+    theirs = Histogram(name, "", ["model"], registry=library, buckets=LATENCY_BUCKETS).labels("m")
+    for value in values:
+        theirs.observe(value)
+    metrics.observer(name, model="m")(*values)
+    assert counts(generate_latest(library), name) == counts(generate_latest(metrics.registry), name)
+
+
+def test_stages_of_many_turns_are_those_of_each_request() -> None:
+    metrics, library, calls = Metrics(), CollectorRegistry(), list[Callable[[], None]]()
+    metrics.gather(calls.append)
+    name = "ml_request_stage_seconds"
+    theirs = Histogram(name, "", ["model", "stage"], registry=library, buckets=STAGE_BUCKETS)
+    take = metrics.stages("m")
+    for requests, ends in (
+        (1, (0.0, 0.25, 0.5, 0.75, 1.0)),
+        (3, (2.0, 2.0, 2.125, 3.0, 3.5)),
+        (1, (4.0, 4.5, 4.5, 4.5, 4.5)),
+    ):
+        take(requests, ends)
+        for at, stage in enumerate(STAGES):
+            for _ in range(requests):
+                theirs.labels("m", stage).observe(ends[at + 1] - ends[at])
+    (call,) = calls
+    call()
+    assert counts(generate_latest(library), name) == counts(generate_latest(metrics.registry), name)
+
+
+def counts(text: bytes, name: str) -> set[str]:
+    """The lines that say how many values a histogram has, by bucket."""
+    lines = text.decode().splitlines()
+    return {line for line in lines if line.startswith((f"{name}_bucket", f"{name}_count"))}
