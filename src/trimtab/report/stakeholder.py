@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 from trimtab.config import ModelConfig, WatchConfig
 from trimtab.report.rendering import STYLE, environment
 from trimtab.report.view import model_view
-from trimtab.types import Provenance
 from trimtab.wiring.overview import ModelOverview
 
 _TEMPLATES = environment()
@@ -20,7 +17,6 @@ def render_report(
     now: float,
     title: str = "",
     watch: WatchConfig = WatchConfig(),  # noqa: B008 - frozen
-    sources: Mapping[Provenance, int] | None = None,
 ) -> str:
     """Write the report on a model: the verdict first, then why, then how it was measured.
 
@@ -30,13 +26,10 @@ def render_report(
         now: When the report is written, Unix seconds.
         title: Its heading; the model's name if empty.
         watch: Thresholds and spans for the appendix.
-        sources: How many feature values came from where; left out if not given.
 
     Returns:
         A self-contained HTML document: no script, nothing loaded from elsewhere.
     """
-    counts = {source: (sources or {}).get(source, 0) for source in Provenance}
-    total = sum(counts.values())
     return _TEMPLATES.get_template("report.html").render(
         view=model_view(overview, config, watch),
         config=config,
@@ -44,6 +37,4 @@ def render_report(
         title=title or overview.model,
         now=now,
         style=STYLE,
-        sources=[(source.value, n / total) for source, n in counts.items() if n] if total else [],
-        values=total,
     )

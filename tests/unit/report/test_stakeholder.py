@@ -8,7 +8,7 @@ from msgspec.structs import replace
 
 from trimtab.config import ModelConfig
 from trimtab.report.stakeholder import render_report
-from trimtab.types import Provenance, RolloutState
+from trimtab.types import RolloutState
 from trimtab.wiring.overview import Health, ModelOverview
 
 NOW = 1_385_500_000.0
@@ -79,14 +79,6 @@ def test_flagged_features_come_first_with_words_and_since_when(
         r"median 38 → 71.6 °F \d+ \w+ 2013 ",
         table,
     )
-
-
-def test_sources_are_shown_if_given(overview_of: Make, text_of: Text) -> None:
-    sources = {Provenance.REALTIME: 900, Provenance.BATCH: 90, Provenance.DEFAULT: 10}
-    shown = text_of(render_report(overview_of(), config=CONFIG, now=NOW, sources=sources))
-    hidden = text_of(render_report(overview_of(), config=CONFIG, now=NOW))
-    assert "realtime 90 % batch 9 % default 1 %" in shown
-    assert "Where feature values came from" not in hidden
 
 
 @pytest.mark.parametrize(
