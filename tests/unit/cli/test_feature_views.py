@@ -151,6 +151,14 @@ def test_an_unknown_view_is_not_shown(config: Path) -> None:
     assert "customer" in run(config, "show", "nobody", status=1)["error"]["hint"]
 
 
+def test_a_file_of_which_every_row_is_refused_is_bad_input(config: Path, tmp_path: Path) -> None:
+    file = tmp_path / "rows.csv"
+    file.write_text("customer_id,mean_amount,at\n,3.5,1700000000\n")
+    assert 1 == run(config, "push", "customer", str(file), "--time", "at", status=2)["refused"]
+    file.write_text("customer_id,mean_amount,at\n,3.5,1700000000\n007,3.5,1700000000\n")
+    assert 1 == run(config, "push", "customer", str(file), "--time", "at")["refused"]
+
+
 def test_an_entity_of_several_keys_is_named_by_all_of_them(config: Path, tmp_path: Path) -> None:
     config.write_text(config.read_text().replace('"customer_id"', '["customer_id", "shop"]'))
     file = tmp_path / "rows.csv"

@@ -20,7 +20,7 @@ from rich.console import Console
 
 from trimtab.cli import words
 from trimtab.cli.progress import counted
-from trimtab.cli.session import Session, command
+from trimtab.cli.session import INPUT_STATUS, Session, command
 from trimtab.config import ViewConfig, secret
 from trimtab.errors import InvalidConfig, InvalidRequest, InvalidRow, NotFound
 from trimtab.features.batches import rows_of
@@ -49,12 +49,12 @@ from trimtab.wiring.writing import consume_stream, materialise_view
 @click.option("--time", "time_column", help="Column of event times; now unless named.")
 def push(
     session: Session, view: str, file: Path, keys: tuple[str, ...], time_column: str | None
-) -> None:
+) -> int:
     """Write the rows of FILE to VIEW's realtime store.
 
     FILE is Parquet, CSV or JSON lines, by its ending; - reads JSON lines from standard input. An older
     event never replaces a newer one, so a file may be sent again. A value that is not what the view
-    declares is left out and counted.
+    declares is left out and counted. Exit status: 0 written, 2 bad input, or all rows refused.
     """
     began, tally = time.monotonic(), Tally()
     with session.deployment() as deployment:
@@ -68,7 +68,9 @@ def push(
             if tally.rows:  # what came before was written
                 _emit(session, tally.written(), f"to {found.realtime}", time.monotonic() - began)
             raise
-    _emit(session, tally.written(), f"to {found.realtime}", time.monotonic() - began)
+    written = tally.written()
+    _emit(session, written, f"to {found.realtime}", time.monotonic() - began)
+    return INPUT_STATUS if 0 < written.rows == written.refused else 0
 
 
 @command()
