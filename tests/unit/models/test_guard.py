@@ -84,7 +84,7 @@ def test_an_exception_is_a_model_failure_that_names_it() -> None:
 class OneByOne(Answers):
     """The same through the short way for one row."""
 
-    def one(self, values: object) -> Sequence[float]:  # noqa: ARG002
+    def one(self, values: object) -> Sequence[float]:  # noqa: ARG002 - whatever they are
         return cast("Sequence[float]", self.predict(COLUMNS))  # whatever it is
 
 
